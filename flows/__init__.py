@@ -1,0 +1,3 @@
+"""How the work is run: one thin Prefect flow a stage, the schedule, the settings and the ``winnow`` command."""
+
+import tasks  # noqa: F401  (imported first: it switches telemetry off before Prefect reads its settings)

@@ -1,0 +1,19 @@
+"""Stage adapt: adapters on the encoder's features. Run as `python -m flows.adapt`."""
+
+from prefect import flow
+
+from flows import device, runtime
+from flows.settings import Settings
+from tasks import adapt
+
+
+@flow(name="adapt")
+def run(settings: Settings) -> None:
+    """Fit the adapters to the data set."""
+    recipe = adapt.Recipe(**runtime.dumped(settings.adapt))
+    embed, out = runtime.DATA / "embed", runtime.DATA / "adapt"
+    runtime.gpu_task(adapt.run)(embed, out, recipe, seed=settings.base.seed, device=device.best())
+
+
+if __name__ == "__main__":
+    runtime.main(run)

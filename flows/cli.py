@@ -1,0 +1,168 @@
+"""The `winnow` command. Imports are inside the commands, so that `--help` answers at once."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tasks.errors import InputError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Keep the part of a labelled image data set that is worth training on.",
+)
+
+
+class Method(StrEnum):
+    """Values of --method."""
+
+    paper = "paper"
+
+
+class Solver(StrEnum):
+    """Values of --solver."""
+
+    exact = "exact"
+    gradient = "gradient"
+
+
+class Balance(StrEnum):
+    """Values of --balance."""
+
+    none = "none"
+    proportional = "proportional"
+    uniform = "uniform"
+
+
+FeatureFolder = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FEATURES",
+        help="Folder with image.npy (N, d), text.npy (C, d), labels.npy (N,), classes.json and, if you like, ids.txt.",
+    ),
+]
+Out = Annotated[Path, typer.Option(help="Table to write: .parquet or .csv.")]
+Neighbours = Annotated[float, typer.Option(help="Neighbours for diversity: a share of the class below 1, else a number.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Fixes every random choice.")]
+
+
+@app.command()
+def select(
+    features: FeatureFolder,
+    keep: Annotated[float, typer.Option(help="Share of the samples to keep, above 0 and at most 1.")],
+    out: Out,
+    method: Annotated[Method, typer.Option(help="What is optimised.")] = Method.paper,
+    solver: Annotated[Solver, typer.Option(help="Exact, or the published gradient loop.")] = Solver.exact,
+    balance: Annotated[Balance, typer.Option(help="How the budget is split over the classes.")] = Balance.proportional,
+    neighbours: Neighbours = 0.1,
+    seed: Seed = 0,
+) -> None:
+    """Choose a subset from features that you have.
+
+    Writes a row a sample in input order: id, label, class_name, alignment (higher: more likely rightly labelled), sas,
+    sds, predicted, selected.
+    """
+    with _clear_errors():
+        _check_out(out)
+        _check_neighbours(neighbours)
+        from flows import device
+        from tasks import budget
+        from tasks import features as folder
+        from tasks import select as chain
+        from tasks.adapt import Recipe
+
+        data = folder.load(features)
+        budget.total(keep, len(data.ids))
+        table = chain.select(
+            data,
+            Recipe(),
+            keep=keep,
+            method=method.value,
+            solver=solver.value,
+            balance=balance.value,
+            neighbours=neighbours,
+            seed=seed,
+            device=device.best(),
+        )
+        _write(table, out)
+        typer.echo(f"kept {int(table['selected'].sum()):,} of {len(table):,} samples in {len(data.classes)} classes: {out}")
+
+
+@app.command()
+def score(features: FeatureFolder, out: Out, neighbours: Neighbours = 0.1, seed: Seed = 0) -> None:
+    """Score samples from features that you have, without choosing.
+
+    Writes a row a sample in input order: id, label, class_name, alignment (higher: more likely rightly labelled), sas,
+    sds, predicted.
+    """
+    with _clear_errors():
+        _check_out(out)
+        _check_neighbours(neighbours)
+        from flows import device
+        from tasks import features as folder
+        from tasks import select as chain
+        from tasks.adapt import Recipe
+
+        data = folder.load(features)
+        table = chain.score(data, Recipe(), neighbours=neighbours, seed=seed, device=device.best())
+        _write(table, out)
+        typer.echo(f"scored {len(table):,} samples in {len(data.classes)} classes: {out}")
+
+
+@app.command()
+def show(
+    release: Annotated[Path, typer.Argument(help="A release folder.")] = Path("data/release"),
+) -> None:
+    """Say in a few lines what a release kept and dropped, and what that was worth."""
+    with _clear_errors():
+        from flows.show import describe
+
+        describe(release)
+
+
+@contextmanager
+def _clear_errors() -> Iterator[None]:
+    """Turn bad input into one clear message and exit code 2."""
+    import logging
+
+    logging.basicConfig(format="winnow: %(levelname)s: %(message)s", level=logging.WARNING)
+    try:
+        yield
+    except InputError as error:
+        print(f"winnow: {error}", file=sys.stderr)
+        raise typer.Exit(2) from error
+
+
+def _check_out(out: Path) -> None:
+    if out.suffix not in (".parquet", ".csv"):
+        raise InputError(f"--out {out}: the table is written as .parquet or .csv")
+    if out.is_dir() or not out.absolute().parent.is_dir():
+        raise InputError(f"--out {out}: its folder does not exist, or it is a folder itself")
+
+
+def _check_neighbours(neighbours: float) -> None:
+    if neighbours <= 0:
+        raise InputError(f"--neighbours {neighbours}: a share of the class, or a number of neighbours, above 0")
+
+
+def _write(table: "object", out: Path) -> None:
+    import pandas as pd
+
+    from tasks.files import whole_file
+
+    assert isinstance(table, pd.DataFrame)
+    with whole_file(out) as partial:
+        if out.suffix == ".csv":
+            table.to_csv(partial, index=False)
+        else:
+            table.to_parquet(partial, index=False)
+
+
+if __name__ == "__main__":
+    app()

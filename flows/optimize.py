@@ -1,0 +1,18 @@
+"""Stage optimize: the subset for the budget. Run as `python -m flows.optimize`."""
+
+from prefect import flow
+
+from flows import device, runtime
+from flows.settings import Settings
+from tasks import optimize
+
+
+@flow(name="optimize")
+def run(settings: Settings) -> None:
+    """Choose the subset."""
+    scores, out = runtime.DATA / "score" / "scores.parquet", runtime.DATA / "optimize"
+    runtime.gpu_task(optimize.run)(scores, out, **runtime.dumped(settings.optimize), device=device.best())
+
+
+if __name__ == "__main__":
+    runtime.main(run)

@@ -1,0 +1,21 @@
+"""Stage prepare: the source becomes an index and image shards. Run as `python -m flows.prepare`."""
+
+from pathlib import Path
+
+from prefect import flow
+
+from flows import runtime
+from flows.settings import Settings
+from tasks import prepare, sources
+
+
+@flow(name="prepare")
+def run(settings: Settings) -> None:
+    """Read the source, set aside what cannot be read, plant what is asked for."""
+    how = runtime.dumped(settings.prepare)
+    source = sources.open_source(Path(how.pop("source")))
+    runtime.as_task(prepare.run)(source, runtime.DATA / "prepare", **how, seed=settings.base.seed)
+
+
+if __name__ == "__main__":
+    runtime.main(run)

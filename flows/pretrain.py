@@ -1,0 +1,18 @@
+"""Stage pretrain: the bundled sample's small encoder. Run as `python -m flows.pretrain`."""
+
+from prefect import flow
+
+from flows import device, runtime
+from flows.settings import Settings
+from tasks import pretrain
+
+
+@flow(name="pretrain")
+def run(settings: Settings) -> None:
+    """Train a small CLIP on other digits."""
+    how = runtime.dumped(settings.pretrain)
+    runtime.gpu_task(pretrain.run)(runtime.DATA / "pretrain", **how, seed=settings.base.seed, device=device.best())
+
+
+if __name__ == "__main__":
+    runtime.main(run)

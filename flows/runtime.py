@@ -1,0 +1,76 @@
+"""How a stage is run: parameters read and checked, slots for GPUs, the flow, and a clear end when the input is bad."""
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+from prefect import Flow, Task, get_client, tags, task
+from prefect.cache_policies import NO_CACHE
+from prefect.exceptions import ObjectNotFound
+
+from flows import device, settings
+from flows.settings import Settings
+from tasks.errors import InputError
+
+GPU = "gpu"
+DATA = Path("data")
+PARENT = "WINNOW_TAG"  # in the environment of a stage that a refresh started: the tag that links the two
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def as_task(work: Callable[P, R]) -> Task[P, R]:
+    """Make a stage's function a Prefect task. DVC is the only cache of results, so nothing is cached or persisted."""
+    name = f"{work.__module__.removeprefix('tasks.')}.{work.__name__}"
+    return task(work, name=name, cache_policy=NO_CACHE, persist_result=False)
+
+
+def gpu_task(work: Callable[P, R]) -> Task[P, R]:
+    """The same for work on a GPU: as many run at once as there are GPUs."""
+    return as_task(work).with_options(tags={GPU})
+
+
+def main(flow: Flow[[Settings], None]) -> None:
+    """Run the flow of a stage with the parameters of params.yaml, as `python -m flows.<stage>` does.
+
+    Exits with 2 where the input is at fault, after one message that says how.
+    """
+    logging.captureWarnings(True)
+    try:
+        parameters = settings.load()
+        for logger in ("prefect.flow_runs", "prefect.task_runs"):
+            logging.getLogger(logger).addFilter(_without_traceback)
+        limit_gpu_tasks()
+        with tags(*filter(None, [os.environ.get(PARENT)])):
+            flow(parameters)
+    except InputError as error:
+        print(f"winnow: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def limit_gpu_tasks() -> None:
+    """Set the limit of tasks tagged GPU to the number of GPUs, in the Prefect server in use."""
+    with get_client(sync_client=True) as client:
+        try:
+            known = client.read_concurrency_limit_by_tag(GPU).concurrency_limit
+        except ObjectNotFound:
+            known = None
+        if known != device.count():
+            client.create_concurrency_limit(tag=GPU, concurrency_limit=device.count())
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    """Log bad input as what it is: where in the program it was noticed helps nobody mend it."""
+    if record.exc_info and isinstance(record.exc_info[1], InputError):
+        record.exc_info, record.exc_text = None, None
+        record.msg, record.args = "stopped: the input is at fault", ()
+    return True
+
+
+def dumped(block: Any) -> dict[str, Any]:
+    """A block of parameters as keyword arguments."""
+    return dict(block.model_dump())

@@ -1,0 +1,157 @@
+"""The parameters, typed once: what params.yaml may hold, and within which bounds.
+
+An unknown key, a wrong type or a value out of range is refused with the key's name before any work starts.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from ruamel.yaml import YAML, YAMLError  # the reader that DVC uses, so both see the same values
+
+from tasks.budget import Balance
+from tasks.errors import InputError
+from tasks.optimize import Method, Solver
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+Positive = Annotated[int, Field(ge=1)]
+
+
+class Block(BaseModel):
+    """A block of params.yaml: frozen, strict, nothing unknown."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Base(Block):
+    """What every stage shares."""
+
+    seed: int = Field(0, ge=0, lt=2**31)
+
+
+class Pretrain(Block):
+    """The bundled sample's small encoder."""
+
+    steps: Positive = 160
+    batch_size: int = Field(128, ge=2)
+    lr: float = Field(3e-3, gt=0)
+
+
+class Prepare(Block):
+    """Where the images come from, and what is planted in them to see whether it is found."""
+
+    source: str = Field("data/sample", min_length=1)
+    test_share: float = Field(0.2, gt=0, lt=1)
+    max_rejected: Share = 0.05
+    wrong_labels: Share = 0.0
+    damaged: Share = 0.0
+
+
+class Embed(Block):
+    """Which encoder turns images and prompts into features, or where the features are that you have."""
+
+    source: Literal["encoder", "features"] = "encoder"
+    path: str = Field("data/pretrain", min_length=1)
+    model: str = Field("local-dir", min_length=1)
+    pretrained: str | None = None
+    prompts: list[str] = Field(["a photo of a {}."], min_length=1)
+    batch_size: Positive = 256
+
+    @model_validator(mode="after")
+    def _prompts_take_a_class(self) -> "Embed":
+        for prompt in self.prompts:
+            if "{}" not in prompt:
+                raise ValueError(f"the prompt {prompt!r} has no {{}} for the class name")
+        return self
+
+
+class Adapt(Block):
+    """How the adapters are fitted (`tasks.adapt.Recipe`)."""
+
+    epochs: Positive = 30
+    lr: float = Field(1e-4, gt=0)
+    batch_size: int = Field(256, ge=2)
+    temperature: float = Field(1.0, gt=0)
+
+
+class Score(Block):
+    """How diversity is counted."""
+
+    neighbours: float = Field(0.1, gt=0)
+
+
+class Optimize(Block):
+    """The one dial, `keep`, and how the subset is chosen."""
+
+    keep: float = Field(0.5, gt=0, le=1)
+    method: Method = "paper"
+    solver: Solver = "exact"
+    balance: Balance = "proportional"
+
+
+class Evaluate(Block):
+    """The models trained to judge a subset: the same steps for every subset."""
+
+    image_size: int = Field(28, ge=8)
+    width: Positive = 24
+    steps: Positive = 250
+    batch_size: int = Field(128, ge=2)
+    lr: float = Field(0.01, gt=0)
+    flip: bool = False
+    seeds: Positive = 3
+
+
+class Release(Block):
+    """What the release is called."""
+
+    name: str = Field("digits", pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")
+
+
+class Settings(Block):
+    """All of params.yaml."""
+
+    base: Base = Base()
+    pretrain: Pretrain = Pretrain()
+    prepare: Prepare = Prepare()
+    embed: Embed = Embed()
+    adapt: Adapt = Adapt()
+    score: Score = Score()
+    optimize: Optimize = Optimize()
+    evaluate: Evaluate = Evaluate()
+    release: Release = Release()
+
+    @model_validator(mode="after")
+    def _damage_needs_an_encoder(self) -> "Settings":
+        if self.prepare.damaged and self.embed.source == "features":
+            raise ValueError("prepare.damaged must be 0 with embed.source: features, which were made of undamaged images")
+        return self
+
+
+def load(path: Path = Path("params.yaml")) -> Settings:
+    """Read and check a parameter file.
+
+    Raises:
+        InputError: with the key at fault, one line a fault.
+    """
+    if not path.is_file():
+        raise InputError(f"{path} is missing; run from the top of the project, where params.yaml lies")
+    try:
+        return Settings.model_validate(YAML(typ="safe").load(path) or {})
+    except YAMLError as error:
+        raise InputError(f"{path} is not YAML: {error}") from error
+    except ValidationError as error:
+        raise InputError("\n".join(f"{path}: {line}" for line in explain(error))) from error
+
+
+def explain(error: ValidationError) -> list[str]:
+    """One line a fault: the key, what is wrong with it, and what was given."""
+    lines = []
+    for fault in error.errors():
+        key = ".".join(str(part) for part in fault["loc"])
+        if fault["type"] == "extra_forbidden":
+            lines.append(f"unknown key {key}")
+        else:
+            message = fault["msg"].removeprefix("Value error, ")
+            given = f" (given: {fault['input']!r})" if fault["loc"] and not isinstance(fault["input"], dict) else ""
+            lines.append(f"{key}: {message}{given}".removeprefix(": "))
+    return lines

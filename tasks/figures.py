@@ -1,0 +1,75 @@
+"""The pictures of a release, as PNG files that are the same bytes for the same data."""
+
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt  # noqa: E402  (the backend has to be chosen first)
+from matplotlib.axes import Axes  # noqa: E402
+
+KEPT, DROPPED, OTHER = "#1b6ca8", "#d1495b", "#9aa5b1"
+ARM_NAMES = {"subset": "this subset", "random": "random, same size", "all": "everything"}
+MOST_CLASSES = 40  # more are not told apart in a bar chart
+MOST_POINTS = 20_000  # more only blacken a scatter plot
+
+
+def accuracy(means: dict[str, dict[str, float]], seeds: int, path: Path) -> None:
+    """Test accuracy of the arms with one standard deviation."""
+    figure, axes = plt.subplots(figsize=(6, 2.4), layout="constrained")
+    arms = list(means)[::-1]
+    values = [means[arm]["mean"] * 100 for arm in arms]
+    errors = [means[arm]["std"] * 100 for arm in arms]
+    colours = [KEPT if arm == "subset" else OTHER for arm in arms]
+    axes.barh([ARM_NAMES[arm] for arm in arms], values, xerr=errors, color=colours, capsize=4)
+    for row, (value, error) in enumerate(zip(values, errors, strict=True)):
+        axes.text(value + error + 0.3, row, f"{value:.1f} ± {error:.1f}", va="center")
+    low = min(v - e for v, e in zip(values, errors, strict=True))
+    axes.set(xlabel=f"test accuracy in %, mean of {seeds} seeds", xlim=(max(0, low - 8), min(112, max(values) + 12)))
+    _save(figure, axes, path)
+
+
+def class_counts(pool: np.ndarray, kept: np.ndarray, classes: list[str], path: Path) -> None:
+    """What was kept of each class: (C,) counts; the largest classes where there are many."""
+    order = np.argsort(-pool, kind="stable")[:MOST_CLASSES]
+    figure, axes = plt.subplots(figsize=(max(6, 0.28 * len(order)), 3), layout="constrained")
+    axes.bar(range(len(order)), pool[order], color=OTHER, label="pool")
+    axes.bar(range(len(order)), kept[order], color=KEPT, label="kept")
+    axes.set_xticks(range(len(order)), [classes[c] for c in order], rotation=60, ha="right")
+    axes.set_ylabel("images")
+    axes.legend(frameon=False)
+    _save(figure, axes, path)
+
+
+def scores(table: pd.DataFrame, path: Path) -> None:
+    """Alignment against diversity of what was kept and what was dropped."""
+    shown = table.iloc[:: max(1, len(table) // MOST_POINTS)]
+    figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
+    for selected, colour, name in ((False, DROPPED, "dropped"), (True, KEPT, "kept")):
+        part = shown[shown["selected"] == selected]
+        axes.scatter(part["alignment"], part["sds"], s=6, c=colour, alpha=0.5, linewidths=0, label=name)
+    axes.set(xlabel="alignment with the label", ylabel="diversity (SDS)")
+    axes.legend(frameon=False, markerscale=3)
+    _save(figure, axes, path)
+
+
+def gallery(images: list[Image.Image], captions: list[str], path: Path, columns: int = 8) -> None:
+    """A sheet of images, each with a caption."""
+    rows = -(-len(images) // columns)
+    figure, grid = plt.subplots(rows, columns, figsize=(1.25 * columns, 1.6 * rows), layout="constrained", squeeze=False)
+    for axes in grid.flat:
+        axes.axis("off")
+    for axes, image, caption in zip(grid.flat, images, captions, strict=False):
+        axes.imshow(image, interpolation="nearest")
+        axes.set_title(caption, fontsize=8)
+    _save(figure, None, path)
+
+
+def _save(figure: plt.Figure, axes: Axes | None, path: Path) -> None:
+    if axes is not None:
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=110, metadata={"Software": None})
+    plt.close(figure)

@@ -1,0 +1,81 @@
+"""Outputs that are whole or absent, scratch that outlives a killed run, and hashes."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+SCRATCH = Path(".winnow")
+
+
+@contextmanager
+def whole_folder(target: Path) -> Iterator[Path]:
+    """Give an empty folder to fill; it takes the place of `target` in one rename, and only if the block succeeds.
+
+    The filled folder waits on the same file system, outside `target`, so a run killed at any moment leaves the old
+    result or the new one, never a mixture.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    SCRATCH.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=SCRATCH, prefix=f"{target.name}-", ignore_cleanup_errors=True) as room:
+        fresh, old = Path(room) / "new", Path(room) / "old"
+        fresh.mkdir()
+        yield fresh
+        if target.exists():
+            target.rename(old)
+        fresh.rename(target)
+
+
+@contextmanager
+def whole_file(target: Path) -> Iterator[Path]:
+    """Give a path beside `target` to write; it replaces `target` in one rename, and only if the block succeeds."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        yield partial
+        os.replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def scratch(stage: str, key: str) -> Iterator[Path]:
+    """Give the folder in which a stage keeps finished pieces of the work named by `key`.
+
+    It stays when the block fails or is killed, so that the next run does only what is missing, and goes when the
+    block succeeds.
+    """
+    folder = SCRATCH / stage / key
+    folder.mkdir(parents=True, exist_ok=True)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as JSON that is the same bytes for the same value."""
+    path.write_text(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def sha256(*parts: bytes | str) -> str:
+    """SHA-256, in hexadecimal, of the parts, each preceded by its length so that no two lists of parts agree."""
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        digest.update(len(data).to_bytes(8, "big") + data)
+    return digest.hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal, as ``sha256sum`` prints it."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,146 @@
+"""Stage release: put the subset, what it was chosen by and what made it into one folder that others can use.
+
+In:  every stage above. Out, in data/release/:
+
+    ids.txt          the ids that were kept, sorted
+    scores.parquet   a row for every sample of the pool: scores, prediction, selected
+    manifest.json    what made it: encoder, adapters, parameters, inputs, counts, versions, and a SHA-256 of each file
+    card.md          the data card, with figures/
+
+No timestamp, no run id and no absolute path goes in, so the same inputs give the same bytes.
+"""
+
+import importlib.metadata
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+import pandas as pd
+
+from tasks import dataset, features, figures, files
+from tasks.dataset import Dataset
+from tasks.tracking import Version
+
+FORMAT = 1
+PACKAGES = ("winnow", "torch", "torchvision", "open_clip_torch", "numpy", "pandas", "pyarrow", "pillow", "scikit-learn")
+SUSPECTS = 24
+
+
+def run(stages: Path, out: Path, *, name: str, parameters: dict[str, Any]) -> None:
+    """Write the release of the results in `stages` (the folder of the stages' outputs) to `out`."""
+    data = dataset.load(stages / "prepare" / "images")
+    table = pd.read_parquet(stages / "optimize" / "subset.parquet")
+    with files.whole_folder(out) as folder:
+        kept = sorted(table.loc[table["selected"], "id"])
+        (folder / "ids.txt").write_text("".join(f"{i}\n" for i in kept), encoding="utf-8")
+        table.to_parquet(folder / "scores.parquet", index=False)
+        manifest = describe(stages, data, table, name, parameters)
+        _draw(folder / "figures", data, table, manifest)
+        (folder / "card.md").write_text(_card(stages, data, manifest), encoding="utf-8")
+        paths = sorted(path for path in folder.rglob("*") if path.is_file())
+        hashes = {path.relative_to(folder).as_posix(): files.file_sha256(path) for path in paths}
+        files.write_json(folder / "manifest.json", manifest | {"files": hashes})
+
+
+def describe(stages: Path, data: Dataset, table: pd.DataFrame, name: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    """The manifest, but for the hashes of the release's files."""
+    kept = table[table["selected"]]
+    counts = class_counts(table, data.classes), class_counts(kept, data.classes)
+    return {
+        "format": FORMAT,
+        "name": name,
+        "pool": {"samples": len(table), "classes": len(data.classes), "digest": digest(table)},
+        "subset": {"samples": len(kept), "digest": digest(kept)},
+        "class_counts": {
+            c: {"pool": int(pool), "kept": int(left)} for c, pool, left in zip(data.classes, *counts, strict=True)
+        },
+        "images_sha256": files.sha256(*data.index["id"], *data.index["sha256"]),
+        "quarantined": len(pd.read_parquet(stages / "prepare" / "quarantine.parquet")),
+        "encoder": files.read_json(stages / "embed" / "encoder.json"),
+        "adapters_sha256": files.file_sha256(stages / "adapt" / "adapters.safetensors"),
+        "adaptation": files.read_json(stages / "adapt" / "metrics.json"),
+        "parameters": without_folders(parameters),
+        "results": files.read_json(stages / "evaluate" / "metrics.json"),
+        "packages": {package: importlib.metadata.version(package) for package in PACKAGES},
+    }
+
+
+def version(release: Path, source: str, tags: dict[str, str]) -> Version:
+    """What MLflow is told of the release in the folder `release`, whose images came from `source`."""
+    manifest, table = files.read_json(release / "manifest.json"), pd.read_parquet(release / "scores.parquet")
+    kept = table[table["selected"]]
+    return Version(
+        name=f"{manifest['name']} keep={manifest['parameters']['optimize']['keep']:g}",
+        fingerprint=files.file_sha256(release / "manifest.json"),
+        parameters=flat(manifest["parameters"]),
+        metrics={"kept": len(kept), "dropped": len(table) - len(kept)}
+        | {key: value for part in ("adaptation", "results") for key, value in flat(manifest[part]).items() if not isinstance(value, str)},
+        tags=tags,
+        pool=(table[["id", "label"]], manifest["pool"]["digest"]),
+        subset=(kept[["id", "label"]], manifest["subset"]["digest"]),
+        source=source,
+        artifacts=release,
+    )
+
+
+def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A tree of dictionaries as one, with dotted keys."""
+    leaves: dict[str, Any] = {}
+    for key, value in tree.items():
+        leaves |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return leaves
+
+
+def digest(table: pd.DataFrame) -> str:
+    """SHA-256 of the ids and labels of a table, whatever its order."""
+    return features.digest(table["id"].to_numpy(dtype=str), table["label"].to_numpy())
+
+
+def class_counts(table: pd.DataFrame, classes: list[str]) -> np.ndarray:
+    """(C,) samples in each class."""
+    return np.bincount(table["label"], minlength=len(classes))
+
+
+def without_folders(parameters: Any) -> Any:
+    """Parameters with absolute paths cut to their last name: where a folder lies on one machine means nothing on others."""
+    if isinstance(parameters, dict):
+        return {key: without_folders(value) for key, value in parameters.items()}
+    if isinstance(parameters, str) and Path(parameters).is_absolute():
+        return Path(parameters).name
+    return parameters
+
+
+def _draw(folder: Path, data: Dataset, table: pd.DataFrame, manifest: dict[str, Any]) -> None:
+    folder.mkdir()
+    figures.accuracy(manifest["results"]["accuracy"], manifest["parameters"]["evaluate"]["seeds"], folder / "accuracy.png")
+    pool, kept = class_counts(table, data.classes), class_counts(table[table["selected"]], data.classes)
+    figures.class_counts(pool, kept, data.classes, folder / "classes.png")
+    figures.scores(table, folder / "scores.png")
+    suspects = table[~table["selected"]].sort_values(["alignment", "id"]).head(SUSPECTS)
+    images = dataset.thumbnails(data, list(suspects["id"]), 96)
+    captions = [f"{given}?\n{data.classes[said]}" for given, said in zip(suspects["class_name"], suspects["predicted"], strict=True)]
+    figures.gallery([images[i] for i in suspects["id"]], captions, folder / "suspects.png")
+
+
+def _card(stages: Path, data: Dataset, manifest: dict[str, Any]) -> str:
+    loader = jinja2.FileSystemLoader(Path(__file__).parent)
+    environment = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+    results = manifest["results"]
+    return environment.get_template("card.md.jinja").render(
+        manifest
+        | {
+            "results": {"wrong_labels": None, "damaged": None} | results,
+            "arms": figures.ARM_NAMES,
+            "faults": {"wrong_labels": "wrong labels", "damaged": "damaged images"},
+            "kept_counts": [count["kept"] for count in manifest["class_counts"].values()],
+            "held_out": len(data.split("test")),
+            "size_category": _size_category(manifest["subset"]["samples"]),
+        }
+    )
+
+
+def _size_category(n: int) -> str:
+    """The hub's name for the order of magnitude of a data set."""
+    steps = [(1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M")]
+    return next((name for limit, name in steps if n < limit), "n>10M")

@@ -1,0 +1,114 @@
+"""Stage score: how well each sample agrees with its label (SAS), and how far it lies from its like (SDS).
+
+In:  data/embed (features), data/adapt (adapters). Out: data/score/scores.parquet, a row a sample in the order of the pool.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from rich.progress import track
+from torch import Tensor
+from torch.nn import functional as F
+
+from tasks import adapters, features
+from tasks.adapters import Adapters
+from tasks.features import Features
+from tasks.files import whole_folder
+
+BLOCK = 2**24  # distances held at a time: 64 MiB in float32, whatever the size of a class
+
+
+def score(data: Features, fitted: Adapters, *, neighbours: float, device: str) -> pd.DataFrame:
+    """Score every sample, one class at a time.
+
+    Args:
+        data: image (N, d) and text (C, d) features with labels.
+        fitted: the adapters A_I and A_T.
+        neighbours: nearest neighbours of SDS; below 1 a share of the class, else a number.
+        device: where to compute.
+
+    Returns:
+        A row a sample, in input order: id, label, class_name, alignment, sas, sds, predicted. Higher `alignment` means
+        more likely to be rightly labelled; for the published method it is SAS.
+    """
+    fitted = fitted.to(device)
+    text = F.normalize(fitted.text(torch.from_numpy(features.unit(data.text)).to(device)))
+    sas, sds = np.empty(len(data.labels), np.float32), np.empty(len(data.labels), np.float32)
+    predicted = np.empty(len(data.labels), np.int64)
+    by_class = np.split(np.argsort(data.labels, kind="stable"), data.counts.cumsum()[:-1])
+    for c, members in enumerate(track(by_class, description="score", disable=not sys.stderr.isatty(), transient=True)):
+        z = fitted.image(torch.from_numpy(data.rows(members)).to(device))
+        sas[members], predicted[members] = alignment(z, text, c)
+        sds[members] = diversity(z, count_neighbours(neighbours, len(members)))
+    return pd.DataFrame(
+        {
+            "id": data.ids,
+            "label": data.labels,
+            "class_name": np.array(data.classes, dtype=object)[data.labels],
+            "alignment": sas,
+            "sas": sas,
+            "sds": sds,
+            "predicted": predicted,
+        }
+    )
+
+
+def alignment(z: Tensor, text: Tensor, label: int) -> tuple[np.ndarray, np.ndarray]:
+    """Semantic alignment score (paper, eq. 3): the cosine of each image and the prompt of its class.
+
+    Args:
+        z: (n, d) adapted image features of one class.
+        text: (C, d) adapted text features of unit length.
+        label: the class.
+
+    Returns:
+        (n,) SAS in [-1, 1], and (n,) the class whose prompt is nearest.
+    """
+    sas, predicted = [], []
+    for rows in z.split(max(1, BLOCK // len(text))):
+        cosine = F.normalize(rows) @ text.T
+        sas.append(cosine[:, label])
+        predicted.append(cosine.argmax(1))
+    return torch.cat(sas).cpu().numpy(), torch.cat(predicted).cpu().numpy()
+
+
+def diversity(z: Tensor, k: int) -> np.ndarray:
+    """Sample diversity score (paper, eq. 4): mean Euclidean distance to the k nearest samples of the same class.
+
+    Computed a block of rows at a time, so memory does not grow with the square of the class. A class of one sample has
+    no neighbour and scores 0.
+
+    Args:
+        z: (n, d) adapted image features of one class, not normalised.
+        k: neighbours, at most n - 1; the sample itself does not count.
+
+    Returns:
+        (n,) SDS, in the units of the adapted features.
+    """
+    if k == 0:
+        return np.zeros(len(z), np.float32)
+    z = z - z.mean(0)  # distances stay, and subtracting large norms loses fewer digits
+    norm = z.square().sum(1)
+    means = []
+    for rows in torch.arange(len(z), device=z.device).split(max(1, BLOCK // len(z))):
+        squared = (norm[rows, None] + norm[None] - 2 * z[rows] @ z.T).clamp_(min=0)
+        squared[torch.arange(len(rows)), rows] = torch.inf
+        means.append(squared.topk(k, largest=False, sorted=False).values.sqrt_().mean(1))
+    return torch.cat(means).cpu().numpy()
+
+
+def count_neighbours(neighbours: float, n: int) -> int:
+    """Neighbours to look at in a class of `n`: a share of it below 1, else that number; one at least, n - 1 at most."""
+    k = round(neighbours * n) if neighbours < 1 else int(neighbours)
+    return min(max(k, 1), n - 1)
+
+
+def run(embed: Path, adapted: Path, out: Path, *, neighbours: float, device: str) -> None:
+    """Score the feature folder `embed` with the adapters in `adapted`; write scores.parquet to `out`."""
+    fitted = adapters.load(adapted / "adapters.safetensors")
+    table = score(features.load(embed), fitted, neighbours=neighbours, device=device)
+    with whole_folder(out) as folder:
+        table.to_parquet(folder / "scores.parquet", index=False)
