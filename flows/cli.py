@@ -48,7 +48,9 @@ FeatureFolder = Annotated[
     ),
 ]
 Out = Annotated[Path, typer.Option(help="Table to write: .parquet or .csv.")]
-Neighbours = Annotated[float, typer.Option(help="Neighbours for diversity: a share of the class below 1, else a number.")]
+Neighbours = Annotated[
+    float, typer.Option(help="Neighbours for diversity: a share of the class below 1, else a number.")
+]
 Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Fixes every random choice.")]
 
 
@@ -91,7 +93,9 @@ def select(
             device=device.best(),
         )
         _write(table, out)
-        typer.echo(f"kept {int(table['selected'].sum()):,} of {len(table):,} samples in {len(data.classes)} classes: {out}")
+        typer.echo(
+            f"kept {int(table['selected'].sum()):,} of {len(table):,} samples in {len(data.classes)} classes: {out}"
+        )
 
 
 @app.command()
@@ -147,7 +151,7 @@ def _check_out(out: Path) -> None:
 
 
 def _check_neighbours(neighbours: float) -> None:
-    if neighbours <= 0:
+    if not 0 < neighbours < float("inf"):
         raise InputError(f"--neighbours {neighbours}: a share of the class, or a number of neighbours, above 0")
 
 

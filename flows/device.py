@@ -1,4 +1,6 @@
-"""Where to compute."""
+"""Where to compute, and how much of it at once."""
+
+import os
 
 import torch
 
@@ -8,6 +10,6 @@ def best() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def count() -> int:
-    """GPU tasks that may run at once: the number of GPUs, or one where the CPU stands in for them."""
-    return max(1, torch.cuda.device_count())
+def slots() -> int:
+    """GPU tasks that may run at once: one a GPU; where there is none the cores stand in for them."""
+    return torch.cuda.device_count() or len(os.sched_getaffinity(0))

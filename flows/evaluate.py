@@ -1,16 +1,18 @@
-"""Stage evaluate: models trained on the subset, on a random one and on everything. Run as `python -m flows.evaluate`."""
+"""Stage evaluate: models trained on the subset, a random one and everything. Run as `python -m flows.evaluate`."""
 
 from prefect import flow
+from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows import device, runtime
 from flows.settings import Settings
 from tasks import evaluate, files
+from tasks.arms import ARMS
 from tasks.classifier import Training
 
 
-@flow(name="evaluate")
+@flow(name="evaluate", task_runner=ThreadPoolTaskRunner(max_workers=device.slots()))  # type: ignore[arg-type]
 def run(settings: Settings) -> None:
-    """Train the cells that are not done yet and gather them."""
+    """Train the cells that are not done yet, side by side, and gather them."""
     how = runtime.dumped(settings.evaluate)
     size, seeds = how.pop("image_size"), how.pop("seeds")
     training = Training(**how)
@@ -19,13 +21,16 @@ def run(settings: Settings) -> None:
     with files.scratch("evaluate", evaluate.key(images, subset, size, training)) as scratch:
         pixels = scratch / "pixels.npy"
         runtime.as_task(evaluate.decode)(images, size, pixels)
+        cells = [
+            (arm, seed, scratch / f"{arm}-{seed}.json")
+            for seed in range(settings.base.seed, settings.base.seed + seeds)
+            for arm in ARMS
+        ]
         train = runtime.gpu_task(evaluate.cell)
-        cells = []
-        for seed in range(settings.base.seed, settings.base.seed + seeds):
-            for arm in evaluate.ARMS:
-                cells.append(scratch / f"{arm}-{seed}.json")
-                train(images, subset, pixels, arm, seed, training, cells[-1], device.best())
-        runtime.as_task(evaluate.summarise)(cells, subset, truth, runtime.DATA / "evaluate")
+        running = [train.submit(images, subset, pixels, *cell, training, device.best()) for cell in cells]
+        for future in running:
+            future.result()
+        runtime.as_task(evaluate.summarise)([out for *_, out in cells], subset, truth, runtime.DATA / "evaluate")
 
 
 if __name__ == "__main__":

@@ -17,14 +17,16 @@ def run(settings: Settings) -> None:
     out = runtime.DATA / "release"
     parameters = runtime.dumped(settings)
     runtime.as_task(release.run)(runtime.DATA, out, name=settings.release.name, parameters=parameters)
-    version = release.version(out, settings.prepare.source, {"git.commit": commit(), "prefect.flow_run": flow_run.get_id()})
+    tags = {"git.commit": commit(), "prefect.flow_run": str(flow_run.get_id())}
+    version = release.version(out, settings.prepare.source, tags)
     run_id = runtime.as_task(tracking.log)(version, Path.cwd())
     get_run_logger().info("recorded in MLflow as run %s", run_id)
 
 
 def commit() -> str:
     """The Git commit of the code, marked where the tree has changes on top of it; "unknown" outside Git."""
-    answer = subprocess.run(["git", "describe", "--always", "--dirty", "--abbrev=40"], capture_output=True, text=True)
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
     return answer.stdout.strip() or "unknown"
 
 

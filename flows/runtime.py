@@ -26,11 +26,11 @@ R = TypeVar("R")
 def as_task(work: Callable[P, R]) -> Task[P, R]:
     """Make a stage's function a Prefect task. DVC is the only cache of results, so nothing is cached or persisted."""
     name = f"{work.__module__.removeprefix('tasks.')}.{work.__name__}"
-    return task(work, name=name, cache_policy=NO_CACHE, persist_result=False)
+    return task(name=name, cache_policy=NO_CACHE, persist_result=False)(work)
 
 
 def gpu_task(work: Callable[P, R]) -> Task[P, R]:
-    """The same for work on a GPU: as many run at once as there are GPUs."""
+    """The same for work on a GPU: as many run at once as there are (`device.slots`)."""
     return as_task(work).with_options(tags={GPU})
 
 
@@ -39,7 +39,6 @@ def main(flow: Flow[[Settings], None]) -> None:
 
     Exits with 2 where the input is at fault, after one message that says how.
     """
-    logging.captureWarnings(True)
     try:
         parameters = settings.load()
         for logger in ("prefect.flow_runs", "prefect.task_runs"):
@@ -53,14 +52,14 @@ def main(flow: Flow[[Settings], None]) -> None:
 
 
 def limit_gpu_tasks() -> None:
-    """Set the limit of tasks tagged GPU to the number of GPUs, in the Prefect server in use."""
+    """Set the limit of tasks tagged GPU in the Prefect server in use."""
     with get_client(sync_client=True) as client:
         try:
             known = client.read_concurrency_limit_by_tag(GPU).concurrency_limit
         except ObjectNotFound:
             known = None
-        if known != device.count():
-            client.create_concurrency_limit(tag=GPU, concurrency_limit=device.count())
+        if known != device.slots():
+            client.create_concurrency_limit(tag=GPU, concurrency_limit=device.slots())
 
 
 def _without_traceback(record: logging.LogRecord) -> bool:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from ruamel.yaml import YAML, YAMLError  # the reader that DVC uses, so both see the same values
+from ruamel.yaml import YAML  # the reader that DVC uses, so both see the same values
+from ruamel.yaml.error import YAMLError
 
 from tasks.budget import Balance
 from tasks.errors import InputError
@@ -20,28 +21,28 @@ Positive = Annotated[int, Field(ge=1)]
 class Block(BaseModel):
     """A block of params.yaml: frozen, strict, nothing unknown."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Base(Block):
     """What every stage shares."""
 
-    seed: int = Field(0, ge=0, lt=2**31)
+    seed: int = Field(default=0, ge=0, lt=2**31)
 
 
 class Pretrain(Block):
     """The bundled sample's small encoder."""
 
-    steps: Positive = 160
-    batch_size: int = Field(128, ge=2)
-    lr: float = Field(3e-3, gt=0)
+    steps: int = Field(default=160, ge=10)
+    batch_size: int = Field(default=128, ge=2)
+    lr: float = Field(default=3e-3, gt=0)
 
 
 class Prepare(Block):
     """Where the images come from, and what is planted in them to see whether it is found."""
 
-    source: str = Field("data/sample", min_length=1)
-    test_share: float = Field(0.2, gt=0, lt=1)
+    source: str = Field(default="data/sample", min_length=1)
+    test_share: float = Field(default=0.2, gt=0, lt=1)
     max_rejected: Share = 0.05
     wrong_labels: Share = 0.0
     damaged: Share = 0.0
@@ -51,10 +52,10 @@ class Embed(Block):
     """Which encoder turns images and prompts into features, or where the features are that you have."""
 
     source: Literal["encoder", "features"] = "encoder"
-    path: str = Field("data/pretrain", min_length=1)
-    model: str = Field("local-dir", min_length=1)
+    path: str = Field(default="data/pretrain", min_length=1)
+    model: str = Field(default="local-dir", min_length=1)
     pretrained: str | None = None
-    prompts: list[str] = Field(["a photo of a {}."], min_length=1)
+    prompts: list[str] = Field(default=["a photo of a {}."], min_length=1)
     batch_size: Positive = 256
 
     @model_validator(mode="after")
@@ -69,21 +70,21 @@ class Adapt(Block):
     """How the adapters are fitted (`tasks.adapt.Recipe`)."""
 
     epochs: Positive = 30
-    lr: float = Field(1e-4, gt=0)
-    batch_size: int = Field(256, ge=2)
-    temperature: float = Field(1.0, gt=0)
+    lr: float = Field(default=1e-4, gt=0)
+    batch_size: int = Field(default=256, ge=2)
+    temperature: float = Field(default=1.0, gt=0)
 
 
 class Score(Block):
     """How diversity is counted."""
 
-    neighbours: float = Field(0.1, gt=0)
+    neighbours: float = Field(default=0.1, gt=0)
 
 
 class Optimize(Block):
     """The one dial, `keep`, and how the subset is chosen."""
 
-    keep: float = Field(0.5, gt=0, le=1)
+    keep: float = Field(default=0.5, gt=0, le=1)
     method: Method = "paper"
     solver: Solver = "exact"
     balance: Balance = "proportional"
@@ -92,11 +93,11 @@ class Optimize(Block):
 class Evaluate(Block):
     """The models trained to judge a subset: the same steps for every subset."""
 
-    image_size: int = Field(28, ge=8)
-    width: Positive = 24
-    steps: Positive = 250
-    batch_size: int = Field(128, ge=2)
-    lr: float = Field(0.01, gt=0)
+    image_size: int = Field(default=28, ge=8)
+    width: Positive = 16
+    steps: int = Field(default=250, ge=10)
+    batch_size: int = Field(default=128, ge=2)
+    lr: float = Field(default=0.01, gt=0)
     flip: bool = False
     seeds: Positive = 3
 
@@ -104,7 +105,7 @@ class Evaluate(Block):
 class Release(Block):
     """What the release is called."""
 
-    name: str = Field("digits", pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")
+    name: str = Field(default="digits", pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")
 
 
 class Settings(Block):
@@ -123,7 +124,7 @@ class Settings(Block):
     @model_validator(mode="after")
     def _damage_needs_an_encoder(self) -> "Settings":
         if self.prepare.damaged and self.embed.source == "features":
-            raise ValueError("prepare.damaged must be 0 with embed.source: features, which were made of undamaged images")
+            raise ValueError("prepare.damaged must be 0 with embed.source: features, made before the damage")
         return self
 
 
@@ -152,6 +153,6 @@ def explain(error: ValidationError) -> list[str]:
             lines.append(f"unknown key {key}")
         else:
             message = fault["msg"].removeprefix("Value error, ")
-            given = f" (given: {fault['input']!r})" if fault["loc"] and not isinstance(fault["input"], dict) else ""
-            lines.append(f"{key}: {message}{given}".removeprefix(": "))
+            shown = fault["loc"] and not isinstance(fault["input"], dict)
+            lines.append(f"{key}: {message}".removeprefix(": ") + (f" (given: {fault['input']!r})" if shown else ""))
     return lines

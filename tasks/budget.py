@@ -22,7 +22,7 @@ def total(keep: float, n: int) -> int:
         raise InputError(f"optimize.keep is {keep}: it is the share of the pool to keep, above 0 and at most 1")
     k = round(keep * n)
     if k == 0:
-        raise InputError(f"optimize.keep is {keep}: of {n} samples that keeps none; raise it to {0.5 / n:.2g} or more")
+        raise InputError(f"optimize.keep is {keep}: of {n} samples that keeps none; raise it to {1 / n:.2g} or more")
     return k
 
 

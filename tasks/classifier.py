@@ -4,6 +4,7 @@ Every subset gets the same number of steps, so that a larger one is seen more va
 """
 
 from dataclasses import dataclass
+from threading import Lock
 
 import numpy as np
 import torch
@@ -11,6 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 STEM_SIDE = 32  # larger images are reduced to about this before the body
+
+_global_seed = Lock()  # initial weights come from torch's global generator, and cells may train side by side
 
 
 @dataclass(frozen=True)
@@ -113,9 +116,11 @@ def accuracy(
 
 
 def _train(x: Tensor, y: Tensor, training: Training, classes: int, seed: int, device: str) -> nn.Module:
-    torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
-    model = SmallResNet(x.shape[-1], classes, training.width).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    with _global_seed:
+        torch.manual_seed(seed)
+        model = SmallResNet(x.shape[-1], classes, training.width)
+    model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(model.parameters(), lr=training.lr, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, training.lr, total_steps=training.steps, pct_start=0.2)
     for rows in _batches(len(y), training.batch_size, training.steps, generator):

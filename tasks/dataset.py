@@ -1,9 +1,9 @@
 """The data set as `prepare` leaves it: an index of samples, and image shards.
 
-    index.parquet   id, label, split ("train" is the pool to choose from, "test" is held out), shard, row, width,
-                    height, sha256 of the image's bytes; in the order of the shards
-    classes.json    class names; `label` is an index into them
-    shards/         Parquet files of encoded images: id, image
+index.parquet   id, label, split ("train" is the pool to choose from, "test" is held out), shard, row, width,
+                height, sha256 of the image's bytes; in the order of the shards
+classes.json    class names; `label` is an index into them
+shards/         Parquet files of encoded images: id, image
 """
 
 import io
@@ -62,6 +62,8 @@ def decode(data: bytes) -> Image.Image:
         OSError, ValueError, Image.DecompressionBombError: the bytes are no image that can be read whole.
     """
     with Image.open(io.BytesIO(data)) as image:
+        if image.mode.startswith("I;16"):  # Pillow would cut 16 bits off at 255, not scale them
+            return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
         return image.convert("RGB")
 
 
@@ -79,7 +81,7 @@ def thumbnails(data: Dataset, ids: list[str], size: int) -> dict[str, Image.Imag
 
 
 def pixels(data: Dataset, size: int) -> np.ndarray:
-    """Every image as uint8 RGB of `size` x `size` pixels, decoded once: (N, size, size, 3) in the order of the index."""
+    """Every image as RGB of `size` x `size` pixels, in the order of the index: (N, size, size, 3) uint8."""
     block = np.empty((len(data.index), size, size, 3), np.uint8)
     for row, image in enumerate(data.all_images()):
         block[row] = np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))

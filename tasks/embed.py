@@ -44,7 +44,7 @@ def open_encoder(path: Path, model: str, pretrained: str | None, device: str) ->
     """Load an encoder.
 
     Args:
-        path: an open_clip model folder where `model` is "local-dir", else a checkpoint, unless `pretrained` names a tag.
+        path: an open_clip model folder for "local-dir", else a checkpoint, unless `pretrained` names a tag.
         model: "local-dir", or the name of an open_clip architecture.
         pretrained: a tag of open_clip's, or None.
         device: where to compute.
@@ -57,12 +57,14 @@ def open_encoder(path: Path, model: str, pretrained: str | None, device: str) ->
     name = f"local-dir:{path}" if model == "local-dir" else model
     weights = None if model == "local-dir" else pretrained or str(path)
     try:
-        clip, _, preprocess = open_clip.create_model_and_transforms(name, weights, require_pretrained=True, device=device)
+        clip, _, preprocess = open_clip.create_model_and_transforms(
+            name, weights, require_pretrained=True, device=device
+        )
         tokenizer = open_clip.get_tokenizer(name)
     except (RuntimeError, ValueError, OSError) as error:
         raise InputError(
-            f"embed: cannot load the encoder {name!r} with weights {weights or path} ({error}); embed.model is `local-dir` "
-            "with an open_clip model folder in embed.path, or an architecture of open_clip.list_models()"
+            f"embed: cannot load the encoder {name!r} with weights {weights or path} ({error}); embed.model is "
+            "`local-dir` with an open_clip model folder in embed.path, or an architecture of open_clip.list_models()"
         ) from error
     clip.eval().requires_grad_(False)
     label = model if model != "local-dir" else path.name
@@ -79,7 +81,8 @@ def text_features(encoder: Encoder, classes: list[str], prompts: list[str]) -> n
     """(C, d) float32 unit rows: for each class the mean of its prompts' unit features, made unit again."""
     total = torch.zeros(())
     for prompt in prompts:
-        tokens = encoder.tokenizer([prompt.format(name.replace("_", " ")) for name in classes]).to(encoder.device)
+        texts = [prompt.replace("{}", name.replace("_", " ")) for name in classes]
+        tokens = encoder.tokenizer(texts).to(encoder.device)
         with torch.inference_mode():
             total = total + F.normalize(encoder.model.encode_text(tokens).float()).cpu()  # type: ignore[operator]
     return F.normalize(total).numpy()
@@ -113,7 +116,15 @@ def _encode_shard(
 
 
 def run_encoder(
-    images: Path, weights: Path, out: Path, *, model: str, pretrained: str | None, prompts: list[str], batch_size: int, device: str
+    images: Path,
+    weights: Path,
+    out: Path,
+    *,
+    model: str,
+    pretrained: str | None,
+    prompts: list[str],
+    batch_size: int,
+    device: str,
 ) -> None:
     """Embed every image and every class of the data set in `images` and write the features to `out`.
 
@@ -140,7 +151,7 @@ def run_features(images: Path, folder: Path, out: Path) -> None:
     _check_classes(data, have, rows, folder)
     about = {"encoder": f"features {folder.name}", "weights_sha256": None, "prompts": None}
     image = np.zeros((len(rows), have.image.shape[1]), np.float16)
-    image[rows >= 0] = have.image[rows[rows >= 0]]
+    image[rows >= 0] = have.rows(rows[rows >= 0])  # unit rows: others may not fit float16
     _write(out, data, image, have.text, about, known=rows >= 0)
 
 
@@ -151,7 +162,9 @@ def _match(index: pd.DataFrame, have: Features, folder: Path) -> np.ndarray:
         rows = pd.Index(have.ids).get_indexer(index["id"])
         missing = index["id"][(rows < 0) & pool]
         if len(missing):
-            raise InputError(f"{folder / 'ids.txt'} lacks {len(missing)} images of the pool, the first {missing.iloc[0]!r}")
+            raise InputError(
+                f"{folder / 'ids.txt'} lacks {len(missing)} images of the pool, the first {missing.iloc[0]!r}"
+            )
         return rows
     rows = np.full(len(index), -1)
     if len(have.ids) == len(index):
@@ -160,8 +173,8 @@ def _match(index: pd.DataFrame, have: Features, folder: Path) -> np.ndarray:
         rows[pool] = np.arange(pool.sum())
         return rows
     raise InputError(
-        f"{folder}: {len(have.ids)} rows of features for {pool.sum()} images to choose from ({len(index)} with those held "
-        "out); embed the same images, or add ids.txt with the id of each row"
+        f"{folder}: {len(have.ids)} rows of features for {pool.sum()} images to choose from ({len(index)} with those "
+        "held out); embed the same images, or add ids.txt with the id of each row"
     )
 
 
@@ -177,7 +190,12 @@ def _check_classes(data: Dataset, have: Features, rows: np.ndarray, folder: Path
 
 
 def _write(
-    out: Path, data: Dataset, image: np.ndarray, text: np.ndarray, about: dict[str, Any], known: np.ndarray | None = None
+    out: Path,
+    data: Dataset,
+    image: np.ndarray,
+    text: np.ndarray,
+    about: dict[str, Any],
+    known: np.ndarray | None = None,
 ) -> None:
     pool = (data.index["split"] == "train").to_numpy()
     labels, ids = data.index["label"].to_numpy(), data.index["id"].to_numpy(dtype=str)

@@ -10,16 +10,15 @@ A cell is one arm (subset, random, all) and one seed; each finished cell is kept
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from tasks import budget, classifier, dataset, files
+from tasks.arms import ARMS, Arm
 from tasks.classifier import Training
-
-Arm = Literal["subset", "random", "all"]
-ARMS: tuple[Arm, ...] = get_args(Arm)
 
 
 def key(images: Path, subset: Path, size: int, training: Training) -> str:
@@ -35,17 +34,31 @@ def decode(images: Path, size: int, out: Path) -> None:
             np.save(file, dataset.pixels(dataset.load(images), size))
 
 
-def cell(images: Path, subset: Path, pixels: Path, arm: Arm, seed: int, training: Training, out: Path, device: str) -> None:
-    """Train and measure one cell; its result goes to the JSON file `out`."""
+def cell(
+    images: Path, subset: Path, pixels: Path, arm: Arm, seed: int, out: Path, training: Training, device: str
+) -> None:
+    """Train and measure one cell; its result goes to the JSON file `out`, and is not made again where it is there.
+
+    Without a GPU each cell has one core: cells run side by side, and the number of cores does not change the result.
+    """
     if out.exists():
         return
+    if device == "cpu":
+        torch.set_num_threads(1)
     data = dataset.load(images)
     block = np.load(pixels, mmap_mode="r")
     train, test = ((data.index["split"] == name).to_numpy() for name in ("train", "test"))
     labels = data.index["label"].to_numpy()
     chosen = np.flatnonzero(train)[choose(pd.read_parquet(subset), len(data.classes), arm, seed)]
     accuracy = classifier.accuracy(
-        block[chosen], labels[chosen], block[test], labels[test], training, classes=len(data.classes), seed=seed, device=device
+        block[chosen],
+        labels[chosen],
+        block[test],
+        labels[test],
+        training,
+        classes=len(data.classes),
+        seed=seed,
+        device=device,
     )
     with files.whole_file(out) as partial:
         files.write_json(partial, {"arm": arm, "seed": seed, "accuracy": accuracy, "kept": len(chosen)})
@@ -75,7 +88,7 @@ def summarise(cells: list[Path], subset: Path, truth: Path, out: Path) -> None:
 
 
 def planted(subset: pd.DataFrame, truth: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """For each kind of planted fault: how many there are, how many the selection dropped, what share of the kept they are."""
+    """For each kind of planted fault: how many there are and were dropped, their share of the pool and of the kept."""
     table = subset.merge(truth, on="id", how="left")
     kept = table["selected"]
     faults = {

@@ -75,7 +75,9 @@ def load(folder: Path) -> Features:
         InputError: a file is missing or unreadable, or its content does not fit the others.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder} is not a folder; a feature folder holds image.npy, text.npy, labels.npy, classes.json")
+        raise InputError(
+            f"{folder} is not a folder; a feature folder holds image.npy, text.npy, labels.npy, classes.json"
+        )
     image, text, labels = (_array(folder / f"{name}.npy") for name in ("image", "text", "labels"))
     classes = _classes(folder / "classes.json")
     ids = _ids(folder / "ids.txt", len(image))
@@ -99,9 +101,12 @@ def _array(path: Path) -> np.ndarray:
     if not path.is_file():
         raise InputError(f"{path} is missing; a feature folder holds image.npy, text.npy, labels.npy, classes.json")
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
         raise InputError(f"{path} is not a NumPy array file ({error}); write it with numpy.save") from error
+    if not isinstance(array, np.ndarray) or array.ndim == 0:
+        raise InputError(f"{path} is an archive or a single number; write one array with numpy.save")
+    return array
 
 
 def _classes(path: Path) -> list[str]:
@@ -120,7 +125,10 @@ def _classes(path: Path) -> list[str]:
 def _ids(path: Path, n: int) -> np.ndarray:
     if not path.exists():
         return np.array([f"{row:08d}" for row in range(n)])
-    ids = np.array(path.read_text(encoding="utf-8").splitlines())
+    try:
+        ids = np.array(path.read_text(encoding="utf-8").splitlines())
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 ({error})") from error
     if len(ids) != n:
         raise InputError(f"{path} has {len(ids)} ids for {n} rows of image.npy; it needs one line a row")
     _refuse_duplicates(path, ids, "id")
@@ -128,11 +136,13 @@ def _ids(path: Path, n: int) -> np.ndarray:
 
 
 def _refuse_duplicates(path: Path, names: np.ndarray, what: str) -> None:
-    values, first, counts = np.unique(names, return_index=True, return_counts=True)
+    values, counts = np.unique(names, return_counts=True)
     if (counts > 1).any():
         value = values[counts > 1][0]
         rows = np.flatnonzero(names == value)[:2] + 1
-        raise InputError(f"{path}: the {what} {value!r} stands twice (lines {rows[0]} and {rows[1]}); each must be unique")
+        raise InputError(
+            f"{path}: the {what} {value!r} stands twice (lines {rows[0]} and {rows[1]}); each must be unique"
+        )
 
 
 def _check_shapes(folder: Path, image: np.ndarray, text: np.ndarray, labels: np.ndarray, classes: list[str]) -> None:
@@ -158,11 +168,15 @@ def _check_shapes(folder: Path, image: np.ndarray, text: np.ndarray, labels: np.
 
 def _check_labels(folder: Path, labels: np.ndarray, classes: list[str]) -> None:
     if labels.dtype.kind not in "iu":
-        raise InputError(f"{folder / 'labels.npy'} holds {labels.dtype}; labels are whole numbers, indices of classes.json")
+        raise InputError(
+            f"{folder / 'labels.npy'} holds {labels.dtype}; labels are whole numbers, indices of classes.json"
+        )
     outside = np.flatnonzero((labels < 0) | (labels >= len(classes)))
     if outside.size:
         row = outside[0]
-        raise InputError(f"{folder / 'labels.npy'}: row {row} has label {labels[row]}, outside the {len(classes)} classes")
+        raise InputError(
+            f"{folder / 'labels.npy'}: row {row} has label {labels[row]}, outside the {len(classes)} classes"
+        )
     counts = np.bincount(labels, minlength=len(classes))
     if (counts == 0).any():
         names = [classes[c] for c in np.flatnonzero(counts == 0)[:5]]

@@ -2,33 +2,37 @@
 
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 import pandas as pd
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from PIL import Image
 
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt  # noqa: E402  (the backend has to be chosen first)
-from matplotlib.axes import Axes  # noqa: E402
+from tasks.arms import ARMS, Arm
+
+plt.rcParams["text.parse_math"] = False  # a class name may hold a dollar sign
+plt.switch_backend("Agg")  # files only: no window, whatever the machine
 
 KEPT, DROPPED, OTHER = "#1b6ca8", "#d1495b", "#9aa5b1"
-ARM_NAMES = {"subset": "this subset", "random": "random, same size", "all": "everything"}
 MOST_CLASSES = 40  # more are not told apart in a bar chart
+COLUMNS = 8  # of the gallery
 MOST_POINTS = 20_000  # more only blacken a scatter plot
 
 
-def accuracy(means: dict[str, dict[str, float]], seeds: int, path: Path) -> None:
+def accuracy(means: dict[Arm, dict[str, float]], seeds: int, path: Path) -> None:
     """Test accuracy of the arms with one standard deviation."""
     figure, axes = plt.subplots(figsize=(6, 2.4), layout="constrained")
-    arms = list(means)[::-1]
+    arms = list(ARMS)[::-1]
     values = [means[arm]["mean"] * 100 for arm in arms]
     errors = [means[arm]["std"] * 100 for arm in arms]
     colours = [KEPT if arm == "subset" else OTHER for arm in arms]
-    axes.barh([ARM_NAMES[arm] for arm in arms], values, xerr=errors, color=colours, capsize=4)
+    axes.barh([ARMS[arm] for arm in arms], values, xerr=errors, color=colours, capsize=4)
     for row, (value, error) in enumerate(zip(values, errors, strict=True)):
         axes.text(value + error + 0.3, row, f"{value:.1f} ± {error:.1f}", va="center")
     low = min(v - e for v, e in zip(values, errors, strict=True))
-    axes.set(xlabel=f"test accuracy in %, mean of {seeds} seeds", xlim=(max(0, low - 8), min(112, max(values) + 12)))
+    axes.set(xlabel=f"test accuracy in %, mean of {seeds} seeds", xlim=(max(0, low - 8), max(values) + 12))
+    axes.set_xticks([tick for tick in axes.get_xticks() if axes.get_xlim()[0] <= tick <= 100])
     _save(figure, axes, path)
 
 
@@ -40,7 +44,7 @@ def class_counts(pool: np.ndarray, kept: np.ndarray, classes: list[str], path: P
     axes.bar(range(len(order)), kept[order], color=KEPT, label="kept")
     axes.set_xticks(range(len(order)), [classes[c] for c in order], rotation=60, ha="right")
     axes.set_ylabel("images")
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, ncols=2, loc="lower right", bbox_to_anchor=(1, 1))
     _save(figure, axes, path)
 
 
@@ -56,10 +60,11 @@ def scores(table: pd.DataFrame, path: Path) -> None:
     _save(figure, axes, path)
 
 
-def gallery(images: list[Image.Image], captions: list[str], path: Path, columns: int = 8) -> None:
+def gallery(images: list[Image.Image], captions: list[str], path: Path) -> None:
     """A sheet of images, each with a caption."""
-    rows = -(-len(images) // columns)
-    figure, grid = plt.subplots(rows, columns, figsize=(1.25 * columns, 1.6 * rows), layout="constrained", squeeze=False)
+    rows, columns = max(1, -(-len(images) // COLUMNS)), COLUMNS
+    size = (1.25 * columns, 1.6 * rows)
+    figure, grid = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
     for axes in grid.flat:
         axes.axis("off")
     for axes, image, caption in zip(grid.flat, images, captions, strict=False):
@@ -68,7 +73,7 @@ def gallery(images: list[Image.Image], captions: list[str], path: Path, columns:
     _save(figure, None, path)
 
 
-def _save(figure: plt.Figure, axes: Axes | None, path: Path) -> None:
+def _save(figure: Figure, axes: Axes | None, path: Path) -> None:
     if axes is not None:
         axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=110, metadata={"Software": None})

@@ -1,5 +1,6 @@
 """Outputs that are whole or absent, scratch that outlives a killed run, and hashes."""
 
+import ctypes
 import hashlib
 import json
 import os
@@ -23,11 +24,21 @@ def whole_folder(target: Path) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
     SCRATCH.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=SCRATCH, prefix=f"{target.name}-", ignore_cleanup_errors=True) as room:
-        fresh, old = Path(room) / "new", Path(room) / "old"
+        fresh = Path(room) / "new"
         fresh.mkdir()
         yield fresh
         if target.exists():
-            target.rename(old)
+            _exchange(fresh, target)
+        else:
+            fresh.rename(target)
+
+
+def _exchange(fresh: Path, target: Path) -> None:
+    """Swap two folders: in one step where the system can (Linux), so that `target` is there at every moment."""
+    system, here, exchange = ctypes.CDLL(None), -100, 2
+    paths = here, os.fsencode(fresh), here, os.fsencode(target), exchange
+    if not hasattr(system, "renameat2") or system.renameat2(*paths):
+        target.rename(fresh.with_name("old"))
         fresh.rename(target)
 
 

@@ -7,6 +7,7 @@ The published objective (paper, eq. 5 to 7) is linear in the samples, so its opt
 it. `exact` is that sort, `gradient` is the published loop.
 """
 
+import logging
 import sys
 from pathlib import Path
 from typing import Literal
@@ -30,6 +31,8 @@ START = 0.01  # every d at the start
 LR, MOMENTUM = 1e-3, 0.9
 TOLERANCE = 1e-3  # stop when BETA * |mean(s^) - r| is below it
 MAX_STEPS = 100_000
+
+log = logging.getLogger(__name__)
 
 
 def select(
@@ -110,7 +113,7 @@ def gradient(worth: np.ndarray, group: np.ndarray, split: np.ndarray, device: st
     Returns:
         (N,) the parameters d when the ratio is met (or after MAX_STEPS); the samples kept are those of greatest d.
     """
-    c, g = torch.from_numpy(worth).to(device), torch.from_numpy(group).to(device)
+    c, g = torch.tensor(worth, device=device), torch.tensor(group, device=device)
     size = torch.bincount(g, minlength=len(split)).double()
     ratio = torch.from_numpy(split).to(device) / size.clamp(min=1)
     d = torch.full_like(c, START, requires_grad=True)
@@ -128,6 +131,8 @@ def gradient(worth: np.ndarray, group: np.ndarray, split: np.ndarray, device: st
             (miss - (s * c).mean()).backward()
             optimizer.step()
             progress.advance(bar)
+        else:
+            log.warning("the gradient loop did not meet the ratio in %d steps; it is cut to the budget", MAX_STEPS)
     return d.detach().cpu().numpy()
 
 

@@ -38,14 +38,13 @@ def damage_image(image: Image.Image, kind: str, rng: np.random.Generator) -> Ima
     `noise` adds Gaussian noise of standard deviation 0.5, `occlusion` blacks out a square of 60% of the shorter side,
     `low_resolution` scales the image down by eight and up again.
     """
-    pixels = np.asarray(image, dtype=np.float32)
+    pixels = np.array(image, dtype=np.float32)
     height, width = pixels.shape[:2]
     if kind == "noise":
-        pixels = pixels + rng.normal(0, 0.5 * 255, size=(height, width, 1))
+        pixels += rng.normal(0, 0.5 * 255, size=(height, width, 1))
     elif kind == "occlusion":
         side = round(0.6 * min(height, width))
         top, left = rng.integers(height - side + 1), rng.integers(width - side + 1)
-        pixels = pixels.copy()
         pixels[top : top + side, left : left + side] = 0
     elif kind == "low_resolution":
         small = image.resize((max(1, width // 8), max(1, height // 8)), Image.Resampling.BOX)

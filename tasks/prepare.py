@@ -10,12 +10,14 @@ In:  a source (`tasks.sources`). Out, in data/prepare/:
 
 import hashlib
 import io
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -59,7 +61,7 @@ def run(
         (images / "shards").mkdir(parents=True)
         stored, rejected = _store(source, table, images / "shards", max_rejected, seed)
         index = table.merge(stored, on="id", validate="one_to_one")
-        _refuse_empty_class(index, source.classes)
+        _refuse_empty(index, source.classes)
         index.drop(columns=["true_label", "damage"]).to_parquet(images / "index.parquet", index=False)
         write_json(images / "classes.json", source.classes)
         rejected.to_parquet(folder / "quarantine.parquet", index=False)
@@ -96,7 +98,7 @@ def _store(
         jobs = zip(source.read(), table["id"], table["damage"], range(len(table)), strict=True)
         progress = track(jobs, "prepare", len(table), disable=not sys.stderr.isatty(), transient=True)
         for batch in _batches(progress):
-            for (_, name, *_), result in zip(batch, pool.map(lambda job: _check(*job, seed), batch), strict=True):
+            for (_, name, _, _), result in zip(batch, pool.map(partial(_read, seed=seed), batch), strict=True):
                 if isinstance(result, str):
                     rejected.append((name, result))
                     _stop_if_too_many(rejected, len(table), max_rejected)
@@ -115,14 +117,16 @@ def _batches(items: Iterable[T]) -> Iterator[list[T]]:
         yield batch
 
 
-def _check(data: bytes, name: str, damage: str, row: int, seed: int) -> tuple[bytes, int, int] | str:
+def _read(job: tuple[bytes, str, str, int], seed: int) -> tuple[bytes, int, int] | str:
     """The bytes to store with width and height, or the reason why the image cannot be read."""
+    data, _, damage, row = job
     if not data:
         return "empty"
     try:
         image = dataset.decode(data)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        return f"{type(error).__name__}: {error}"
+    except (OSError, ValueError, SyntaxError, RuntimeError, Image.DecompressionBombError) as error:
+        reason = re.sub(r" <_io\..*>", "", str(error))  # the address of the buffer changes
+        return f"{type(error).__name__}: {reason}"
     if damage:
         image = plant.damage_image(image, damage, np.random.default_rng([seed, row]))
         file = io.BytesIO()
@@ -140,11 +144,14 @@ def _stop_if_too_many(rejected: list[tuple[str, str]], total: int, max_rejected:
         )
 
 
-def _refuse_empty_class(index: pd.DataFrame, classes: list[str]) -> None:
+def _refuse_empty(index: pd.DataFrame, classes: list[str]) -> None:
+    """A class with nothing to choose from, or a test split with nothing to measure on."""
     pool = index[index["split"] == "train"]
     counts = np.bincount(pool["label"], minlength=len(classes))
     if (counts == 0).any():
-        raise InputError(f"class {classes[counts.argmin()]!r} has no readable image to choose from; add some or remove it")
+        raise InputError(
+            f"class {classes[counts.argmin()]!r} has no readable image to choose from; add some or remove it"
+        )
 
 
 class ShardWriter:
@@ -156,7 +163,7 @@ class ShardWriter:
         self.images: list[bytes] = []
         self.count, self.size = 0, 0
 
-    def __enter__(self) -> "ShardWriter":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

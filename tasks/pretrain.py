@@ -1,15 +1,17 @@
 """Stage pretrain: a small CLIP for the bundled sample, trained in under a minute.
 
-It learns from scikit-learn's digits (another hand, another scanner, 8 x 8 pixels) with captions, so that there is a real
-gap between the encoder's world and the sample for adaptation to close. Everything about it but its size is open_clip's:
-image tower, text tower, tokenizer, loss.
+It learns from scikit-learn's digits (another hand, another scanner, 8 x 8 pixels) with captions, so that there is a
+real gap between the encoder's world and the sample for adaptation to close. Everything about it but its size is
+open_clip's: image tower, text tower, tokenizer.
 
 Out: data/pretrain/, a model folder that open_clip loads as `local-dir:data/pretrain`.
 """
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import open_clip
@@ -44,7 +46,9 @@ def run(out: Path, *, steps: int, batch_size: int, lr: float, seed: int, device:
                   folder / "open_clip_model.safetensors")  # fmt: skip
 
 
-def train(model: torch.nn.Module, tokenizer: open_clip.SimpleTokenizer, steps: int, batch_size: int, lr: float, device: str) -> None:
+def train(
+    model: Any, tokenizer: Callable[[list[str]], Tensor], steps: int, batch_size: int, lr: float, device: str
+) -> None:
     """Train `model` contrastively on captioned digits for `steps` steps of AdamW on a one-cycle schedule."""
     images, labels = digits()
     captions = tokenizer([caption.format(name) for caption in CAPTIONS for name in CLASSES]).to(device)
@@ -70,7 +74,7 @@ def contrastive(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def digits() -> tuple[Tensor, Tensor]:
-    """scikit-learn's 1,797 digits as (n, 3, 32, 32) in [0, 1], scaled up, with a dark margin as scanners leave; labels."""
+    """scikit-learn's 1,797 digits as (n, 3, 32, 32) in [0, 1], scaled up within a dark margin; their labels."""
     from sklearn.datasets import load_digits
 
     data = load_digits()
@@ -84,8 +88,9 @@ def distort(images: Tensor) -> Tensor:
     turn, shear = torch.empty(2, len(images)).uniform_(-0.25, 0.25)
     scale = torch.empty(2, len(images)).uniform_(0.85, 1.3)
     shift = torch.empty(2, len(images)).uniform_(-0.15, 0.15)
-    rows = torch.stack([scale[0] * turn.cos(), shear - turn.sin(), shift[0]], 1), torch.stack(
-        [turn.sin(), scale[1] * turn.cos(), shift[1]], 1
+    rows = (
+        torch.stack([scale[0] * turn.cos(), shear - turn.sin(), shift[0]], 1),
+        torch.stack([turn.sin(), scale[1] * turn.cos(), shift[1]], 1),
     )
     grid = F.affine_grid(torch.stack(rows, 1), list(images.shape), align_corners=False)
     return F.grid_sample(images, grid, align_corners=False) * 2 - 1

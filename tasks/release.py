@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from tasks import dataset, features, figures, files
+from tasks.arms import ARMS
 from tasks.dataset import Dataset
 from tasks.tracking import Version
 
@@ -70,15 +71,16 @@ def version(release: Path, source: str, tags: dict[str, str]) -> Version:
     """What MLflow is told of the release in the folder `release`, whose images came from `source`."""
     manifest, table = files.read_json(release / "manifest.json"), pd.read_parquet(release / "scores.parquet")
     kept = table[table["selected"]]
+    measured = flat(manifest["adaptation"]) | flat(manifest["results"])
     return Version(
         name=f"{manifest['name']} keep={manifest['parameters']['optimize']['keep']:g}",
         fingerprint=files.file_sha256(release / "manifest.json"),
         parameters=flat(manifest["parameters"]),
         metrics={"kept": len(kept), "dropped": len(table) - len(kept)}
-        | {key: value for part in ("adaptation", "results") for key, value in flat(manifest[part]).items() if not isinstance(value, str)},
+        | {key: value for key, value in measured.items() if not isinstance(value, str)},
         tags=tags,
-        pool=(table[["id", "label"]], manifest["pool"]["digest"]),
-        subset=(kept[["id", "label"]], manifest["subset"]["digest"]),
+        pool=(table[["id", "class_name"]], manifest["pool"]["digest"]),
+        subset=(kept[["id", "class_name"]], manifest["subset"]["digest"]),
         source=source,
         artifacts=release,
     )
@@ -103,7 +105,7 @@ def class_counts(table: pd.DataFrame, classes: list[str]) -> np.ndarray:
 
 
 def without_folders(parameters: Any) -> Any:
-    """Parameters with absolute paths cut to their last name: where a folder lies on one machine means nothing on others."""
+    """Parameters with absolute paths cut to their last name: where a folder lies is no part of a release."""
     if isinstance(parameters, dict):
         return {key: without_folders(value) for key, value in parameters.items()}
     if isinstance(parameters, str) and Path(parameters).is_absolute():
@@ -113,25 +115,31 @@ def without_folders(parameters: Any) -> Any:
 
 def _draw(folder: Path, data: Dataset, table: pd.DataFrame, manifest: dict[str, Any]) -> None:
     folder.mkdir()
-    figures.accuracy(manifest["results"]["accuracy"], manifest["parameters"]["evaluate"]["seeds"], folder / "accuracy.png")
+    seeds = manifest["parameters"]["evaluate"]["seeds"]
+    figures.accuracy(manifest["results"]["accuracy"], seeds, folder / "accuracy.png")
     pool, kept = class_counts(table, data.classes), class_counts(table[table["selected"]], data.classes)
     figures.class_counts(pool, kept, data.classes, folder / "classes.png")
     figures.scores(table, folder / "scores.png")
     suspects = table[~table["selected"]].sort_values(["alignment", "id"]).head(SUSPECTS)
     images = dataset.thumbnails(data, list(suspects["id"]), 96)
-    captions = [f"{given}?\n{data.classes[said]}" for given, said in zip(suspects["class_name"], suspects["predicted"], strict=True)]
+    captions = [
+        f"said: {given}\nlike: {data.classes[looks]}"
+        for given, looks in zip(suspects["class_name"], suspects["predicted"], strict=True)
+    ]
     figures.gallery([images[i] for i in suspects["id"]], captions, folder / "suspects.png")
 
 
 def _card(stages: Path, data: Dataset, manifest: dict[str, Any]) -> str:
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
-    environment = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+    environment = jinja2.Environment(
+        loader=loader, undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=True
+    )
     results = manifest["results"]
     return environment.get_template("card.md.jinja").render(
         manifest
         | {
             "results": {"wrong_labels": None, "damaged": None} | results,
-            "arms": figures.ARM_NAMES,
+            "arms": ARMS,
             "faults": {"wrong_labels": "wrong labels", "damaged": "damaged images"},
             "kept_counts": [count["kept"] for count in manifest["class_counts"].values()],
             "held_out": len(data.split("test")),
@@ -142,5 +150,5 @@ def _card(stages: Path, data: Dataset, manifest: dict[str, Any]) -> str:
 
 def _size_category(n: int) -> str:
     """The hub's name for the order of magnitude of a data set."""
-    steps = [(1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M")]
-    return next((name for limit, name in steps if n < limit), "n>10M")
+    names = ["n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B"]
+    return names[min(max(len(str(n)) - 3, 0), len(names) - 1)]

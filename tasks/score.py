@@ -1,6 +1,7 @@
 """Stage score: how well each sample agrees with its label (SAS), and how far it lies from its like (SDS).
 
-In:  data/embed (features), data/adapt (adapters). Out: data/score/scores.parquet, a row a sample in the order of the pool.
+In:  data/embed (features), data/adapt (adapters).
+Out: data/score/scores.parquet, a row a sample in the order of the pool.
 """
 
 import sys

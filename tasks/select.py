@@ -40,7 +40,5 @@ def select(
     """
     budget.total(keep, len(data.labels))
     scores = score(data, recipe, neighbours=neighbours, seed=seed, device=device)
-    chosen = optimize.select(
-        scores, keep=keep, method=method, solver=solver, balance=balance, device=device
-    )
+    chosen = optimize.select(scores, keep=keep, method=method, solver=solver, balance=balance, device=device)
     return chosen[[*COLUMNS, "selected"]]

@@ -56,7 +56,9 @@ def _check(path: Path, source: Source) -> None:
     outside = table[~table["label"].between(0, len(source.classes) - 1)]
     if len(outside):
         name, label = outside.iloc[0][["id", "label"]]
-        raise InputError(f"prepare.source: {name} has label {label}, outside the {len(source.classes)} classes of {path}")
+        raise InputError(
+            f"prepare.source: {name} has label {label}, outside the {len(source.classes)} classes of {path}"
+        )
     counts = np.bincount(table.loc[table["split"] == "train", "label"], minlength=len(source.classes))
     if (counts == 0).any():
         name = source.classes[counts.argmin()]
@@ -86,7 +88,9 @@ def _image_folder(path: Path) -> Source:
         if split is None:
             continue
         if split == "test" and (extra := set(find_classes(str(root))[0]) - set(classes)):
-            raise InputError(f"prepare.source: {root} has the class {min(extra)!r}, which is not among the training images")
+            raise InputError(
+                f"prepare.source: {root} has the class {min(extra)!r}, which is not among the training images"
+            )
         # Every file but hidden ones: what turns out to be no image is set aside with its reason, not passed over.
         found = make_dataset(str(root), to_index, is_valid_file=_not_hidden, allow_empty=True)
         files += [Path(file) for file, _ in found]
@@ -103,14 +107,17 @@ def _not_hidden(file: str) -> bool:
 def _parquet(files: list[Path]) -> Source:
     """Parquet files with a column of images and a column `label`; an id is the file's stem and its path or row."""
     split = {file: file.name.removesuffix(".parquet").split("-")[0] for file in files}
-    names = set(split.values())
-    parts = [(file, kind) for file in files if (kind := _split_of(split[file], names))]
+    splits = set(split.values())
+    parts = [(file, kind) for file in files if (kind := _split_of(split[file], splits))]
     columns = {file: _image_column(file) for file, _ in parts}
     tables = [_list_parquet(file, columns[file], kind) for file, kind in parts]
     table = pd.concat(tables, ignore_index=True)
     if table.empty:
         raise InputError(f"prepare.source: {files[0]} has no rows")
-    classes = _class_names(files[0]) or [str(label) for label in range(int(table["label"].max()) + 1)]
+    names = _class_names(files[0])
+    if names is None and table["label"].max() >= len(table):
+        raise InputError(f"prepare.source: {files[0]}: label {table['label'].max()} is higher than there are images")
+    classes = names or [str(label) for label in range(int(table["label"].max()) + 1)]
     return Source(classes, table, lambda: (data for file, _ in parts for data in _read_parquet(file, columns[file])))
 
 

@@ -20,12 +20,12 @@ class Version:
 
     Attributes:
         name: of the run.
-        fingerprint: SHA-256 of the manifest; a release that is made again updates its run and does not add another.
+        fingerprint: SHA-256 of the manifest; a release that is made again has its run already.
         parameters: by dotted key.
         metrics: by dotted key.
         tags: by key.
-        pool: ids and labels that were chosen from, and their digest.
-        subset: ids and labels that were kept, and their digest.
+        pool: ids and classes that were chosen from, and their digest.
+        subset: ids and classes that were kept, and their digest.
         source: where the images came from.
         artifacts: the folder to keep with the run.
     """
@@ -50,32 +50,36 @@ def log(version: Version, project: Path) -> str:
     """Record a release as a run of the experiment of subset versions; the id of the run."""
     import mlflow
 
+    local = "MLFLOW_TRACKING_URI" not in os.environ  # asked before MLflow sets it itself
     mlflow.set_tracking_uri(uri(project))
-    experiment = _experiment(project)
-    found = mlflow.search_runs(
-        [experiment], f"tags.`{VERSION_TAG}` = '{version.fingerprint}'", max_results=1, output_format="list"
-    )
-    with mlflow.start_run(
-        run_id=found[0].info.run_id if found else None, experiment_id=experiment, run_name=version.name
-    ) as run:
+    experiment = _experiment((project.resolve() / "mlartifacts").as_uri() if local else None)
+    same = f"tags.`{VERSION_TAG}` = '{version.fingerprint}' and attributes.status = 'FINISHED'"
+    found = mlflow.search_runs([experiment], same, max_results=1, output_format="list")
+    if found:
+        return str(found[0].info.run_id)
+    with mlflow.start_run(experiment_id=experiment, run_name=version.name) as run:
         mlflow.set_tags({VERSION_TAG: version.fingerprint, **version.tags})
+        mlflow.log_params(version.parameters)
         mlflow.log_metrics(version.metrics)
-        if not found:
-            mlflow.log_params(version.parameters)
-            for context, (table, digest) in (("pool", version.pool), ("subset", version.subset)):
-                # MLflow's own digest looks at the first 10,000 rows only, so it is given ours, cut to its 36 characters.
-                data = mlflow.data.from_pandas(table, source=version.source, name=context, digest=digest[:36])  # type: ignore[attr-defined]
-                mlflow.log_input(data, context)
-            mlflow.log_artifacts(str(version.artifacts), "release")
+        _log_inputs(version)
+        mlflow.log_artifacts(str(version.artifacts), "release")
         return str(run.info.run_id)
 
 
-def _experiment(project: Path) -> str:
-    """The experiment of subset versions, made at the first call; its artifacts lie beside the database."""
+def _log_inputs(version: Version) -> None:
+    import mlflow
+    from mlflow.data.code_dataset_source import CodeDatasetSource
+    from mlflow.data.pandas_dataset import from_pandas
+
+    source = CodeDatasetSource(tags={"source": version.source, "commit": version.tags["git.commit"]})
+    for context, (table, digest) in (("pool", version.pool), ("subset", version.subset)):
+        # MLflow's own digest looks at the first 10,000 rows only, so it is given ours, in the 36 characters it takes.
+        mlflow.log_input(from_pandas(table, source=source, name=context, digest=digest[:36]), context)
+
+
+def _experiment(artifacts: str | None) -> str:
+    """The experiment of subset versions, made at the first call; its artifacts lie where told, or the server says."""
     import mlflow
 
     found = mlflow.get_experiment_by_name(EXPERIMENT)
-    if found:
-        return str(found.experiment_id)
-    local = "MLFLOW_TRACKING_URI" not in os.environ
-    return str(mlflow.create_experiment(EXPERIMENT, (project.resolve() / "mlartifacts").as_uri() if local else None))
+    return str(found.experiment_id if found else mlflow.create_experiment(EXPERIMENT, artifacts))

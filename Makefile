@@ -1,0 +1,39 @@
+# Everything a newcomer types. `make` alone lists it.
+
+PYTHON ?= python3.11
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+# No telemetry, from any of the tools.
+export DO_NOT_TRACK := true
+export MLFLOW_DISABLE_TELEMETRY := true
+export DVC_NO_ANALYTICS := 1
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+
+.PHONY: help demo test check ui clean
+
+help: ## list these commands
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
+
+demo: $(INSTALLED) ## install, run the pipeline on the bundled sample, and say what came out
+	@$(BIN)/python -m flows.demo
+
+test: $(INSTALLED) ## run the whole test suite
+	$(BIN)/python -m pytest
+
+check: $(INSTALLED) ## lint and check types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+ui: $(INSTALLED) ## open MLflow on the versions of the subset, at http://127.0.0.1:5000
+	$(BIN)/mlflow server --backend-store-uri "sqlite:///$(CURDIR)/mlflow.db" \
+		--default-artifact-root "file://$(CURDIR)/mlartifacts" --host 127.0.0.1 --port 5000
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+clean: ## remove the environment and every result
+	rm -rf .venv .winnow data/*/ mlflow.db mlartifacts

@@ -1,0 +1,36 @@
+"""One Prefect server for a whole pipeline, where none is running."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def shared() -> Iterator[dict[str, str]]:
+    """Give the environment in which stages report to one server: the one in PREFECT_API_URL, else a temporary one.
+
+    A stage that finds no server starts one of its own, which takes longer than most stages of a small data set.
+    """
+    from prefect.server.api.server import SubprocessASGIServer
+    from prefect.settings import PREFECT_API_URL
+
+    if PREFECT_API_URL.value():
+        yield dict(os.environ)
+        return
+    server = SubprocessASGIServer()
+    server.start()
+    try:
+        yield os.environ | {"PREFECT_API_URL": server.api_url}
+    finally:
+        server.stop()
+
+
+def dvc(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run DVC in this project, with this Python first on the path, so that stages run with it too."""
+    python = Path(sys.executable)
+    env = dict(env or os.environ)
+    env["PATH"] = f"{python.parent}{os.pathsep}{env['PATH']}"
+    return subprocess.run([python, "-m", "dvc", *arguments], env=env, stdout=subprocess.PIPE, text=True, check=False)

@@ -1,0 +1,52 @@
+"""A release in a few lines: what was kept and dropped, what was found, what it is worth, and where it lies."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from tasks.arms import ARMS
+from tasks.errors import InputError
+from tasks.files import read_json
+
+
+def describe(release: Path) -> None:
+    """Print the summary of the release in a folder.
+
+    Raises:
+        InputError: there is no release.
+    """
+    if not (release / "manifest.json").is_file():
+        raise InputError(f"{release} holds no release (no manifest.json); make one with `dvc repro`")
+    manifest = read_json(release / "manifest.json")
+    console = Console(highlight=False, soft_wrap=True)
+    pool, kept = manifest["pool"]["samples"], manifest["subset"]["samples"]
+    counts = [count["kept"] for count in manifest["class_counts"].values()]
+    console.print(
+        f"\n[bold]{manifest['name']}[/bold]: kept {kept:,} of {pool:,} images, dropped {pool - kept:,}; "
+        f"{min(counts):,} to {max(counts):,} kept in each of {len(counts)} classes"
+    )
+    for fault, name in (("wrong_labels", "wrong labels"), ("damaged", "damaged images")):
+        if found := manifest["results"].get(fault):
+            console.print(
+                f"  planted {name}: {found['dropped']:,} of {found['planted']:,} found and dropped; "
+                f"{found['share_of_pool']:.1%} of the pool, {found['share_of_kept']:.2%} of what is kept"
+            )
+    adaptation = manifest["adaptation"]
+    console.print(
+        f"  accuracy of the class prompts alone, on {adaptation['measured_on']}: "
+        f"{adaptation['zero_shot_accuracy']:.1%} as the encoder came, {adaptation['adapted_accuracy']:.1%} adapted\n"
+    )
+    console.print(_accuracies(manifest["results"]["accuracy"], kept, pool))
+    console.print(f"\nrelease  {release}\nreport   {release / 'card.md'}")
+    console.print("compare  make ui (MLflow's pages; choose two runs of “subset versions” and press Compare)")
+
+
+def _accuracies(results: dict[str, Any], kept: int, pool: int) -> Table:
+    table = Table("trained on", "images", "test accuracy", box=None, pad_edge=False)
+    for arm, name in ARMS.items():
+        result = results[arm]
+        images = pool if arm == "all" else kept
+        table.add_row(name, f"{images:,}", f"{result['mean']:.2%} ± {100 * result['std']:.2f}")
+    return table

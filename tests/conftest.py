@@ -1,0 +1,88 @@
+"""What tests share: a place to work in, features with a known truth, a folder of images, a small encoder."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import settings
+from PIL import Image
+
+from tasks.features import Features
+
+# The same examples on every machine, and no clock: a slow machine is no failure.
+settings.register_profile("winnow", deadline=None, derandomize=True, database=None)
+settings.load_profile("winnow")
+
+CLASSES = ["ant", "bee", "cat", "dog", "elk"]
+SIZES = [120, 80, 60, 30, 10]
+
+
+@pytest.fixture
+def workdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give an empty working directory, so that scratch folders stay out of the checkout."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def wrong() -> np.ndarray:
+    """(N,) bool: the samples of `planted` whose label is wrong."""
+    return np.random.default_rng(7).random(sum(SIZES)) < 0.15
+
+
+@pytest.fixture(scope="session")
+def planted(wrong: np.ndarray) -> Features:
+    """Five classes of unequal size around their prompts, 15% of the labels wrong, rows in no order of class."""
+    rng = np.random.default_rng(0)
+    truth = rng.permutation(np.repeat(np.arange(len(SIZES)), SIZES))
+    text = rng.normal(size=(len(SIZES), 16))
+    image = text[truth] + 0.7 * rng.normal(size=(len(truth), 16)) + 0.5  # a gap between the two, as CLIP has
+    labels = np.where(wrong, (truth + rng.integers(1, len(SIZES), len(truth))) % len(SIZES), truth)
+    ids = np.array([f"photo-{i:03d}" for i in rng.permutation(len(truth))])
+    return Features(image.astype(np.float32), text.astype(np.float32), labels, CLASSES, ids)
+
+
+@pytest.fixture
+def write_features(tmp_path: Path, planted: Features) -> Callable[..., Path]:
+    """Write `planted` as people do, with numpy and json; what is given replaces a part, None leaves it out."""
+
+    def write(name: str = "features", **changed: object) -> Path:
+        folder = tmp_path / name
+        folder.mkdir()
+        for part in ("image", "text", "labels"):
+            if (rows := changed.get(part, getattr(planted, part))) is not None:
+                np.save(folder / f"{part}.npy", rows)
+        if (classes := changed.get("classes", planted.classes)) is not None:
+            (folder / "classes.json").write_text(json.dumps(classes))
+        if (ids := changed.get("ids", planted.ids)) is not None:
+            (folder / "ids.txt").write_text("".join(f"{i}\n" for i in ids))
+        return folder
+
+    return write
+
+
+@pytest.fixture
+def image_folder(tmp_path: Path) -> Path:
+    """Three classes of ten small images each, a folder a class."""
+    rng = np.random.default_rng(0)
+    for c, name in enumerate(("blue", "green", "red")):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for i in range(10):
+            pixels = rng.integers(0, 60, (20, 24, 3))
+            pixels[..., 2 - c] += 150
+            Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / "photos" / name / f"{i}.png")
+    return tmp_path / "photos"
+
+
+@pytest.fixture(scope="session")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give an open_clip model folder as the stage pretrain writes it, hardly trained."""
+    from tasks import pretrain
+
+    room = tmp_path_factory.mktemp("encoder")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(room)
+        pretrain.run(room / "model", steps=10, batch_size=4, lr=1e-3, seed=0, device="cpu")
+    return room / "model"

@@ -1,0 +1,173 @@
+"""The command of those who have features: one table out, or one message and exit code 2."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import Result
+from sklearn.metrics import roc_auc_score
+from typer.testing import CliRunner
+
+from flows.cli import app
+from tasks.features import Features
+
+WINNOW = Path(sys.executable).with_name("winnow")
+SCORES = ["id", "label", "class_name", "alignment", "sas", "sds", "predicted"]
+NO_PIPELINE = """
+import os, pathlib, sys
+sys.modules |= dict.fromkeys(["prefect", "mlflow", "dvc"])  # importing one of them fails
+pathlib.Path(os.environ["BLOCKED"]).touch()
+"""
+
+Write = Callable[..., Path]
+
+
+def winnow(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def read(out: Path) -> pd.DataFrame:
+    return pd.read_csv(out) if out.suffix == ".csv" else pd.read_parquet(out)
+
+
+def run(*command: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(part) for part in command], env=os.environ | environment, capture_output=True, text=True, check=False
+    )
+
+
+def test_the_command_writes_a_row_a_sample_in_input_order_and_needs_no_prefect_mlflow_or_dvc(
+    write_features: Write, planted: Features, tmp_path: Path
+) -> None:
+    out, blocked = tmp_path / "subset.parquet", tmp_path / "blocked"
+    (tmp_path / "sitecustomize.py").write_text(NO_PIPELINE)
+    command = [WINNOW, "select", write_features(), "--keep", "0.3", "--out", out]
+    done = run(*command, PYTHONPATH=str(tmp_path), BLOCKED=str(blocked))
+    assert (done.returncode, done.stderr, blocked.exists()) == (0, "", True)
+    assert done.stdout.startswith("kept 90 of 300 samples in 5 classes")
+    table = pd.read_parquet(out)
+    assert list(table.columns) == [*SCORES, "selected"]
+    assert table["id"].tolist() == planted.ids.tolist()
+    assert table["label"].tolist() == planted.labels.tolist()
+    assert table["class_name"].tolist() == [planted.classes[c] for c in planted.labels]
+    assert (table["selected"].dtype, table["selected"].sum()) == (bool, 90)
+
+
+def test_help_loads_nothing_heavy() -> None:
+    heavy = "{'torch', 'pandas', 'numpy', 'sklearn', 'open_clip', 'prefect', 'mlflow', 'dvc'}"
+    code = f"import sys, flows.cli; print(sorted(set(sys.modules) & {heavy}))"
+    done = run(sys.executable, "-c", code)
+    assert (done.returncode, done.stdout.strip()) == (0, "[]")
+
+
+def test_bad_input_is_one_message_and_exit_code_2(write_features: Write, planted: Features, tmp_path: Path) -> None:
+    image = planted.image.copy()
+    image[7] = np.nan
+    done = run(WINNOW, "score", write_features(image=image), "--out", tmp_path / "scores.parquet")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("winnow: ")
+    assert f"row 7 ({planted.ids[7]})" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "scores.parquet").exists()
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv"])
+def test_scoring_is_the_same_without_choosing(write_features: Write, tmp_path: Path, suffix: str) -> None:
+    folder, scores, subset = write_features(), tmp_path / f"scores{suffix}", tmp_path / f"subset{suffix}"
+    assert winnow("score", folder, "--out", scores).exit_code == 0
+    assert winnow("select", folder, "--keep", 0.3, "--out", subset).exit_code == 0
+    assert list(read(scores).columns) == SCORES
+    pd.testing.assert_frame_equal(read(subset)[SCORES], read(scores))
+
+
+def test_alignment_is_higher_where_the_label_is_right(write_features: Write, wrong: np.ndarray, tmp_path: Path) -> None:
+    winnow("score", write_features(), "--out", tmp_path / "scores.csv")
+    assert roc_auc_score(~wrong, read(tmp_path / "scores.csv")["alignment"]) > 0.8
+
+
+@pytest.mark.parametrize(
+    ("options", "kept"),
+    [
+        (["--balance", "uniform"], [30, 30, 30, 30, 30]),
+        (["--balance", "none"], None),
+        (["--solver", "gradient", "--balance", "none"], None),
+        (["--method", "paper", "--neighbours", "5", "--seed", "3"], None),
+    ],
+)
+def test_options_change_how_but_never_how_many(
+    write_features: Write, planted: Features, tmp_path: Path, options: list[str], kept: list[int] | None
+) -> None:
+    labels = np.arange(300) % 5 if kept else planted.labels
+    result = winnow("select", write_features(labels=labels), "--keep", 0.5, "--out", tmp_path / "s.parquet", *options)
+    assert result.exit_code == 0
+    chosen = read(tmp_path / "s.parquet").query("selected")
+    assert len(chosen) == 150
+    assert kept is None or np.bincount(chosen["label"]).tolist() == kept
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_does_not(write_features: Write, tmp_path: Path) -> None:
+    folder, tables = write_features(), []
+    for i, seed in enumerate((0, 0, 1)):
+        winnow("select", folder, "--keep", 0.3, "--seed", seed, "--out", tmp_path / f"{i}.parquet")
+        tables.append((tmp_path / f"{i}.parquet").read_bytes())
+    assert tables[0] == tables[1]
+    assert tables[0] != tables[2]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--keep", "0"], "keep is 0"),
+        (["--keep", "1.2"], "keep is 1.2"),
+        (["--keep", "nan"], "keep is nan"),
+        (["--keep", "0.001"], "keeps none"),
+        (["--keep", "x"], "--keep"),
+        (["--neighbours", "0"], "--neighbours 0"),
+        (["--neighbours", "nan"], "--neighbours nan"),
+        (["--neighbours", "inf"], "--neighbours inf"),
+        (["--balance", "equal"], "--balance"),
+        (["--solver", "magic"], "--solver"),
+        (["--method", "magic"], "--method"),
+        (["--seed", "-1"], "--seed"),
+        (["--out", "subset.txt"], "--out subset.txt"),
+        (["--out", "none/subset.csv"], "--out none/subset.csv"),
+        (["--kep", "0.3"], "--kep"),
+    ],
+)
+def test_bad_options_are_refused_by_name(workdir: Path, write_features: Write, options: list[str], words: str) -> None:
+    good = {"--keep": "0.3", "--out": "subset.csv"} | dict([options])
+    result = winnow("select", write_features(), *(part for option in good.items() for part in option))
+    assert result.exit_code == 2
+    assert words in " ".join(result.stderr.split())
+    assert [path.name for path in workdir.iterdir()] == ["features"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"ids": None, "labels": np.arange(300) % 6}, "row 5 has label 5, outside the 5 classes"),
+        ({"text": None}, "text.npy is missing"),
+        ({"ids": ["same"] * 300}, "stands twice"),
+        ({"labels": np.arange(300) % 4}, "no image ('elk')"),
+        ({"labels": np.zeros(299, int)}, "300 rows"),
+    ],
+)
+def test_bad_features_are_refused_and_an_older_table_is_left(
+    write_features: Write, tmp_path: Path, changed: dict[str, object], words: str
+) -> None:
+    (tmp_path / "subset.csv").write_text("old")
+    result = winnow("select", write_features(**changed), "--keep", 0.3, "--out", tmp_path / "subset.csv")
+    assert result.exit_code == 2
+    assert words in result.stderr
+    assert (tmp_path / "subset.csv").read_text() == "old"
+
+
+def test_a_folder_without_a_release_is_refused(tmp_path: Path) -> None:
+    result = winnow("show", tmp_path)
+    assert result.exit_code == 2
+    assert "holds no release" in result.stderr

@@ -1,0 +1,148 @@
+"""The whole pipeline on the bundled sample: what it leaves, what it runs again, and that it is the same bytes twice."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from support import Project, checkout, stages_run
+
+from tasks.files import file_sha256, read_json
+
+AFTER_OPTIMIZE = ["optimize", "evaluate", "release"]
+
+
+def test_release_holds_what_it_promises(project: Project) -> None:
+    release = project.folder / "data" / "release"
+    manifest = read_json(release / "manifest.json")
+    scores, ids = pd.read_parquet(release / "scores.parquet"), (release / "ids.txt").read_text().splitlines()
+    assert ids == sorted(scores.loc[scores["selected"], "id"])
+    assert len(scores) == 4000
+    assert len(ids) == round(0.7 * 4000) == manifest["subset"]["samples"]
+    assert {name: file_sha256(release / name) for name in manifest["files"]} == manifest["files"]
+    assert set(manifest["files"]) == {str(p.relative_to(release)) for p in release.rglob("*.*")} - {"manifest.json"}
+    assert list(scores) == ["id", "label", "class_name", "alignment", "sas", "sds", "predicted", "combined", "selected"]
+    card = (release / "card.md").read_text()
+    for picture in ("accuracy", "classes", "scores", "suspects"):
+        assert f"figures/{picture}.png" in card
+
+
+def test_selection_finds_the_planted_faults(project: Project) -> None:
+    found = read_json(project.folder / "data" / "evaluate" / "metrics.json")
+    assert found["wrong_labels"]["planted"] == 400
+    assert found["damaged"]["planted"] == 120
+    assert found["wrong_labels"]["share_of_kept"] < 0.02 < found["wrong_labels"]["share_of_pool"]
+
+
+def test_adaptation_closes_the_gap(project: Project) -> None:
+    metrics = read_json(project.folder / "data" / "adapt" / "metrics.json")
+    assert metrics["measured_on"] == "held-out images"
+    assert metrics["adapted_accuracy"] > metrics["zero_shot_accuracy"] + 0.1
+
+
+def test_no_result_names_a_place_on_this_machine(project: Project) -> None:
+    for name, content in project.results().items():
+        assert str(project.folder).encode() not in content, name
+        assert str(Path.home()).encode() + b"/" not in content, name
+
+
+def test_nothing_runs_twice(project: Project) -> None:
+    assert project.repro() == []
+
+
+def test_the_command_chooses_what_the_pipeline_chose(project: Project, tmp_path: Path) -> None:
+    out = tmp_path / "subset.parquet"
+    done = project.run("winnow", "select", "data/embed", "--keep", "0.7", "--out", str(out))
+    assert done.returncode == 0, done.stdout
+    ours, theirs = pd.read_parquet(out), pd.read_parquet(project.folder / "data" / "optimize" / "subset.parquet")
+    pd.testing.assert_frame_equal(ours, theirs[list(ours)])
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"optimize": {"keeep": 0.3}}, "unknown key optimize.keeep"),
+        ({"optimize": {"keep": 1.5}}, "optimize.keep"),
+        ({"optimize": {"keep": "much"}}, "optimize.keep"),
+        ({"optimize": {"solver": "magic"}}, "optimize.solver"),
+        ({"embed": {"prompts": ["a photo"]}}, "{} for the class name"),
+    ],
+)
+def test_bad_parameters_stop_a_stage_at_once(project: Project, change: dict[str, dict[str, object]], word: str) -> None:
+    before, parameters = project.results(), (project.folder / "params.yaml").read_text()
+    try:
+        project.set(**change)
+        done = project.run("python", "-m", "flows.optimize")
+    finally:
+        (project.folder / "params.yaml").write_text(parameters)
+    assert done.returncode == 2
+    assert word in done.stdout
+    assert "Traceback" not in done.stdout
+    assert project.results() == before
+
+
+def test_a_missing_source_is_refused_with_its_name(project: Project) -> None:
+    parameters = (project.folder / "params.yaml").read_text()
+    try:
+        project.set(prepare={"source": "no/such/folder"})
+        done = project.run("python", "-m", "flows.prepare")
+    finally:
+        (project.folder / "params.yaml").write_text(parameters)
+    assert done.returncode == 2
+    assert "no/such/folder does not exist" in done.stdout
+    assert "Traceback" not in done.stdout
+
+
+def test_killed_runs_end_with_the_same_bytes(project: Project, tmp_path: Path, environment: dict[str, str]) -> None:
+    """From scratch in another folder, killed in every kind of stage, then left alone: the results of an undisturbed run."""
+    other = checkout(tmp_path, environment)
+    for stage in ("prepare", "adapt", "evaluate", "release"):
+        kill_in(other, stage)
+        for folder in (other.folder / "data").iterdir():
+            assert not folder.is_dir() or list(folder.iterdir()), f"{folder} is half-written"
+    other.repro()
+    ours, theirs = other.results(), project.results()
+    assert sorted(ours) == sorted(theirs)
+    assert [name for name in ours if ours[name] != theirs[name]] == []
+
+
+def kill_in(project: Project, stage: str) -> None:
+    """Run the pipeline and kill it, with all that it started, a moment after a stage has begun its work."""
+    with subprocess.Popen(["dvc", "repro"], cwd=project.folder, env=project.env, stdout=subprocess.PIPE, text=True,
+                          stderr=subprocess.STDOUT, start_new_session=True) as process:  # fmt: skip
+        assert process.stdout
+        for line in process.stdout:
+            if f"for flow '{stage}'" in line:
+                time.sleep(0.5)
+                break
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_one_parameter_runs_what_depends_on_it_and_becomes_a_version(project: Project) -> None:
+    done = project.run("dvc", "exp", "run", "-S", "optimize.keep=0.3")
+    assert done.returncode == 0, done.stdout
+    assert stages_run(done.stdout) == AFTER_OPTIMIZE
+    assert len((project.folder / "data/release/ids.txt").read_text().splitlines()) == 1200
+    back = project.run("dvc", "exp", "run", "-S", "optimize.keep=0.7")
+    assert back.returncode == 0, back.stdout
+    assert stages_run(back.stdout) == [], "an earlier result comes from DVC's cache"
+    runs = project.run("python", "-c", LIST_RUNS).stdout
+    assert "'digits keep=0.7', '0.7', 2800.0" in runs
+    assert "'digits keep=0.3', '0.3', 1200.0" in runs
+    assert runs.count("digits keep") == 2
+
+
+LIST_RUNS = """
+import mlflow
+from pathlib import Path
+from tasks import tracking
+mlflow.set_tracking_uri(tracking.uri(Path.cwd()))
+for run in mlflow.search_runs(experiment_names=[tracking.EXPERIMENT], output_format="list"):
+    kept = [d for d in run.inputs.dataset_inputs if d.tags[0].value == "subset"][0]
+    assert len(run.inputs.dataset_inputs) == 2 and len(kept.dataset.digest) == 36
+    assert run.data.metrics["accuracy.subset.mean"] > 0.3 and run.data.metrics["wrong_labels.planted"] == 400
+    print((run.info.run_name, run.data.params["optimize.keep"], run.data.metrics["kept"]))
+"""

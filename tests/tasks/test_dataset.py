@@ -1,0 +1,99 @@
+"""Images of every common kind are decoded to RGB, and are found again by shard and row."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tasks import dataset, prepare
+from tasks.dataset import Dataset
+from tasks.sources import open_source
+
+
+def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def frames() -> list[Image.Image]:
+    return [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue", "lime")]
+
+
+RED = Image.new("RGB", (8, 8), "red")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        encoded(RED, "PNG"),
+        encoded(RED, "JPEG"),
+        encoded(RED.convert("CMYK"), "JPEG"),
+        encoded(RED.convert("P"), "PNG"),
+        encoded(RED.convert("RGBA"), "PNG"),
+        encoded(RED, "WEBP", lossless=True),
+        encoded(frames()[0], "GIF", save_all=True, append_images=frames()[1:]),
+    ],
+    ids=["PNG", "JPEG", "CMYK JPEG", "palette", "alpha", "WebP", "animated GIF"],
+)
+def test_common_kinds_are_read_as_rgb(data: bytes) -> None:
+    image = dataset.decode(data)
+    assert (image.mode, image.size) == ("RGB", (8, 8))
+    assert np.abs(np.asarray(image, int)[4, 4] - [255, 0, 0]).max() <= 3
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_sixteen_bits_are_scaled_down_to_eight(kind: str) -> None:
+    grey = Image.fromarray(np.linspace(0, 65535, 64).reshape(8, 8).astype(np.uint16))
+    pixels = np.asarray(dataset.decode(encoded(grey, kind)), int)
+    assert np.abs(pixels - np.linspace(0, 255, 64).reshape(8, 8, 1)).max() <= 1
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda data: data[: len(data) // 2], lambda data: b"", lambda data: b"no image", lambda data: data[8:]]
+)
+def test_what_cannot_be_read_whole_is_an_error(damage: Callable[[bytes], bytes]) -> None:
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8))
+    for kind in ("JPEG", "PNG"):
+        with pytest.raises((OSError, ValueError, SyntaxError)):
+            dataset.decode(damage(encoded(noise, kind)))
+
+
+@pytest.fixture
+def prepared(workdir: Path, image_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
+    """`image_folder`, prepared, in several shards."""
+    monkeypatch.setattr(prepare, "SHARD_BYTES", 8_000)
+    prepare.run(
+        open_source(image_folder), workdir / "out", test_share=0.2, max_rejected=0, wrong_labels=0, damaged=0, seed=0
+    )
+    return dataset.load(workdir / "out/images")
+
+
+def test_images_come_in_the_order_of_the_index(prepared: Dataset, image_folder: Path) -> None:
+    assert len(prepared.shards) > 2
+    for name, image in zip(prepared.index["id"], prepared.all_images(), strict=True):
+        assert image.tobytes() == Image.open(image_folder / name).convert("RGB").tobytes()
+
+
+def test_splits_part_the_index(prepared: Dataset) -> None:
+    train, test = prepared.split("train"), prepared.split("test")
+    assert (len(train), len(test)) == (24, 6)
+    assert set(train["id"]) | set(test["id"]) == set(prepared.index["id"])
+
+
+def test_pixels_are_every_image_at_one_size(prepared: Dataset, image_folder: Path) -> None:
+    block = dataset.pixels(prepared, 12)
+    assert (block.shape, block.dtype) == ((30, 12, 12, 3), np.uint8)
+    last = Image.open(image_folder / prepared.index["id"].iloc[-1]).resize((12, 12), Image.Resampling.BILINEAR)
+    assert (block[-1] == np.asarray(last)).all()
+
+
+def test_thumbnails_are_found_by_id_and_keep_their_proportions(prepared: Dataset, image_folder: Path) -> None:
+    wanted = ["red/7.png", "blue/0.png", "red/1.png"]
+    found = dataset.thumbnails(prepared, wanted, 12)
+    assert set(found) == set(wanted)
+    for name, thumbnail in found.items():
+        assert thumbnail.tobytes() == Image.open(image_folder / name).resize((12, 10)).tobytes()

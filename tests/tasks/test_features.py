@@ -1,0 +1,156 @@
+"""A feature folder is read as it is, or refused with the file, row or class at fault."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks import features
+from tasks.errors import InputError
+from tasks.features import Features
+
+Write = Callable[..., Path]
+
+
+def with_row(rows: np.ndarray, row: int, value: float) -> np.ndarray:
+    changed = rows.copy()
+    changed[row] = value
+    return changed
+
+
+def refusal(folder: Path) -> str:
+    with pytest.raises(InputError) as error:
+        features.load(folder)
+    return str(error.value)
+
+
+def test_what_was_written_is_read(write_features: Write, planted: Features) -> None:
+    data = features.load(write_features())
+    assert (data.image == planted.image).all()
+    assert (data.text == planted.text).all()
+    assert (data.labels == planted.labels).all()
+    assert (data.classes, data.ids.tolist()) == (planted.classes, planted.ids.tolist())
+    assert data.counts.sum() == len(planted.labels)
+
+
+def test_images_stay_on_disk(write_features: Write) -> None:
+    assert isinstance(features.load(write_features()).image, np.memmap)
+
+
+def test_saved_features_are_unit_rows_in_half_precision(tmp_path: Path, planted: Features) -> None:
+    features.save(tmp_path, planted)
+    data = features.load(tmp_path)
+    assert data.image.dtype == np.float16
+    assert np.abs(data.image - features.unit(planted.image)).max() < 1e-3
+    assert data.digest == planted.digest
+
+
+def test_without_ids_a_sample_is_its_row_number(write_features: Write) -> None:
+    assert features.load(write_features(ids=None)).ids[:2].tolist() == ["00000000", "00000001"]
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int32, np.uint64])
+def test_labels_of_any_whole_number_type_are_read(write_features: Write, planted: Features, kind: type) -> None:
+    assert (features.load(write_features(labels=planted.labels.astype(kind))).labels == planted.labels).all()
+
+
+def test_a_class_with_one_image_is_read_with_a_warning(
+    write_features: Write, planted: Features, caplog: pytest.LogCaptureFixture
+) -> None:
+    labels = with_row(np.where(planted.labels == 4, 3, planted.labels), 9, 4)
+    with caplog.at_level(logging.WARNING):
+        assert features.load(write_features(labels=labels)).counts[4] == 1
+    assert "single image" in caplog.text
+    assert "elk" in caplog.text
+
+
+@pytest.mark.parametrize("part", ["image", "text", "labels", "classes"])
+def test_a_missing_file_is_named(write_features: Write, part: str) -> None:
+    message = refusal(write_features(**{part: None}))
+    assert f"{part}.{'json' if part == 'classes' else 'npy'} is missing" in message
+
+
+@pytest.mark.parametrize(("value", "fault"), [(np.nan, "NaN"), (np.inf, "infinite"), (0.0, "is all zeros")])
+def test_a_bad_row_of_images_is_named(write_features: Write, planted: Features, value: float, fault: str) -> None:
+    message = refusal(write_features(image=with_row(planted.image, 17, value)))
+    assert all(part in message for part in ("image.npy", "row 17", planted.ids[17], fault))
+
+
+def test_a_bad_row_beyond_the_first_chunk_is_named(
+    write_features: Write, planted: Features, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(features, "CHUNK", 50)
+    assert f"row 271 ({planted.ids[271]})" in refusal(write_features(image=with_row(planted.image, 271, np.nan)))
+
+
+def test_a_bad_row_of_texts_is_named_with_its_class(write_features: Write, planted: Features) -> None:
+    message = refusal(write_features(text=with_row(planted.text, 2, 0)))
+    assert all(part in message for part in ("text.npy", "row 2", "'cat'", "all zeros"))
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "words"),
+    [
+        ("labels", lambda labels: with_row(labels, 3, 9), ("labels.npy", "row 3", "label 9", "5 classes")),
+        ("labels", lambda labels: with_row(labels, 4, -1), ("labels.npy", "row 4", "label -1")),
+        ("labels", lambda labels: labels[:-2], ("labels.npy", "(298,)", "300 rows")),
+        ("labels", lambda labels: labels.astype(float), ("labels.npy", "float64", "whole numbers")),
+        ("labels", lambda labels: np.where(labels == 1, 0, labels), ("no image", "'bee'", "drop them")),
+        ("text", lambda text: text[:3], ("text.npy", "3 rows", "5 classes", "missing from class 'dog'")),
+        ("text", lambda text: text[:, :7], ("16 dimensions", "text.npy 7", "same encoder")),
+        ("image", lambda image: image.astype(int), ("image.npy", "int64", "floating point")),
+        ("image", lambda image: image[:, 0], ("image.npy", "(300,)")),
+        ("image", lambda image: image[0, 0], ("image.npy",)),
+        ("image", lambda image: image[:0], ("image.npy", "0 rows")),
+        ("image", lambda image: image.astype(object), ("image.npy", "numpy.save")),
+        ("ids", lambda ids: ids[1:], ("ids.txt", "299 ids", "300 rows")),
+        ("ids", lambda ids: [*ids[:-1], ids[0]], ("ids.txt", "stands twice", "lines 1 and 300")),
+        ("classes", lambda names: [*names[:4], "ant"], ("classes.json", "'ant'", "stands twice")),
+        ("classes", lambda names: dict.fromkeys(names, 0), ("classes.json", "list of class names")),
+        ("classes", lambda _: [], ("classes.json", "list of class names")),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused(
+    write_features: Write, planted: Features, part: str, change: Callable[..., object], words: tuple[str, ...]
+) -> None:
+    message = refusal(write_features(**{part: change(getattr(planted, part))}))
+    assert [word for word in words if word not in message] == []
+
+
+def archive(path: Path) -> None:
+    (path.parent / "ids.txt").unlink()
+    with path.open("wb") as file:
+        np.savez(file, image=np.ones((2, 2)))
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil"),
+    [
+        ("image.npy", lambda path: path.write_text("no array")),
+        ("image.npy", lambda path: path.write_bytes(path.read_bytes()[:300])),
+        ("image.npy", lambda path: path.write_bytes(b"")),
+        ("image.npy", archive),
+        ("classes.json", lambda path: path.write_text("[")),
+        ("classes.json", lambda path: path.write_bytes(b"\xff")),
+        ("ids.txt", lambda path: path.write_bytes(b"\xff\n" * 300)),
+    ],
+)
+def test_a_file_of_another_kind_is_named(write_features: Write, name: str, spoil: Callable[[Path], object]) -> None:
+    folder = write_features()
+    spoil(folder / name)
+    assert name in refusal(folder)
+
+
+def test_what_is_no_folder_is_refused(tmp_path: Path) -> None:
+    assert "not a folder" in refusal(tmp_path / "none")
+
+
+@given(st.permutations(range(8)), st.integers(0, 7))
+def test_the_digest_sees_ids_and_labels_but_not_their_order(order: list[int], changed: int) -> None:
+    ids, labels = np.array(list("abcdefgh")), np.arange(8) % 3
+    assert features.digest(ids[order], labels[order]) == features.digest(ids, labels)
+    assert features.digest(ids, with_row(labels, changed, 7)) != features.digest(ids, labels)

@@ -1,0 +1,174 @@
+"""Preparation stores every readable image, sets the others aside with the reason, and plants what it says."""
+
+import hashlib
+import io
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image, features
+
+from tasks import dataset, prepare
+from tasks.errors import InputError
+from tasks.sources import Source, open_source
+
+DEFAULTS = {"test_share": 0.2, "max_rejected": 0.2, "wrong_labels": 0.0, "damaged": 0.0, "seed": 0}
+
+
+def run(source: Source | Path, out: Path, **changed: float) -> Path:
+    opened = open_source(source) if isinstance(source, Path) else source
+    prepare.run(opened, out, **(DEFAULTS | changed))  # type: ignore[arg-type]
+    return out
+
+
+def quarantine(out: Path) -> dict[str, str]:
+    table = pd.read_parquet(out / "quarantine.parquet")
+    return dict(zip(table["id"], table["reason"], strict=True))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_index_describes_every_image(workdir: Path, image_folder: Path) -> None:
+    index = dataset.load(run(image_folder, workdir / "out") / "images").index
+    assert list(index.columns) == ["id", "label", "split", "shard", "row", "width", "height", "sha256"]
+    assert len(index) == 30
+    assert set(zip(index["width"], index["height"], strict=True)) == {(24, 20)}
+    hashes = [hashlib.sha256((image_folder / name).read_bytes()).hexdigest() for name in index["id"]]
+    assert index["sha256"].tolist() == hashes
+
+
+def test_an_equal_share_of_each_class_is_held_out(workdir: Path, image_folder: Path) -> None:
+    index = dataset.load(run(image_folder, workdir / "out") / "images").index
+    assert index.query("split == 'test'")["label"].value_counts().to_dict() == {0: 2, 1: 2, 2: 2}
+
+
+def test_a_split_that_the_source_names_is_kept(workdir: Path, image_folder: Path) -> None:
+    (workdir / "both").mkdir()
+    for split in ("train", "test"):
+        (workdir / "both" / split).symlink_to(image_folder)
+    index = dataset.load(run(workdir / "both", workdir / "out") / "images").index
+    assert (index["split"] == index["id"].str.split("/").str[0]).all()
+
+
+def test_one_image_of_each_class_stays_in_the_pool(workdir: Path, image_folder: Path) -> None:
+    index = dataset.load(run(image_folder, workdir / "out", test_share=0.99) / "images").index
+    assert index.query("split == 'train'")["label"].value_counts().to_dict() == {0: 1, 1: 1, 2: 1}
+
+
+def test_unreadable_images_are_set_aside_with_the_reason(workdir: Path, image_folder: Path) -> None:
+    blue = image_folder / "blue"
+    photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8))
+    photo.save(blue / "cut.jpg")
+    (blue / "cut.jpg").write_bytes((blue / "cut.jpg").read_bytes()[:900])
+    (blue / "empty.png").write_bytes(b"")
+    (blue / "text.png").write_text("no image at all")
+    photo.convert("CMYK").save(blue / "print.jpg")
+    out = run(image_folder, workdir / "out", max_rejected=0.1)
+    reasons = quarantine(out)
+    assert set(reasons) == {"blue/cut.jpg", "blue/empty.png", "blue/text.png"}
+    assert reasons["blue/empty.png"] == "empty"
+    assert "truncated" in reasons["blue/cut.jpg"]
+    assert "cannot identify" in reasons["blue/text.png"]
+    index = dataset.load(out / "images").index
+    assert "blue/print.jpg" in set(index["id"])
+    assert len(index) == 31
+    assert len(list(dataset.load(out / "images").all_images())) == 31
+
+
+def test_reasons_hold_no_address_that_changes_from_run_to_run(workdir: Path, image_folder: Path) -> None:
+    (image_folder / "blue/text.png").write_text("no image at all")
+    one, two = (run(image_folder, workdir / name) for name in ("one", "two"))
+    assert contents(one) == contents(two)
+
+
+def test_an_image_too_large_to_be_honest_is_set_aside(
+    workdir: Path, image_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    Image.new("RGB", (60, 60)).save(image_folder / "red/bomb.png")
+    assert "decompression bomb" in quarantine(run(image_folder, workdir / "out"))["red/bomb.png"]
+
+
+def test_too_many_unreadable_images_stop_the_run_and_leave_the_old_result(workdir: Path, image_folder: Path) -> None:
+    before = contents(run(image_folder, workdir / "out"))
+    for i in range(4):
+        (image_folder / f"red/{i}.png").write_text("no image")
+    with pytest.raises(InputError, match=r"(?s)prepare\.max_rejected = 10\.0% of the 30 images.*red/0\.png: .*repair"):
+        run(image_folder, workdir / "out", max_rejected=0.1)
+    assert contents(workdir / "out") == before
+
+
+def test_a_class_left_without_a_readable_image_is_named(workdir: Path, image_folder: Path) -> None:
+    for path in (image_folder / "green").iterdir():
+        path.write_text("no image")
+    with pytest.raises(InputError, match="class 'green' has no readable image"):
+        run(image_folder, workdir / "out", max_rejected=0.5)
+    assert not (workdir / "out").exists()
+
+
+def test_planted_faults_are_told_in_the_truth_alone(workdir: Path, image_folder: Path) -> None:
+    out = run(image_folder, workdir / "out", wrong_labels=0.25, damaged=0.25)
+    index, truth = (
+        dataset.load(out / "images").index.set_index("id"),
+        pd.read_parquet(out / "truth.parquet").set_index("id"),
+    )
+    said = index.index.str.split("/").str[0].map({"blue": 0, "green": 1, "red": 2})
+    wrong = set(index.index[said != index["label"]])
+    changed = {
+        i for i, h in index["sha256"].items() if h != hashlib.sha256((image_folder / str(i)).read_bytes()).hexdigest()
+    }
+    assert (len(wrong), len(changed)) == (6, 6)
+    assert set(truth.index) == wrong | changed
+    assert set(truth.index[truth["damage"] != ""]) == changed
+    assert (truth["true_label"] == pd.Series(said, index.index).loc[truth.index]).all()
+    assert set(index.loc[truth.index, "split"]) == {"train"}
+
+
+def test_the_same_seed_gives_the_same_bytes(workdir: Path, image_folder: Path) -> None:
+    one, two, other = (
+        contents(run(image_folder, workdir / str(i), wrong_labels=0.2, damaged=0.2, seed=seed))
+        for i, seed in enumerate((3, 3, 4))
+    )
+    assert one == two
+    assert one["truth.parquet"] != other["truth.parquet"]
+
+
+def test_shards_are_no_larger_than_they_may_be(
+    workdir: Path, image_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = [path.stat().st_size for path in image_folder.rglob("*.png")]
+    monkeypatch.setattr(prepare, "SHARD_BYTES", 3 * max(sizes))
+    index = dataset.load(run(image_folder, workdir / "out") / "images").index
+    assert index.groupby("shard").size().max() <= 4
+    assert index.groupby("shard")["row"].apply(list).map(lambda rows: rows == list(range(len(rows)))).all()
+    monkeypatch.setattr(prepare, "SHARD_BYTES", 1)
+    assert dataset.load(run(image_folder, workdir / "single") / "images").index["shard"].nunique() == 30
+
+
+def spoilt(kind: str, count: int) -> list[bytes]:
+    """Encode a photo and, seeded, change a few bytes of it, near the head in half of the copies; some are cut short."""
+    rng, file = np.random.default_rng(0), io.BytesIO()
+    Image.fromarray(rng.integers(0, 256, (16, 16, 3)).astype(np.uint8)).save(file, kind)
+    copies = []
+    for i in range(count):
+        data = bytearray(file.getvalue())
+        for place in rng.integers(0, 60 if i % 2 else len(data), 3):
+            data[place] = rng.integers(256)
+        copies.append(bytes(data[: rng.integers(1, len(data))] if i % 5 == 0 else data))
+    return [*copies, file.getvalue(), file.getvalue()]
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", *["AVIF"] * features.check("avif")])
+def test_no_damage_to_the_bytes_stops_the_run(workdir: Path, kind: str) -> None:
+    images = spoilt(kind, 200)
+    ids = [f"{i:03d}" for i in range(len(images))]
+    table = pd.DataFrame({"id": ids, "label": 0, "split": ["train"] * 201 + ["test"]})
+    out = run(Source(["photo"], table, lambda: iter(images)), workdir / "out", max_rejected=0.999)
+    stored, rejected = set(dataset.load(out / "images").index["id"]), quarantine(out)
+    assert stored | set(rejected) == set(ids)
+    assert "200" in stored
+    assert rejected
+    assert all(rejected.values())

@@ -1,0 +1,126 @@
+"""A release names what made it, and holds no time, no absolute path and nothing that changes from run to run."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from tasks import adapters, files, prepare, release
+from tasks.adapters import Adapters
+from tasks.files import read_json, write_json
+from tasks.sources import open_source
+
+PARAMETERS = {
+    "prepare": {"source": "/home/someone/photos", "wrong_labels": 0.0},
+    "embed": {"path": "data/pretrain", "prompts": ["a {}"]},
+    "optimize": {"keep": 0.5, "method": "paper", "solver": "exact", "balance": "proportional"},
+    "evaluate": {"seeds": 2, "steps": 10},
+}
+
+
+@pytest.fixture
+def stages(workdir: Path, image_folder: Path) -> Path:
+    """What the stages before leave: 24 images to choose from, 12 of them kept."""
+    data = workdir / "data"
+    source = open_source(image_folder)
+    prepare.run(source, data / "prepare", test_share=0.2, max_rejected=0, wrong_labels=0, damaged=0, seed=0)
+    pool = pd.read_parquet(data / "prepare/images/index.parquet").query("split == 'train'")
+    table = pool[["id", "label"]].iloc[::-1].assign(class_name=pool["label"].map(dict(enumerate(source.classes))))
+    table = table.assign(
+        alignment=range(24), sas=range(24), sds=1.0, predicted=0, combined=1.0, selected=pool["label"] != 1
+    )
+    for stage in ("embed", "adapt", "optimize", "evaluate"):
+        (data / stage).mkdir()
+    table.to_parquet(data / "optimize/subset.parquet", index=False)
+    adapters.save(data / "adapt/adapters.safetensors", Adapters(4))
+    write_json(
+        data / "adapt/metrics.json",
+        {"measured_on": "held-out images", "zero_shot_accuracy": 0.5, "adapted_accuracy": 0.75},
+    )
+    write_json(data / "embed/encoder.json", {"encoder": "tiny", "weights_sha256": "ab", "prompts": ["a {}"]})
+    accuracy = {arm: {"mean": 0.5, "std": 0.125} for arm in ("subset", "random", "all")}
+    write_json(data / "evaluate/metrics.json", {"accuracy": accuracy})
+    return data
+
+
+def made(stages: Path, out: Path, parameters: dict[str, Any] = PARAMETERS) -> Path:
+    release.run(stages, out, name="photos", parameters=parameters)
+    return out
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_two_releases_of_the_same_results_are_the_same_bytes(stages: Path, workdir: Path) -> None:
+    one, two = (contents(made(stages, workdir / name)) for name in ("one", "two"))
+    assert one == two
+    assert {"ids.txt", "scores.parquet", "manifest.json", "card.md"} <= set(one)
+
+
+def test_the_ids_are_those_kept_and_sorted(stages: Path, workdir: Path) -> None:
+    ids = (made(stages, workdir / "out") / "ids.txt").read_text().splitlines()
+    table = pd.read_parquet(workdir / "out/scores.parquet")
+    assert ids == sorted(table.loc[table["selected"], "id"])
+    assert len(ids) == 16
+
+
+def test_the_manifest_says_what_made_it(stages: Path, workdir: Path) -> None:
+    out = made(stages, workdir / "out")
+    manifest, table = read_json(out / "manifest.json"), pd.read_parquet(out / "scores.parquet")
+    assert manifest["pool"] == {"samples": 24, "classes": 3, "digest": release.digest(table)}
+    assert manifest["subset"] == {"samples": 16, "digest": release.digest(table[table["selected"]])}
+    assert manifest["class_counts"]["green"] == {"pool": 8, "kept": 0}
+    assert manifest["adapters_sha256"] == files.file_sha256(stages / "adapt/adapters.safetensors")
+    assert manifest["encoder"]["encoder"] == "tiny"
+    assert "torch" in manifest["packages"]
+    assert manifest["files"] == {
+        name: files.file_sha256(out / name) for name in contents(out) if name != "manifest.json"
+    }
+
+
+def test_no_absolute_path_is_released(stages: Path, workdir: Path) -> None:
+    out = made(stages, workdir / "out")
+    assert read_json(out / "manifest.json")["parameters"]["prepare"]["source"] == "photos"
+    assert not [name for name, data in contents(out).items() if b"/home/" in data or str(workdir).encode() in data]
+
+
+def test_the_card_says_what_it_is_worth(stages: Path, workdir: Path) -> None:
+    card = (made(stages, workdir / "out") / "card.md").read_text()
+    assert "16 of 24 images" in card
+    assert "50.00% ± 12.50" in card
+    pictures = [line.split("(")[1].rstrip(")") for line in card.splitlines() if line.startswith("![")]
+    assert pictures
+    assert all((workdir / "out" / picture).is_file() for picture in pictures)
+
+
+def test_a_release_that_keeps_everything_is_made_too(stages: Path, workdir: Path) -> None:
+    subset = stages / "optimize/subset.parquet"
+    pd.read_parquet(subset).assign(selected=True).to_parquet(subset, index=False)
+    assert len((made(stages, workdir / "out") / "ids.txt").read_text().splitlines()) == 24
+
+
+def test_the_tracked_version_is_the_release(stages: Path, workdir: Path) -> None:
+    out = made(stages, workdir / "out")
+    version = release.version(out, "photos", {"tag": "x"})
+    assert version.name == "photos keep=0.5"
+    assert version.fingerprint == files.file_sha256(out / "manifest.json")
+    assert version.parameters["optimize.keep"] == 0.5
+    assert (version.metrics["kept"], version.metrics["dropped"]) == (16, 8)
+    assert version.metrics["accuracy.subset.mean"] == 0.5
+    assert all(isinstance(value, int | float) for value in version.metrics.values())
+    assert (len(version.pool[0]), len(version.subset[0])) == (24, 16)
+
+
+def test_the_digest_is_of_ids_and_labels_in_any_order() -> None:
+    table = pd.DataFrame({"id": list("abc"), "label": [0, 1, 2], "other": 1})
+    assert release.digest(table) == release.digest(table.iloc[::-1].assign(other=2))
+    assert release.digest(table) != release.digest(table.assign(label=[0, 1, 1]))
+
+
+@pytest.mark.parametrize(
+    ("n", "category"), [(1, "n<1K"), (999, "n<1K"), (1000, "1K<n<10K"), (50_000, "10K<n<100K"), (10**7, "10M<n<100M")]
+)
+def test_sizes_are_named_as_the_hub_does(n: int, category: str) -> None:
+    assert release._size_category(n) == category

@@ -1,0 +1,106 @@
+"""SAS is the cosine with the prompt of the label, SDS the mean distance to the nearest of the class."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+from sklearn.metrics.pairwise import cosine_similarity
+from sklearn.neighbors import NearestNeighbors
+
+from tasks import adapters, features, score
+from tasks.adapters import Adapters
+from tasks.features import Features
+
+
+@pytest.fixture(scope="module")
+def fitted() -> Adapters:
+    """Adapters as they are drawn."""
+    return Adapters(16, torch.Generator().manual_seed(0)).requires_grad_(False)
+
+
+@examples(max_examples=50)
+@given(st.integers(2, 60), st.integers(1, 6), st.integers(1, 60), st.integers(1, 400), st.integers(0, 2**32))
+def test_sds_is_the_mean_distance_to_the_nearest_others(n: int, dim: int, k: int, block: int, seed: int) -> None:
+    k = min(k, n - 1)
+    z = (3 + np.random.default_rng(seed).normal(size=(n, dim))).astype(np.float32)
+    distances, _ = NearestNeighbors(n_neighbors=k).fit(z).kneighbors()  # the sample itself does not count
+    with pytest.MonkeyPatch.context() as patch:
+        whole = score.diversity(torch.from_numpy(z), k)
+        patch.setattr(score, "BLOCK", block)
+        in_blocks = score.diversity(torch.from_numpy(z), k)
+    assert whole == pytest.approx(distances.mean(1), abs=2e-3)
+    assert in_blocks == pytest.approx(whole, abs=2e-3)
+
+
+def test_a_double_is_a_neighbour_at_distance_zero() -> None:
+    z = torch.tensor([[0.0, 0], [0, 0], [3, 4]])
+    assert score.diversity(z, 1) == pytest.approx([0, 0, 5], abs=1e-3)
+    assert score.diversity(z, 2) == pytest.approx([2.5, 2.5, 5], abs=1e-3)
+
+
+@pytest.mark.parametrize("block", [2**24, 7])
+def test_sas_is_the_cosine_with_the_prompt_of_the_label(
+    planted: Features, fitted: Adapters, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(score, "BLOCK", block)
+    table = score.score(planted, fitted, neighbours=3, device="cpu")
+    image = fitted.image(torch.from_numpy(features.unit(planted.image))).numpy()
+    text = fitted.text(torch.from_numpy(features.unit(planted.text))).numpy()
+    cosine = cosine_similarity(image, text)
+    assert table["sas"].to_numpy() == pytest.approx(cosine[np.arange(len(cosine)), planted.labels], abs=1e-5)
+    assert (table["predicted"] == cosine.argmax(1)).all()
+    assert (table["alignment"] == table["sas"]).all()
+
+
+def test_sds_counts_neighbours_of_the_same_class_only(planted: Features, fitted: Adapters) -> None:
+    table = score.score(planted, fitted, neighbours=0.2, device="cpu")
+    image = fitted.image(torch.from_numpy(features.unit(planted.image))).numpy()
+    for c in range(len(planted.classes)):
+        members = np.flatnonzero(planted.labels == c)
+        nearest = NearestNeighbors(n_neighbors=round(0.2 * len(members))).fit(image[members])
+        assert table["sds"].to_numpy()[members] == pytest.approx(nearest.kneighbors()[0].mean(1), abs=1e-3)
+
+
+def test_a_row_a_sample_in_input_order(planted: Features, fitted: Adapters) -> None:
+    table = score.score(planted, fitted, neighbours=0.1, device="cpu")
+    assert list(table.columns) == ["id", "label", "class_name", "alignment", "sas", "sds", "predicted"]
+    assert table["id"].tolist() == planted.ids.tolist()
+    assert (table["label"] == planted.labels).all()
+    assert table["class_name"].tolist() == [planted.classes[c] for c in planted.labels]
+
+
+def test_the_order_of_rows_does_not_change_a_score(planted: Features, fitted: Adapters) -> None:
+    order = np.random.default_rng(1).permutation(len(planted.ids))
+    other = Features(planted.image[order], planted.text, planted.labels[order], planted.classes, planted.ids[order])
+    one, two = (score.score(data, fitted, neighbours=0.1, device="cpu").set_index("id") for data in (planted, other))
+    pd.testing.assert_frame_equal(one, two.loc[one.index], rtol=1e-4, atol=1e-5)
+
+
+def test_a_class_of_one_has_no_neighbour_and_scores_zero(planted: Features, fitted: Adapters) -> None:
+    rows = np.concatenate([np.flatnonzero(planted.labels == 0)[:5], np.flatnonzero(planted.labels == 1)[:1]])
+    few = Features(planted.image[rows], planted.text[:2], planted.labels[rows], planted.classes[:2], planted.ids[rows])
+    sds = score.score(few, fitted, neighbours=0.1, device="cpu")["sds"]
+    assert (sds[:5] > 0).all()
+    assert sds[5] == 0
+
+
+@pytest.mark.parametrize(
+    ("neighbours", "n", "k"), [(0.1, 500, 50), (0.1, 3, 1), (50, 500, 50), (50, 20, 19), (1.0, 20, 1), (0.9, 1, 0)]
+)
+def test_neighbours_are_a_share_of_the_class_or_a_number(neighbours: float, n: int, k: int) -> None:
+    assert score.count_neighbours(neighbours, n) == k
+
+
+def test_the_stage_writes_the_same_bytes_again(workdir: Path, planted: Features, fitted: Adapters) -> None:
+    (workdir / "embed").mkdir()
+    features.save(workdir / "embed", planted)
+    adapters.save(workdir / "adapters.safetensors", fitted)
+    for out in ("one", "two"):
+        score.run(workdir / "embed", workdir, workdir / out, neighbours=0.1, device="cpu")
+    assert (workdir / "one/scores.parquet").read_bytes() == (workdir / "two/scores.parquet").read_bytes()
+    assert len(pd.read_parquet(workdir / "one/scores.parquet")) == len(planted.ids)

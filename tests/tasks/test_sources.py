@@ -1,0 +1,156 @@
+"""Sources are listed whole and in order, and refused with the file, row or class at fault."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tasks.errors import InputError
+from tasks.sources import Source, open_source
+
+
+def write_parquet(
+    path: Path,
+    labels: list[int | None],
+    *,
+    names: list[str] | None = None,
+    paths: list[str] | None = None,
+    images: list[bytes | None] | None = None,
+) -> Path:
+    """Write a file in the layout of the hub: images of a few bytes, labels, class names in the schema."""
+    data = images or [f"{path.stem}{i}".encode() for i in range(len(labels))]
+    rows = [{"bytes": b} | ({"path": paths[i]} if paths else {}) for i, b in enumerate(data)]
+    table = pa.table({"img": pa.array(rows), "label": pa.array(labels, pa.int64())})
+    if names:
+        table = table.replace_schema_metadata(
+            {"huggingface": json.dumps({"info": {"features": {"label": {"names": names}}}})}
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, path)
+    return path
+
+
+def touch(*paths: Path) -> None:
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(path.as_posix().encode())
+
+
+def check_read(source: Source) -> list[bytes]:
+    images = list(source.read())
+    assert len(images) == len(source.table)
+    return images
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(InputError) as error:
+        open_source(path)
+    assert str(error.value).startswith("prepare.source: ")
+    return str(error.value)
+
+
+def test_an_image_folder_has_a_class_a_folder_and_ids_below_it(tmp_path: Path) -> None:
+    touch(tmp_path / "dog/2.png", tmp_path / "dog/.DS_Store", tmp_path / "cat/sub/1.jpg", tmp_path / "cat/note.txt")
+    source = open_source(tmp_path)
+    assert source.classes == ["cat", "dog"]
+    assert source.table["id"].tolist() == ["cat/note.txt", "cat/sub/1.jpg", "dog/2.png"]
+    assert source.table["label"].tolist() == [0, 0, 1]
+    assert set(source.table["split"]) == {"train"}
+    files = [Path(data.decode()).relative_to(tmp_path).as_posix() for data in check_read(source)]
+    assert files == source.table["id"].tolist()
+
+
+@pytest.mark.parametrize("held_out", ["test", "val", "validation"])
+def test_folders_named_for_splits_are_splits(tmp_path: Path, held_out: str) -> None:
+    touch(*(tmp_path / split / name / "1.png" for split in ("train", held_out, "extra") for name in ("a", "b")))
+    table = open_source(tmp_path).table
+    splits = {"train/a/1.png": "train", "train/b/1.png": "train"}
+    splits |= {f"{held_out}/a/1.png": "test", f"{held_out}/b/1.png": "test"}
+    assert dict(zip(table["id"], table["split"], strict=True)) == splits
+
+
+def test_parquet_is_read_in_order_with_the_names_in_its_schema(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "train-00001.parquet", [1], names=["cat", "dog"], paths=["z.png"])
+    write_parquet(tmp_path / "train-00000.parquet", [0, 1], names=["cat", "dog"], paths=["x.png", "y.png"])
+    write_parquet(tmp_path / "test-00000.parquet", [1], names=["cat", "dog"], paths=["x.png"])
+    source = open_source(tmp_path)
+    assert source.classes == ["cat", "dog"]
+    table = source.table
+    found = dict(zip(table["id"], zip(table["split"], table["label"], check_read(source), strict=True), strict=True))
+    assert found == {
+        "test-00000/x.png": ("test", 1, b"test-000000"),
+        "train-00000/x.png": ("train", 0, b"train-000000"),
+        "train-00000/y.png": ("train", 1, b"train-000001"),
+        "train-00001/z.png": ("train", 1, b"train-000010"),
+    }
+
+
+def test_parquet_without_names_or_paths_counts_classes_and_rows(tmp_path: Path) -> None:
+    source = open_source(write_parquet(tmp_path / "mine.parquet", [1, 0, 1]))
+    assert source.classes == ["0", "1"]
+    assert source.table["id"].tolist() == [f"mine/0000000{i}" for i in range(3)]
+
+
+def test_an_image_that_is_null_is_read_as_empty(tmp_path: Path) -> None:
+    source = open_source(write_parquet(tmp_path / "mine.parquet", [0, 0], images=[b"x", None]))
+    assert check_read(source) == [b"x", b""]
+
+
+def test_an_id_that_stands_twice_is_named(tmp_path: Path) -> None:
+    message = refusal(write_parquet(tmp_path / "mine.parquet", [0, 0, 0], paths=["a", "b", "a"]))
+    assert "'mine/a' twice" in message
+
+
+@pytest.mark.parametrize("label", [2, -1])
+def test_a_label_outside_the_classes_is_named_with_its_sample(tmp_path: Path, label: int) -> None:
+    path = write_parquet(tmp_path / "mine.parquet", [0, label, 1], names=["a", "b"], paths=["x", "y", "z"])
+    assert f"mine/y has label {label}, outside the 2 classes" in refusal(path)
+
+
+def test_a_missing_label_is_named_with_its_row(tmp_path: Path) -> None:
+    message = refusal(write_parquet(tmp_path / "mine.parquet", [0, 1, None, None]))
+    assert "mine.parquet: row 2 has no label" in message
+
+
+def test_a_class_without_an_image_to_choose_from_is_named(tmp_path: Path) -> None:
+    assert "class 'b'" in refusal(write_parquet(tmp_path / "mine.parquet", [0, 2], names=["a", "b", "c"]))
+    touch(tmp_path / "folder/a/1.png")
+    (tmp_path / "folder/b").mkdir()
+    assert "class 'b'" in refusal(tmp_path / "folder")
+
+
+def test_a_class_that_is_only_held_out_is_named(tmp_path: Path) -> None:
+    touch(tmp_path / "train/a/1.png", tmp_path / "test/a/1.png", tmp_path / "test/new/1.png")
+    assert "'new'" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ({"label": [1]}, "no column of images"),
+        ({"img": [{"bytes": b"x"}]}, "no column `label`"),
+        ({"img": [{"bytes": b"x"}], "label": ["cat"]}, "no column `label` of whole numbers"),
+        ({"img": [b"x"], "label": [0]}, "no column of images"),
+    ],
+)
+def test_parquet_of_another_layout_is_refused_with_its_columns(tmp_path: Path, table: dict, words: str) -> None:
+    pq.write_table(pa.table(table), tmp_path / "mine.parquet")
+    message = refusal(tmp_path)
+    assert all(part in message for part in ("mine.parquet", words, *table))
+
+
+def test_parquet_without_rows_is_refused(tmp_path: Path) -> None:
+    pd.DataFrame({"img": [{"bytes": b"x"}], "label": [0]}).iloc[:0].to_parquet(tmp_path / "rows.parquet")
+    assert "rows.parquet" in refusal(tmp_path)
+
+
+def test_what_is_neither_folder_nor_parquet_is_refused(tmp_path: Path) -> None:
+    touch(tmp_path / "list.txt", tmp_path / "bad/one.parquet")
+    assert "does not exist" in refusal(tmp_path / "none")
+    assert "neither an image folder nor Parquet" in refusal(tmp_path / "list.txt")
+    assert "one.parquet is not a readable Parquet file" in refusal(tmp_path / "bad")
+    (tmp_path / "empty").mkdir()
+    assert "has no folders" in refusal(tmp_path / "empty")
