@@ -1,9 +1,12 @@
 """How a stage is run: parameters read and checked, slots for GPUs, the flow, and a clear end when the input is bad."""
 
+import fcntl
 import logging
 import os
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -43,23 +46,29 @@ def main(flow: Flow[[Settings], None]) -> None:
         parameters = settings.load()
         for logger in ("prefect.flow_runs", "prefect.task_runs"):
             logging.getLogger(logger).addFilter(_without_traceback)
-        limit_gpu_tasks()
-        with tags(*filter(None, [os.environ.get(PARENT)])):
+        with gpu_slots(), tags(*filter(None, [os.environ.get(PARENT)])):
             flow(parameters)
     except InputError as error:
         print(f"winnow: {error}", file=sys.stderr)
         sys.exit(2)
 
 
-def limit_gpu_tasks() -> None:
-    """Set the limit of tasks tagged GPU in the Prefect server in use."""
-    with get_client(sync_client=True) as client:
-        try:
-            known = client.read_concurrency_limit_by_tag(GPU).concurrency_limit
-        except ObjectNotFound:
-            known = None
-        if known != device.slots():
-            client.create_concurrency_limit(tag=GPU, concurrency_limit=device.slots())
+@contextmanager
+def gpu_slots() -> Iterator[None]:
+    """Limit the tasks tagged GPU, in the Prefect server in use, to the number of slots of this machine.
+
+    A run that was killed keeps the slots it held for ever. So each stage holds a lock that ends with its process, and
+    one that finds itself alone on this machine makes the limit anew, with every slot free.
+    """
+    with (Path(tempfile.gettempdir()) / f"winnow-{os.getuid()}.lock").open("w") as lock:
+        with suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with get_client(sync_client=True) as client:
+                with suppress(ObjectNotFound):
+                    client.delete_concurrency_limit_by_tag(GPU)
+                client.create_concurrency_limit(tag=GPU, concurrency_limit=device.slots())
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        yield
 
 
 def _without_traceback(record: logging.LogRecord) -> bool:

@@ -1,4 +1,4 @@
-"""A real project: this checkout copied to an empty folder, under Git, reproduced with DVC, reporting to a Prefect server.
+"""A real project: this checkout copied to an empty folder, under Git, reproduced with DVC, with a Prefect server.
 
 The sample is the bundled one; only the training runs are shorter than by default.
 """

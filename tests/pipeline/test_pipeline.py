@@ -97,7 +97,7 @@ def test_a_missing_source_is_refused_with_its_name(project: Project) -> None:
 
 
 def test_killed_runs_end_with_the_same_bytes(project: Project, tmp_path: Path, environment: dict[str, str]) -> None:
-    """From scratch in another folder, killed in every kind of stage, then left alone: the results of an undisturbed run."""
+    """From scratch in another folder, killed in four stages, then left alone: the results of an undisturbed run."""
     other = checkout(tmp_path, environment)
     for stage in ("prepare", "adapt", "evaluate", "release"):
         kill_in(other, stage)
