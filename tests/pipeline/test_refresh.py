@@ -4,7 +4,9 @@ import socket
 import subprocess
 import time
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
+from typing import TextIO
 
 from support import Project
 
@@ -40,10 +42,9 @@ def test_the_schedule_fires_and_runs_what_changed(project: Project, tmp_path: Pa
     assert len((here.folder / "data/release/ids.txt").read_text().splitlines()) == 2400
 
 
-def start(project: Project, out: object, *command: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        ["prefect", *command], cwd=project.folder, env=project.env, stdout=out, stderr=out, text=True
-    )  # type: ignore[call-overload,no-any-return]
+def start(project: Project, out: TextIO, *command: str) -> subprocess.Popen[str]:
+    full = ["prefect", *command]
+    return subprocess.Popen(full, cwd=project.folder, env=project.env, stdout=out, stderr=out, text=True)
 
 
 def answers(url: str) -> bool:
@@ -53,8 +54,8 @@ def answers(url: str) -> bool:
         return False
 
 
-def wait(holds: object, seconds: float) -> None:
+def wait(holds: Callable[[], bool], seconds: float) -> None:
     """Until a condition holds, or the time is over; what is asserted afterwards tells which."""
     end = time.monotonic() + seconds
-    while time.monotonic() < end and not holds():  # type: ignore[operator]
+    while time.monotonic() < end and not holds():
         time.sleep(1)
