@@ -9,10 +9,11 @@ from tasks import adapt
 
 @flow(name="adapt")
 def run(settings: Settings) -> None:
-    """Fit the adapters to the data set."""
+    """Adapt to the data set, as the method does."""
     recipe = adapt.Recipe(**runtime.dumped(settings.adapt))
     embed, out = runtime.DATA / "embed", runtime.DATA / "adapt"
-    runtime.gpu_task(adapt.run)(embed, out, recipe, seed=settings.base.seed, device=device.best())
+    method, seed = settings.optimize.method, settings.base.seed
+    runtime.gpu_task(adapt.run)(embed, out, recipe, method=method, seed=seed, device=device.best())
 
 
 if __name__ == "__main__":

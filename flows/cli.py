@@ -22,6 +22,7 @@ app = typer.Typer(
 class Method(StrEnum):
     """Values of --method."""
 
+    winnow = "winnow"
     paper = "paper"
 
 
@@ -47,6 +48,7 @@ FeatureFolder = Annotated[
         help="Folder with image.npy (N, d), text.npy (C, d), labels.npy (N,), classes.json and, if you like, ids.txt.",
     ),
 ]
+HowChosen = Annotated[Method, typer.Option(help="Winnow's own, or the published one.")]
 Out = Annotated[Path, typer.Option(help="Table to write: .parquet or .csv.")]
 Neighbours = Annotated[
     float, typer.Option(help="Neighbours for diversity: a share of the class below 1, else a number.")
@@ -59,8 +61,10 @@ def select(
     features: FeatureFolder,
     keep: Annotated[float, typer.Option(help="Share of the samples to keep, above 0 and at most 1.")],
     out: Out,
-    method: Annotated[Method, typer.Option(help="What is optimised.")] = Method.paper,
-    solver: Annotated[Solver, typer.Option(help="Exact, or the published gradient loop.")] = Solver.exact,
+    method: HowChosen = Method.winnow,
+    solver: Annotated[
+        Solver, typer.Option(help="Of the published method: exact, or its gradient loop.")
+    ] = Solver.exact,
     balance: Annotated[Balance, typer.Option(help="How the budget is split over the classes.")] = Balance.proportional,
     neighbours: Neighbours = 0.1,
     seed: Seed = 0,
@@ -68,7 +72,7 @@ def select(
     """Choose a subset from features that you have.
 
     Writes a row a sample in input order: id, label, class_name, alignment (higher: more likely rightly labelled), sas,
-    sds, predicted, selected.
+    sds, predicted, selected, and why it was dropped: reason and evidence.
     """
     with _clear_errors():
         _check_out(out)
@@ -92,14 +96,20 @@ def select(
             seed=seed,
             device=device.best(),
         )
-        _write(table, out)
+        _write(table[[*chain.COLUMNS, *chain.CHOSEN]], out)
         typer.echo(
             f"kept {int(table['selected'].sum()):,} of {len(table):,} samples in {len(data.classes)} classes: {out}"
         )
 
 
 @app.command()
-def score(features: FeatureFolder, out: Out, neighbours: Neighbours = 0.1, seed: Seed = 0) -> None:
+def score(
+    features: FeatureFolder,
+    out: Out,
+    method: HowChosen = Method.winnow,
+    neighbours: Neighbours = 0.1,
+    seed: Seed = 0,
+) -> None:
     """Score samples from features that you have, without choosing.
 
     Writes a row a sample in input order: id, label, class_name, alignment (higher: more likely rightly labelled), sas,
@@ -114,8 +124,8 @@ def score(features: FeatureFolder, out: Out, neighbours: Neighbours = 0.1, seed:
         from tasks.adapt import Recipe
 
         data = folder.load(features)
-        table = chain.score(data, Recipe(), neighbours=neighbours, seed=seed, device=device.best())
-        _write(table, out)
+        table = chain.score(data, Recipe(), method=method.value, neighbours=neighbours, seed=seed, device=device.best())
+        _write(table[chain.COLUMNS], out)
         typer.echo(f"scored {len(table):,} samples in {len(data.classes)} classes: {out}")
 
 

@@ -10,8 +10,8 @@ from tasks import optimize
 @flow(name="optimize")
 def run(settings: Settings) -> None:
     """Choose the subset."""
-    scores, out = runtime.DATA / "score" / "scores.parquet", runtime.DATA / "optimize"
-    runtime.gpu_task(optimize.run)(scores, out, **runtime.dumped(settings.optimize), device=device.best())
+    scores, embed, out = runtime.DATA / "score/scores.parquet", runtime.DATA / "embed", runtime.DATA / "optimize"
+    runtime.gpu_task(optimize.run)(scores, embed, out, **runtime.dumped(settings.optimize), device=device.best())
 
 
 if __name__ == "__main__":

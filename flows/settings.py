@@ -12,7 +12,8 @@ from ruamel.yaml.error import YAMLError
 
 from tasks.budget import Balance
 from tasks.errors import InputError
-from tasks.optimize import Method, Solver
+from tasks.methods import Method
+from tasks.optimize import Solver
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[int, Field(ge=1)]
@@ -85,7 +86,7 @@ class Optimize(Block):
     """The one dial, `keep`, and how the subset is chosen."""
 
     keep: float = Field(default=0.5, gt=0, le=1)
-    method: Method = "paper"
+    method: Method = "winnow"
     solver: Solver = "exact"
     balance: Balance = "proportional"
 

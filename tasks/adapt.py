@@ -1,22 +1,28 @@
-"""Stage adapt: fit two small adapters that bring CLIP's image and text features closer to the data set.
+"""Stage adapt: bring CLIP's image and text features closer to the data set, by the way of the method.
 
 In:  a feature folder (data/embed). Out: data/adapt/adapters.safetensors and metrics.json (accuracy before and after).
+
+`winnow` fits heads that never saw the labels they judge (`tasks.alignment`); `paper` fits two linear adapters to all.
 """
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from rich.progress import track
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from tasks import adapters, features
-from tasks.adapters import Adapters
+from tasks.adapters import Adapted, Adapters
+from tasks.alignment import Alignment, align
 from tasks.features import Features
 from tasks.files import whole_folder, write_json
+from tasks.methods import Method
 
 
 @dataclass(frozen=True)
@@ -72,39 +78,48 @@ def info_nce(image: Tensor, text: Tensor, temperature: float) -> Tensor:
     return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
 
 
-def accuracy(image: np.ndarray, text: Tensor, labels: np.ndarray, adapter: nn.Module) -> float:
-    """Share of samples whose class prompt is the nearest by cosine.
-
-    Args:
-        image: (N, d) features, mapped by `adapter`.
-        text: (C, d) features, as they are.
-        labels: (N,) classes.
-    """
-    right = 0
-    for start in range(0, len(labels), features.CHUNK):
-        part = slice(start, start + features.CHUNK)
-        mapped = F.normalize(adapter(torch.from_numpy(features.unit(image[part]))))
-        right += int((mapped @ F.normalize(text).T).argmax(1).eq(torch.from_numpy(labels[part])).sum())
-    return right / len(labels)
+def adapt(data: Features, method: Method, recipe: Recipe, *, seed: int, device: str) -> Adapted:
+    """Adapt as `method` does; the recipe is the published method's, the other chooses for itself."""
+    return fit(data, recipe, seed=seed, device=device) if method == "paper" else align(data, seed)
 
 
-def run(embed: Path, out: Path, recipe: Recipe, *, seed: int, device: str) -> None:
-    """Fit adapters to the feature folder `embed` and write them, with the accuracy before and after, to `out`."""
+def run(embed: Path, out: Path, recipe: Recipe, *, method: Method, seed: int, device: str) -> None:
+    """Adapt to the feature folder `embed` and write what came of it, with the accuracy before and after, to `out`."""
     data = features.load(embed)
-    fitted = fit(data, recipe, seed=seed, device=device)
+    adapted = adapt(data, method, recipe, seed=seed, device=device)
     with whole_folder(out) as folder:
-        adapters.save(folder / "adapters.safetensors", fitted)
-        write_json(folder / "metrics.json", _before_and_after(embed, data, fitted))
+        adapters.save(folder / "adapters.safetensors", adapted)
+        write_json(folder / "metrics.json", before_and_after(embed, data, adapted))
 
 
-def _before_and_after(embed: Path, data: Features, fitted: Adapters) -> dict[str, float | str]:
-    """Zero-shot accuracy of the encoder as it came and as adapted, on the held-out images where they were embedded."""
+def before_and_after(embed: Path, data: Features, adapted: Adapted) -> dict[str, Any]:
+    """Accuracy of the encoder as it came and as adapted, on the held-out images where they were embedded."""
     held_out = (embed / "test.npy").exists()
     image = np.load(embed / "test.npy", mmap_mode="r") if held_out else data.image
     labels = np.load(embed / "test_labels.npy") if held_out else data.labels
     text = torch.from_numpy(features.unit(data.text))
-    return {
+    measured = {
         "measured_on": "held-out images" if held_out else "the pool, by its given labels",
-        "zero_shot_accuracy": accuracy(image, text, labels, nn.Identity()),
-        "adapted_accuracy": accuracy(image, fitted.text(text), labels, fitted.image),
+        "zero_shot_accuracy": accuracy(image, labels, lambda x: x @ text.T),
     }
+    if isinstance(adapted, Alignment):
+        weight, bias = torch.from_numpy(adapted.weight.T), torch.from_numpy(adapted.bias)
+        return measured | {"adapted_accuracy": accuracy(image, labels, lambda x: x @ weight + bias)} | adapted.choice
+    near = F.normalize(adapted.text(text)).T
+    return measured | {"adapted_accuracy": accuracy(image, labels, lambda x: F.normalize(adapted.image(x)) @ near)}
+
+
+def accuracy(image: np.ndarray, labels: np.ndarray, scores: Callable[[Tensor], Tensor]) -> float:
+    """Share of samples whose own class has the greatest score.
+
+    Args:
+        image: (N, d) features.
+        labels: (N,) classes.
+        scores: maps (n, d) unit features to (n, C) scores.
+    """
+    right = 0
+    for start in range(0, len(labels), features.CHUNK):
+        part = slice(start, start + features.CHUNK)
+        predicted = scores(torch.from_numpy(features.unit(image[part]))).argmax(1)
+        right += int(predicted.eq(torch.from_numpy(labels[part])).sum())
+    return right / len(labels)

@@ -1,10 +1,15 @@
-"""The two small adapters on CLIP's features: what they are, and how they are kept on disk."""
+"""What adaptation leaves, and how it lies on disk: the two published adapters, or what cross-fitted heads judge."""
 
+from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.numpy import load_file as load_arrays
+from safetensors.numpy import save_file as save_arrays
 from torch import nn
+
+from tasks.alignment import Alignment
 
 
 class Adapters(nn.Module):
@@ -19,14 +24,23 @@ class Adapters(nn.Module):
             nn.init.uniform_(parameter, -(dim**-0.5), dim**-0.5, generator=generator)
 
 
-def save(path: Path, adapters: Adapters) -> None:
-    """Write adapters as safetensors."""
-    save_file(adapters.state_dict(), path)
+Adapted = Adapters | Alignment
 
 
-def load(path: Path) -> Adapters:
-    """Read adapters that `save` wrote, frozen."""
-    state = load_file(path)
+def save(path: Path, adapted: Adapted) -> None:
+    """Write what adaptation left as safetensors."""
+    if isinstance(adapted, Alignment):
+        arrays = {field.name: getattr(adapted, field.name) for field in fields(adapted) if field.name != "choice"}
+    else:
+        arrays = {name: tensor.numpy() for name, tensor in adapted.state_dict().items()}
+    save_arrays({name: np.ascontiguousarray(array) for name, array in arrays.items()}, path)
+
+
+def load(path: Path) -> Adapted:
+    """Read what `save` wrote; adapters are frozen."""
+    state = load_arrays(path)
+    if "log_odds" in state:
+        return Alignment(**state)
     adapters = Adapters(len(state["image.bias"]))
-    adapters.load_state_dict(state)
+    adapters.load_state_dict({name: torch.from_numpy(array) for name, array in state.items()})
     return adapters.requires_grad_(False)

@@ -50,16 +50,8 @@ def cell(
     train, test = ((data.index["split"] == name).to_numpy() for name in ("train", "test"))
     labels = data.index["label"].to_numpy()
     chosen = np.flatnonzero(train)[choose(pd.read_parquet(subset), len(data.classes), arm, seed)]
-    accuracy = classifier.accuracy(
-        block[chosen],
-        labels[chosen],
-        block[test],
-        labels[test],
-        training,
-        classes=len(data.classes),
-        seed=seed,
-        device=device,
-    )
+    model = classifier.fit(block[chosen], labels[chosen], training, classes=len(data.classes), seed=seed, device=device)
+    accuracy = model.accuracy(block[test], labels[test])
     with files.whole_file(out) as partial:
         files.write_json(partial, {"arm": arm, "seed": seed, "accuracy": accuracy, "kept": len(chosen)})
 

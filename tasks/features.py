@@ -51,6 +51,10 @@ class Features:
         """SHA-256 of the ids and labels: which data set this is."""
         return digest(self.ids, self.labels)
 
+    def by_class(self) -> list[np.ndarray]:
+        """C arrays: the rows of each class."""
+        return np.split(np.argsort(self.labels, kind="stable"), self.counts.cumsum()[:-1])
+
     def rows(self, members: np.ndarray) -> np.ndarray:
         """(n, d) float32 unit image features of the samples `members`."""
         return unit(self.image[members])

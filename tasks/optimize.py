@@ -1,10 +1,10 @@
 """Stage optimize: choose the subset for the budget asked for.
 
-In:  data/score/scores.parquet. Out: data/optimize/subset.parquet (the scores, what was combined, and `selected`) and
-metrics.json.
+In:  data/score/scores.parquet, data/embed (features). Out: data/optimize/subset.parquet (the scores, `selected`, and
+why what was dropped was dropped) and metrics.json.
 
-The published objective (paper, eq. 5 to 7) is linear in the samples, so its optimum is a sort; `docs/method.md` derives
-it. `exact` is that sort, `gradient` is the published loop.
+`winnow` covers each class by what is trusted in it (`tasks.coverage`). The objective of `paper` (eq. 5 to 7) is linear
+in the samples, so its optimum is a sort, which `exact` is (`docs/method.md`); `gradient` is the published loop.
 """
 
 import logging
@@ -15,13 +15,15 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 import torch
-from rich.progress import Progress
+from rich.progress import Progress, track
+from scipy.special import expit
 
-from tasks import budget
+from tasks import budget, coverage, explain, features
 from tasks.budget import Balance
+from tasks.features import Features
 from tasks.files import whole_folder, write_json
+from tasks.methods import Method
 
-Method = Literal["paper"]
 Solver = Literal["exact", "gradient"]
 
 ALPHA = 0.1  # weight of diversity against alignment
@@ -36,29 +38,72 @@ log = logging.getLogger(__name__)
 
 
 def select(
-    scores: pd.DataFrame, *, keep: float, method: Method, solver: Solver, balance: Balance, device: str
+    scores: pd.DataFrame,
+    data: Features,
+    *,
+    keep: float,
+    method: Method,
+    solver: Solver,
+    balance: Balance,
+    device: str,
 ) -> pd.DataFrame:
-    """Add `combined` and `selected` to a table of scores.
+    """Choose, and explain: adds `selected`, the columns of `tasks.explain`, and for the published method `combined`.
 
     Args:
-        scores: columns id, label, sas, sds; a row a sample.
+        scores: columns id, label, alignment, sas, sds, predicted, damaged; a row a sample.
+        data: the features that were scored, in the same order.
         keep: share of the samples to keep; round(keep * N) are.
         method: what is optimised.
-        solver: how.
+        solver: how the published objective is.
         balance: how the budget is split over classes.
-        device: where the gradient solver computes.
+        device: where to compute.
 
     Raises:
         InputError: `keep` is out of range.
     """
-    label = scores["label"].to_numpy()
     k = budget.total(keep, len(scores))
+    chosen = published if method == "paper" else covering
+    table = chosen(scores, data, k, solver, balance, device)
+    return explain.explain(table, data, doubted(table, method), device)
+
+
+def published(
+    scores: pd.DataFrame, data: Features, k: int, solver: Solver, balance: Balance, device: str
+) -> pd.DataFrame:
+    """The published method (paper, eq. 5 to 7), over the whole pool or within each class."""
+    label = data.labels
     # With no balance the whole pool is one group; otherwise each class is a group with a budget of its own.
     group = np.zeros_like(label) if balance == "none" else label
-    split = np.array([k]) if balance == "none" else budget.shares(np.bincount(label), k, balance)
+    split = np.array([k]) if balance == "none" else budget.shares(data.counts, k, balance)
     combined = combine(scores["sas"].to_numpy(), scores["sds"].to_numpy())
     worth = combined if solver == "exact" else gradient(combined, group, split, device)
-    return scores.assign(combined=combined, selected=top(worth, group, split, scores["id"].to_numpy()))
+    return scores.assign(combined=combined, selected=top(worth, group, split, data.ids))
+
+
+def covering(
+    scores: pd.DataFrame, data: Features, k: int, solver: Solver, balance: Balance, device: str
+) -> pd.DataFrame:
+    """Within each class the samples that cover what is trusted; with no balance the best aligned make the budgets."""
+    odds = scores["alignment"].to_numpy()
+    if balance == "none":
+        best = top(odds, np.zeros_like(data.labels), np.array([k]), data.ids)
+        split = np.bincount(data.labels[best], minlength=len(data.classes))
+    else:
+        split = budget.shares(data.counts, k, balance)
+    trust, selected = expit(odds.astype(np.float64)), np.zeros(len(odds), dtype=bool)
+    for members, share in zip(track(data.by_class(), description="optimize", disable=not sys.stderr.isatty(),
+                                    transient=True), split, strict=True):  # fmt: skip
+        best = members[np.lexsort((data.ids[members], -odds[members]))]
+        pool = best[: coverage.pool_size(trust[best], share)]
+        x = torch.from_numpy(data.rows(pool)).to(device)
+        selected[pool[coverage.cover(x, trust[pool], share)]] = True
+    return scores.assign(selected=selected)
+
+
+def doubted(table: pd.DataFrame, method: Method) -> np.ndarray:
+    """(N,) bool: the label is more likely wrong than right, as far as the method can say."""
+    other = (table["predicted"] != table["label"]).to_numpy()
+    return other if method == "paper" else other & (table["alignment"] < 0).to_numpy()
 
 
 def combine(sas: np.ndarray, sds: np.ndarray) -> np.ndarray:
@@ -136,25 +181,20 @@ def gradient(worth: np.ndarray, group: np.ndarray, split: np.ndarray, device: st
     return d.detach().cpu().numpy()
 
 
-def run(scores: Path, out: Path, *, keep: float, method: Method, solver: Solver, balance: Balance, device: str) -> None:
-    """Choose from the table `scores` and write subset.parquet and metrics.json to `out`."""
-    table = select(pd.read_parquet(scores), keep=keep, method=method, solver=solver, balance=balance, device=device)
+def run(
+    scores: Path,
+    embed: Path,
+    out: Path,
+    *,
+    keep: float,
+    method: Method,
+    solver: Solver,
+    balance: Balance,
+    device: str,
+) -> None:
+    """Choose from the table `scores` of the feature folder `embed`; write subset.parquet and metrics.json to `out`."""
+    table = select(pd.read_parquet(scores), features.load(embed), keep=keep, method=method, solver=solver,
+                   balance=balance, device=device)  # fmt: skip
     with whole_folder(out) as folder:
         table.to_parquet(folder / "subset.parquet", index=False)
-        write_json(folder / "metrics.json", summary(table))
-
-
-def summary(table: pd.DataFrame) -> dict[str, float | int]:
-    """What was kept, in numbers: in all and by class, and the mean scores beside those of the pool."""
-    kept = table[table["selected"]]
-    counts = np.bincount(kept["label"], minlength=table["label"].max() + 1)
-    return {
-        "pool": len(table),
-        "kept": len(kept),
-        "smallest_class_kept": int(counts.min()),
-        "largest_class_kept": int(counts.max()),
-        "mean_alignment_kept": float(kept["alignment"].mean()),
-        "mean_alignment_pool": float(table["alignment"].mean()),
-        "mean_diversity_kept": float(kept["sds"].mean()),
-        "mean_diversity_pool": float(table["sds"].mean()),
-    }
+        write_json(folder / "metrics.json", explain.summary(table))

@@ -1,6 +1,6 @@
-"""Stage score: how well each sample agrees with its label (SAS), and how far it lies from its like (SDS).
+"""Stage score: how well each sample agrees with its label, and how far it lies from its like.
 
-In:  data/embed (features), data/adapt (adapters).
+In:  data/embed (features), data/adapt (what adaptation left).
 Out: data/score/scores.parquet, a row a sample in the order of the pool.
 """
 
@@ -11,40 +11,43 @@ import numpy as np
 import pandas as pd
 import torch
 from rich.progress import track
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tasks import adapters, features
-from tasks.adapters import Adapters
+from tasks.adapters import Adapted, Adapters
 from tasks.features import Features
 from tasks.files import whole_folder
 
 BLOCK = 2**24  # distances held at a time: 64 MiB in float32, whatever the size of a class
 
 
-def score(data: Features, fitted: Adapters, *, neighbours: float, device: str) -> pd.DataFrame:
+def score(data: Features, adapted: Adapted, *, neighbours: float, device: str) -> pd.DataFrame:
     """Score every sample, one class at a time.
 
     Args:
         data: image (N, d) and text (C, d) features with labels.
-        fitted: the adapters A_I and A_T.
+        adapted: the adapters A_I and A_T, through which SAS and SDS are counted; or what cross-fitted heads judge, with
+            SAS and SDS on the features as they came.
         neighbours: nearest neighbours of SDS; below 1 a share of the class, else a number.
         device: where to compute.
 
     Returns:
-        A row a sample, in input order: id, label, class_name, alignment, sas, sds, predicted. Higher `alignment` means
-        more likely to be rightly labelled; for the published method it is SAS.
+        A row a sample, in input order: id, label, class_name, alignment, sas, sds, predicted, damaged. Higher
+        `alignment` means more likely to be rightly labelled: the log odds of it, or SAS for the published method.
     """
-    fitted = fitted.to(device)
-    text = F.normalize(fitted.text(torch.from_numpy(features.unit(data.text)).to(device)))
+    on_image: nn.Module = nn.Identity()
+    text = torch.from_numpy(features.unit(data.text)).to(device)
+    if isinstance(adapted, Adapters):
+        on_image, text = adapted.image.to(device), F.normalize(adapted.text.to(device)(text))
     sas, sds = np.empty(len(data.labels), np.float32), np.empty(len(data.labels), np.float32)
     predicted = np.empty(len(data.labels), np.int64)
-    by_class = np.split(np.argsort(data.labels, kind="stable"), data.counts.cumsum()[:-1])
-    for c, members in enumerate(track(by_class, description="score", disable=not sys.stderr.isatty(), transient=True)):
-        z = fitted.image(torch.from_numpy(data.rows(members)).to(device))
+    for c, members in enumerate(track(data.by_class(), description="score", disable=not sys.stderr.isatty(),
+                                      transient=True)):  # fmt: skip
+        z = on_image(torch.from_numpy(data.rows(members)).to(device))
         sas[members], predicted[members] = alignment(z, text, c)
         sds[members] = diversity(z, count_neighbours(neighbours, len(members)))
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "id": data.ids,
             "label": data.labels,
@@ -53,8 +56,12 @@ def score(data: Features, fitted: Adapters, *, neighbours: float, device: str) -
             "sas": sas,
             "sds": sds,
             "predicted": predicted,
+            "damaged": False,
         }
     )
+    if isinstance(adapted, Adapters):
+        return table
+    return table.assign(alignment=adapted.log_odds, predicted=adapted.predicted, damaged=adapted.damaged)
 
 
 def alignment(z: Tensor, text: Tensor, label: int) -> tuple[np.ndarray, np.ndarray]:
@@ -108,8 +115,8 @@ def count_neighbours(neighbours: float, n: int) -> int:
 
 
 def run(embed: Path, adapted: Path, out: Path, *, neighbours: float, device: str) -> None:
-    """Score the feature folder `embed` with the adapters in `adapted`; write scores.parquet to `out`."""
-    fitted = adapters.load(adapted / "adapters.safetensors")
-    table = score(features.load(embed), fitted, neighbours=neighbours, device=device)
+    """Score the feature folder `embed` with what adaptation left in `adapted`; write scores.parquet to `out`."""
+    left = adapters.load(adapted / "adapters.safetensors")
+    table = score(features.load(embed), left, neighbours=neighbours, device=device)
     with whole_folder(out) as folder:
         table.to_parquet(folder / "scores.parquet", index=False)

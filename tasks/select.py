@@ -10,15 +10,17 @@ from tasks import score as scoring
 from tasks.adapt import Recipe
 from tasks.budget import Balance
 from tasks.features import Features
-from tasks.optimize import Method, Solver
+from tasks.methods import Method
+from tasks.optimize import Solver
 
 COLUMNS = ["id", "label", "class_name", "alignment", "sas", "sds", "predicted"]
+CHOSEN = ["selected", "reason", "evidence"]
 
 
-def score(data: Features, recipe: Recipe, *, neighbours: float, seed: int, device: str) -> pd.DataFrame:
+def score(data: Features, recipe: Recipe, *, method: Method, neighbours: float, seed: int, device: str) -> pd.DataFrame:
     """Adapt to the features and score them; see `tasks.score.score` for the columns."""
-    fitted = adapt.fit(data, recipe, seed=seed, device=device)
-    return scoring.score(data, fitted, neighbours=neighbours, device=device)[COLUMNS]
+    adapted = adapt.adapt(data, method, recipe, seed=seed, device=device)
+    return scoring.score(data, adapted, neighbours=neighbours, device=device)
 
 
 def select(
@@ -33,12 +35,11 @@ def select(
     seed: int,
     device: str,
 ) -> pd.DataFrame:
-    """Adapt, score and choose; the columns of `score`, and `selected`.
+    """Adapt, score and choose; the columns of `score`, and those of `tasks.optimize.select`.
 
     Raises:
         InputError: `keep` is out of range; told before the work starts.
     """
     budget.total(keep, len(data.labels))
-    scores = score(data, recipe, neighbours=neighbours, seed=seed, device=device)
-    chosen = optimize.select(scores, keep=keep, method=method, solver=solver, balance=balance, device=device)
-    return chosen[[*COLUMNS, "selected"]]
+    scores = score(data, recipe, method=method, neighbours=neighbours, seed=seed, device=device)
+    return optimize.select(scores, data, keep=keep, method=method, solver=solver, balance=balance, device=device)

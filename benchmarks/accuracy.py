@@ -1,0 +1,184 @@
+"""Test accuracy of one small network trained on what each method keeps, at every ratio, clean and with wrong labels.
+
+    python -m benchmarks.accuracy ../shared/data [--only cifar10] [--methods winnow,random] [--seeds 3]
+
+Every cell (dataset, noise, keep, method, seed) is a row of docs/results/accuracy.csv, written as soon as it is known;
+cells that are there are not run again. Prints a table of means and standard deviations; the last line is a JSON object.
+"""
+
+import csv
+import json
+import os
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any
+
+os.environ["OMP_NUM_THREADS"] = "1"  # cells run side by side, a core each
+
+import numpy as np
+import pandas as pd
+import typer
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+RESULTS = Path("docs/results/accuracy.csv")
+SCRATCH = Path(".winnow/benchmarks")
+COLUMNS = ["dataset", "noise", "keep", "method", "seed", "accuracy", "kept", "wrong_left", "seconds"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A data set and how the network is trained on it."""
+
+    source: str
+    features: str
+    side: int
+    width: int
+    steps: int
+    batch_size: int
+    lr: float
+    keeps: tuple[float, ...]
+
+
+TASKS = {
+    "cifar10": Task("cifar10", "cifar10/encoder", 32, 24, 600, 64, 0.008, (0.05, 0.1, 0.3, 0.5, 0.7)),
+    "caltech101": Task("caltech101/images", "caltech101/clip-vit-b-32", 64, 24, 600, 64, 0.008, (0.2, 0.4, 0.6)),
+}
+NOISES = (0.0, 0.2)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training run."""
+
+    dataset: str
+    noise: float
+    keep: float
+    method: str
+    seed: int
+
+
+def prepared(name: str, room: Path) -> tuple[Any, dict[str, np.ndarray]]:
+    """The features, pixels and labels by split, of a data set under `room`; made by the pipeline's stages."""
+    from tasks import dataset, embed, features, files, prepare, sources
+
+    task, scratch = TASKS[name], SCRATCH / name
+    if not (scratch / "pixels.npy").exists():
+        scratch.mkdir(parents=True, exist_ok=True)
+        source = sources.open_source(room / task.source)
+        prepare.run(source, scratch / "prepare", test_share=0.2, max_rejected=0.05, wrong_labels=0, damaged=0, seed=0)
+        embed.run_features(scratch / "prepare/images", room / task.features, scratch / "embed")
+        with files.whole_file(scratch / "pixels.npy") as partial, partial.open("wb") as file:
+            np.save(file, dataset.pixels(dataset.load(scratch / "prepare/images"), task.side))
+    index = dataset.load(scratch / "prepare/images").index
+    pixels = np.load(scratch / "pixels.npy", mmap_mode="r")
+    parts = {}
+    for split in ("train", "test"):
+        rows = (index["split"] == split).to_numpy()
+        parts[split], parts[f"{split}_labels"] = pixels[rows], index.loc[rows, "label"].to_numpy()
+    return features.load(scratch / "embed"), parts
+
+
+prepared_once = cache(prepared)
+
+
+def run(cell: Cell, room: Path) -> dict[str, Any]:
+    """Select, train and measure."""
+    import torch
+
+    from benchmarks import baselines
+    from tasks import budget, classifier, plant
+    from tasks.classifier import Training
+
+    torch.set_num_threads(1)
+    task = TASKS[cell.dataset]
+    clean, parts = prepared_once(cell.dataset, room)
+    rng = np.random.default_rng(cell.seed)
+    labels = plant.wrong_labels(clean.labels, len(clean.classes), cell.noise, rng)
+    training = Training(task.width, task.steps, task.batch_size, task.lr, flip=True)
+    data = replace(clean, labels=labels)
+    pool = baselines.Pool(
+        data, parts["train"], training, cell.seed, SCRATCH / cell.dataset / f"{cell.noise}-{cell.seed}"
+    )
+    start = time.perf_counter()
+    split = budget.shares(data.counts, budget.total(cell.keep, len(labels)), "proportional")
+    chosen = baselines.METHODS[cell.method](pool, split)
+    seconds = time.perf_counter() - start + sum(pool.earlier)
+    assert chosen.sum() == split.sum(), "every method meets the budget exactly"
+    model = classifier.fit(parts["train"][chosen], labels[chosen], training, classes=len(clean.classes),
+                           seed=cell.seed, device="cpu")  # fmt: skip
+    accuracy = model.accuracy(parts["test"], parts["test_labels"])
+    wrong_left = float((labels != clean.labels)[chosen].mean())
+    measured = {"accuracy": accuracy, "kept": int(chosen.sum()), "wrong_left": wrong_left, "seconds": seconds}
+    return asdict(cell) | {key: round(value, 5) for key, value in measured.items()}
+
+
+def grid(datasets: list[str], methods: list[str], seeds: int) -> list[Cell]:
+    """All cells, seed by seed, so that a run that is cut short leaves whole tables."""
+    return [
+        Cell(dataset, noise, keep, method, seed)
+        for seed in range(seeds)
+        for dataset in datasets
+        for noise in NOISES
+        for keep in TASKS[dataset].keeps
+        for method in methods
+    ]
+
+
+def finished() -> pd.DataFrame:
+    """The rows that are there."""
+    return pd.read_csv(RESULTS) if RESULTS.exists() else pd.DataFrame(columns=COLUMNS)
+
+
+def tables(rows: pd.DataFrame) -> dict[str, dict[str, str]]:
+    """Means and standard deviations in %, by data set, noise and keep (rows of a table) and method."""
+    found: dict[str, dict[str, str]] = {}
+    for (dataset, noise, keep), part in rows.groupby(["dataset", "noise", "keep"]):
+        by_method = part.groupby("method")["accuracy"]
+        mean, std = 100 * by_method.mean(), 100 * by_method.std(ddof=1).fillna(0)
+        found[f"{dataset} noise {noise:g} keep {keep:g}"] = {m: f"{mean[m]:.2f} ± {std[m]:.2f}" for m in mean.index}
+    return found
+
+
+def main(
+    room: Annotated[Path, typer.Argument(help="Folder with cifar10/ and caltech101/.")],
+    only: Annotated[str, typer.Option(help="Data sets, by comma.")] = ",".join(TASKS),
+    methods: Annotated[str, typer.Option(help="Methods, by comma; all if empty.")] = "",
+    seeds: Annotated[int, typer.Option(min=1, help="Training runs of every cell.")] = 3,
+) -> None:
+    """Run the cells that are missing, then print the table."""
+    from benchmarks import baselines
+
+    wanted = methods.split(",") if methods else list(baselines.METHODS)
+    have = {tuple(row) for row in finished()[COLUMNS[:5]].itertuples(index=False)}
+    cells = [cell for cell in grid(only.split(","), wanted, seeds) if tuple(asdict(cell).values()) not in have]
+    for name in only.split(","):
+        prepared(name, room)
+    RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    if not RESULTS.exists():
+        RESULTS.write_text(",".join(COLUMNS) + "\n")
+    with ProcessPoolExecutor(os.cpu_count()) as workers:
+        jobs = [workers.submit(run, cell, room) for cell in cells]
+        for job in track(as_completed(jobs), total=len(jobs), description="cells", disable=not sys.stderr.isatty()):
+            with RESULTS.open("a", newline="") as file:
+                csv.DictWriter(file, COLUMNS, lineterminator="\n").writerow(job.result())
+    show(finished(), wanted)
+
+
+def show(rows: pd.DataFrame, methods: list[str]) -> None:
+    """Print the table and, last, one JSON object."""
+    found = tables(rows)
+    table = Table("test accuracy in %, mean ± std", *methods)
+    for name, cells in found.items():
+        table.add_row(name, *(cells.get(method, "") for method in methods))
+    Console(width=max(120, 24 + 16 * len(methods))).print(table)
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,199 @@
+"""Other methods of selection, each a function of the pool and the budget of each class to the samples it keeps.
+
+Greedy rules follow their papers, within each class; labels are those given. `docs/method.md` compares them with ours.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from cleanlab.rank import get_label_quality_scores
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_predict
+from torch.nn import functional as F
+
+from tasks import adapt, budget, classifier, coverage, files, optimize, score
+from tasks.classifier import Training
+from tasks.features import Features, unit
+
+
+@dataclass(frozen=True)
+class Pool:
+    """What there is to choose from.
+
+    Attributes:
+        data: features and the labels as given.
+        images: (N, side, side, 3) uint8.
+        training: how the network that judges is trained.
+        seed: fixes random choices.
+        memory: folder for what a method finds once for every budget.
+        earlier: seconds that were spent on finding it, in an earlier cell.
+    """
+
+    data: Features
+    images: np.ndarray
+    training: Training
+    seed: int
+    memory: Path
+    earlier: list[float] = field(default_factory=list)
+
+
+Split = np.ndarray  # (C,) samples to keep of each class
+Pick = Callable[[np.ndarray, int], np.ndarray]  # (n, d) unit features of a class and a budget to rows
+
+
+def random(pool: Pool, split: Split) -> np.ndarray:
+    """Stratified random selection."""
+    return budget.draw(pool.data.labels, split, np.random.default_rng(pool.seed))
+
+
+def winnow(pool: Pool, split: Split) -> np.ndarray:
+    """Ours."""
+    return _own(pool, split, "winnow", "proportional")
+
+
+def paper(pool: Pool, split: Split) -> np.ndarray:
+    """The published method with the budget split by class."""
+    return _own(pool, split, "paper", "proportional")
+
+
+def paper_unbalanced(pool: Pool, split: Split) -> np.ndarray:
+    """The published method as published: one ranking over all classes."""
+    return _own(pool, split, "paper", "none")
+
+
+def herding(pool: Pool, split: Split) -> np.ndarray:
+    """Samples whose running mean stays nearest to the mean of the class (Welling 2009)."""
+
+    def pick(x: np.ndarray, k: int) -> np.ndarray:
+        mean, total, free, chosen = x.mean(0), np.zeros(x.shape[1]), np.ones(len(x), bool), []
+        for t in range(1, k + 1):
+            chosen.append(int(np.where(free, x @ (t * mean - total), -np.inf).argmax()))
+            free[chosen[-1]], total = False, total + x[chosen[-1]]
+        return np.array(chosen, np.int64)
+
+    return _within(pool, split, pick)
+
+
+def k_center(pool: Pool, split: Split) -> np.ndarray:
+    """Always the sample furthest from what was chosen, first the one nearest to the mean (Sener, Savarese 2018)."""
+
+    def pick(x: np.ndarray, k: int) -> np.ndarray:
+        chosen, far = [int((x @ x.mean(0)).argmax())], np.full(len(x), np.inf)
+        while len(chosen) < k:
+            far = np.minimum(far, 1 - x @ x[chosen[-1]])
+            far[chosen[-1]] = -np.inf
+            chosen.append(int(far.argmax()))
+        return np.array(chosen[:k], np.int64)
+
+    return _within(pool, split, pick)
+
+
+def moderate(pool: Pool, split: Split) -> np.ndarray:
+    """Samples whose distance to the mean of the class is nearest to the median distance (Xia et al. 2023)."""
+
+    def pick(x: np.ndarray, k: int) -> np.ndarray:
+        distance = np.linalg.norm(x - x.mean(0), axis=1)
+        return np.abs(distance - np.median(distance)).argsort(kind="stable")[:k]
+
+    return _within(pool, split, pick)
+
+
+def facility_location(pool: Pool, split: Split) -> np.ndarray:
+    """Greedy facility location over all samples of the class alike: coverage without trust."""
+
+    def pick(x: np.ndarray, k: int) -> np.ndarray:
+        return coverage.cover(torch.from_numpy(x), np.ones(len(x)), k)
+
+    return _within(pool, split, pick)
+
+
+def el2n(pool: Pool, split: Split) -> np.ndarray:
+    """The hardest samples by the error norm early in training, a mean of three short runs (Paul et al. 2021)."""
+    error = once(pool, "el2n", lambda: pd.DataFrame({"error": _early_error(pool)}))["error"].to_numpy()
+    return optimize.top(error, pool.data.labels, split, pool.data.ids)
+
+
+def _early_error(pool: Pool) -> np.ndarray:
+    short, classes = replace(pool.training, steps=max(10, pool.training.steps // 5)), len(pool.data.classes)
+    labels = pool.data.labels
+    error = np.zeros(len(labels))
+    for run in range(3):
+        model = classifier.fit(pool.images, labels, short, classes=classes, seed=3 * pool.seed + run, device="cpu")
+        p = model.logits(pool.images).softmax(1)
+        error += (p - F.one_hot(torch.from_numpy(labels), classes)).norm(dim=1).numpy()
+    return error
+
+
+def cleanlab(pool: Pool, split: Split) -> np.ndarray:
+    """The best self-confidence of a cross-validated logistic regression on the features (Northcutt et al. 2021)."""
+    quality = once(pool, "cleanlab", lambda: pd.DataFrame(label_quality(pool.data)))
+    return optimize.top(quality["self_confidence"].to_numpy(), pool.data.labels, split, pool.data.ids)
+
+
+METHODS: dict[str, Callable[[Pool, Split], np.ndarray]] = {
+    method.__name__: method
+    for method in (
+        winnow,
+        random,
+        paper,
+        paper_unbalanced,
+        herding,
+        k_center,
+        moderate,
+        facility_location,
+        el2n,
+        cleanlab,
+    )
+}
+
+
+def once(pool: Pool, name: str, find: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+    """What `find` returns, from the pool's memory if an earlier cell left it there."""
+    path = pool.memory / f"{name}.parquet"
+    if path.exists():
+        table = pd.read_parquet(path)
+        pool.earlier.append(table.attrs["seconds"])
+        return table
+    start = time.perf_counter()
+    table = find()
+    table.attrs["seconds"] = time.perf_counter() - start
+    pool.memory.mkdir(parents=True, exist_ok=True)
+    with files.whole_file(path) as partial:
+        table.to_parquet(partial)
+    return table
+
+
+def label_quality(data: Features, strength: float = 1.0) -> dict[str, np.ndarray]:
+    """cleanlab's scores (N,) from five-fold logistic regression on the features; `strength` is its C."""
+    model = LogisticRegression(max_iter=1000, C=strength)
+    p = cross_val_predict(model, unit(data.image), data.labels, cv=5, method="predict_proba")
+    p = p / p.sum(1, keepdims=True)
+    return {
+        name: get_label_quality_scores(data.labels, p, method=name, adjust_pred_probs=False)
+        for name in ("self_confidence", "normalized_margin")
+    }
+
+
+def _own(pool: Pool, split: Split, method: "optimize.Method", balance: "budget.Balance") -> np.ndarray:
+    def scored() -> pd.DataFrame:
+        adapted = adapt.adapt(pool.data, method, adapt.Recipe(), seed=pool.seed, device="cpu")
+        return score.score(pool.data, adapted, neighbours=0.1, device="cpu")
+
+    scores = once(pool, method, scored)
+    keep = int(split.sum()) / len(scores)
+    table = optimize.select(scores, pool.data, keep=keep, method=method, solver="exact", balance=balance, device="cpu")
+    return table["selected"].to_numpy()
+
+
+def _within(pool: Pool, split: Split, pick: Pick) -> np.ndarray:
+    """Apply `pick` to each class; (N,) bool."""
+    chosen = np.zeros(len(pool.data.labels), bool)
+    for members, k in zip(pool.data.by_class(), split, strict=True):
+        if k:
+            chosen[members[pick(pool.data.rows(members), int(k))]] = True
+    return chosen

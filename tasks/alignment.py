@@ -1,0 +1,179 @@
+"""Alignment: how likely each label is right, judged by heads that never saw it and that start at CLIP's text features.
+
+The class scores of an image are a non-negative sum of three linear heads on the same frozen features:
+
+- zero-shot, 100 x . t_c, which needs no labels;
+- a discriminant of class means, each image scored by means it was left out of, in closed form;
+- a logistic head that starts at the text features and takes a few steps, trained in folds.
+
+The weights of the sum are those of the greatest likelihood of labels that the heads have not seen. Labels are wrong, so
+that likelihood has a model of noise inside (`tasks.noise`). Heads that do not earn their parameters by the Bayesian
+information criterion get no weight, and zero-shot is left. `docs/method.md` derives it and measures it.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.optimize import minimize
+from torch import Tensor
+
+from tasks import features, heads, noise
+from tasks.features import Features
+from tasks.heads import Discriminant, Rows
+from tasks.noise import Noise
+
+FIT_ROWS, FIT_SCORES = 8_192, 2**21  # images, and images times classes, that choose the weights
+START = 0.4  # every weight at the start
+HEADS = ("zero_shot", "discriminant", "logistic")
+TRUSTED, FAR = float(np.log(9)), 0.99  # log odds of a trusted label; as far as few trusted samples are is damage
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """What is known of the labels.
+
+    Attributes:
+        log_odds: (N,) float32, that the label is right.
+        predicted: (N,) the class the image looks like.
+        damaged: (N,) bool, the label is doubted and the image is unlike all that are trusted.
+        weight: (C, d) the heads as one, for images that are not among the N.
+        bias: (C,)
+        choice: the weights, temperature and noise rates that were chosen, by name.
+    """
+
+    log_odds: np.ndarray
+    predicted: np.ndarray
+    damaged: np.ndarray
+    weight: np.ndarray
+    bias: np.ndarray
+    choice: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """A fit: `weight` (m,) of the heads, the noise with its rates, and the loss in nats."""
+
+    weight: np.ndarray
+    noise: Noise
+    loss: float
+
+
+@torch.no_grad()
+def align(data: Features, seed: int = 0) -> Alignment:
+    """Judge every label by what the other labels and the class prompts say.
+
+    Linear in N: a few products of (N, d) with (d, C) and with (d, d), a block at a time.
+
+    Args:
+        data: image (N, d) and text (C, d) features with labels.
+        seed: draws the folds; the order of the rows has no influence.
+    """
+    rows, text = Rows(data, seed), torch.from_numpy(features.unit(data.text))
+    scatter = heads.covariance(rows)
+    means = heads.discriminant(rows, scatter)
+    sample = rows.at_most(min(FIT_ROWS, max(FIT_SCORES // len(text), len(text))))
+    x, labels = rows[sample], rows.labels[sample]
+    parts = torch.stack([100 * x @ text.T, means.scores(x, labels, sample)])
+    guess = choose_noise(parts, labels, text)
+    zero_shot = fit(parts[:1], labels, guess.noise, guess.weight[:1])
+    base = float(zero_shot.weight[0]) * 100 * text.T
+    steps = heads.logistic(rows, base, guess.noise, scatter)
+    parts = torch.cat([parts, heads.by_fold(x, rows.fold[sample], steps, base)[None]])
+    adapted = fit(parts, labels, guess.noise, np.append(guess.weight, START))
+    chosen = adapted if earns(adapted, zero_shot, len(parts) - 1, len(labels)) else padded(zero_shot, len(parts))
+    log_odds, predicted = _score(rows, text, means, steps, base, chosen)
+    damaged = unlike_the_trusted(heads.distance(rows, scatter), log_odds)
+    weight, bias = _as_one(rows, text, means, steps, base, chosen)
+    back = np.argsort(rows.order)
+    choice = describe(chosen, zero_shot, parts)
+    return Alignment(log_odds[back], predicted[back], damaged[back], weight, bias, choice)
+
+
+def fit(parts: Tensor, labels: Tensor, start: Noise, weight: np.ndarray) -> Mixture:
+    """The weights and noise rates of the greatest likelihood.
+
+    Args:
+        parts: (m, n, C) scores of the heads.
+        labels: (n,) labels, none of which the heads saw for its own row.
+        start: noise to start from.
+        weight: (m,) weights to start from.
+    """
+    cell, fitted = start.cell[labels], [start]
+
+    def loss(log_weight: np.ndarray) -> tuple[float, np.ndarray]:
+        weight = np.exp(log_weight)
+        p = torch.softmax(torch.tensordot(torch.from_numpy(weight).float(), parts, 1), 1)
+        mass = noise.mass(p, cell, len(start.size))
+        fitted[0] = noise.refit(fitted[0], mass.numpy())
+        likelihood = (mass @ fitted[0].factor).clamp_min(noise.TINY)
+        gain = p * (fitted[0].factor[cell] / likelihood[:, None] - 1)
+        slope = (parts.flatten(1) @ gain.flatten()).double().numpy()
+        total = float(likelihood.log().sum(dtype=torch.float64)) + fitted[0].log_prior
+        return -total / len(labels), -slope * weight / len(labels)
+
+    found = minimize(loss, np.log(weight), jac=True, method="L-BFGS-B", bounds=[(-7, 4)] * len(parts),
+                     options={"maxiter": 25, "ftol": 3e-5})  # fmt: skip
+    return Mixture(np.exp(found.x), fitted[0], float(found.fun) * len(labels))
+
+
+def earns(rich: Mixture, plain: Mixture, extra: int, n: int) -> bool:
+    """Whether a fit earns its `extra` parameters over `n` labels (Bayesian information criterion)."""
+    return plain.loss - rich.loss > 0.5 * extra * np.log(n)
+
+
+def choose_noise(parts: Tensor, labels: Tensor, text: Tensor) -> Mixture:
+    """Noise among near names where its rates earn their parameters, else symmetric noise."""
+    plain = fit(parts, labels, noise.by_names(text, 0), np.full(len(parts), START))
+    if len(text) <= 2:
+        return plain
+    near = fit(parts, labels, noise.by_names(text, noise.NEAREST), plain.weight)
+    return near if earns(near, plain, len(near.noise.size) - len(plain.noise.size), len(labels)) else plain
+
+
+def unlike_the_trusted(distance: np.ndarray, log_odds: np.ndarray) -> np.ndarray:
+    """(N,) bool: labels that are doubted since the image is damaged or out of place, rather than of another class."""
+    trusted = distance[log_odds > TRUSTED]
+    return (log_odds < 0) & (distance > (np.quantile(trusted, FAR) if len(trusted) else np.inf))
+
+
+def padded(zero_shot: Mixture, m: int) -> Mixture:
+    """Zero-shot alone, as a mixture of `m` heads."""
+    return Mixture(np.append(zero_shot.weight, np.zeros(m - 1)), zero_shot.noise, zero_shot.loss)
+
+
+def describe(chosen: Mixture, zero_shot: Mixture, parts: Tensor) -> dict[str, Any]:
+    """What was chosen, in numbers: the share of a head is its part in the spread of the scores."""
+    spread = chosen.weight * np.array([float(part.std(1, correction=0).mean()) for part in parts])
+    return {
+        "temperature": round(0.01 / float(zero_shot.weight[0]), 6),
+        "gain_nats": round(zero_shot.loss - chosen.loss, 3),
+        "share": dict(zip(HEADS, (spread / max(spread.sum(), noise.TINY)).round(4).tolist(), strict=True)),
+        "noise_rates": chosen.noise.rate.round(5).tolist(),
+    }
+
+
+def _as_one(
+    rows: Rows, text: Tensor, means: Discriminant, steps: Tensor, base: Tensor, chosen: Mixture
+) -> tuple[np.ndarray, np.ndarray]:
+    """The sum of the heads as one head (C, d) and (C,), for unit features as they are, not centred."""
+    zero_shot, centre, last = (float(w) for w in chosen.weight)
+    weight = zero_shot * 100 * text + centre * means.weight + last * (base + steps.mean(1)).T
+    return weight.numpy(), (centre * means.bias - weight @ rows.mean).numpy()
+
+
+def _score(
+    rows: Rows, text: Tensor, means: Discriminant, steps: Tensor, base: Tensor, chosen: Mixture
+) -> tuple[np.ndarray, np.ndarray]:
+    """Log odds (N,) and predicted class (N,) in the order of `rows`: heads are linear, so a fold needs one product."""
+    zero_shot, centre, last = (float(w) for w in chosen.weight)
+    fixed = zero_shot * 100 * text.T + last * base + centre * means.weight.T
+    log_odds, predicted = np.empty(len(rows), np.float32), np.empty(len(rows), np.int64)
+    for part in rows.blocks():
+        x, labels, own = rows[part], rows.labels[part], torch.arange(len(rows.labels[part]))
+        scores = heads.by_fold(x, rows.fold[part], last * steps, fixed) + centre * means.bias
+        dot = (x * means.weight[labels]).sum(1)
+        scores[own, labels] += centre * (means.left_out(dot, labels, means.norm[part]) - dot - means.bias[labels])
+        log_odds[part], predicted[part] = noise.log_odds(scores, labels, chosen.noise), scores.argmax(1)
+    return log_odds, predicted
