@@ -3,6 +3,7 @@
 import fcntl
 import logging
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+import psutil
 from prefect import Flow, Task, get_client, tags, task
 from prefect.cache_policies import NO_CACHE
 from prefect.exceptions import ObjectNotFound
@@ -40,8 +42,9 @@ def gpu_task(work: Callable[P, R]) -> Task[P, R]:
 def main(flow: Flow[[Settings], None]) -> None:
     """Run the flow of a stage with the parameters of params.yaml, as `python -m flows.<stage>` does.
 
-    Exits with 2 where the input is at fault, after one message that says how.
+    Exits with 2 where the input is at fault, after one message that says how, and with 130 where it is interrupted.
     """
+    signal.signal(signal.SIGINT, _stop)
     try:
         parameters = settings.load()
         for logger in ("prefect.flow_runs", "prefect.task_runs"):
@@ -51,6 +54,17 @@ def main(flow: Flow[[Settings], None]) -> None:
     except InputError as error:
         print(f"winnow: {error}", file=sys.stderr)
         sys.exit(2)
+
+
+def _stop(*_: object) -> None:
+    """End at once, with the server and the workers that were started: threads that train would be waited for.
+
+    Outputs are whole or absent at any moment, and finished cells and shards are kept, so nothing is lost.
+    """
+    print("\nwinnow: interrupted; the same command goes on from here", file=sys.stderr, flush=True)
+    for child in psutil.Process().children(recursive=True):
+        child.terminate()
+    os._exit(130)
 
 
 @contextmanager

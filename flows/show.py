@@ -27,6 +27,15 @@ def describe(release: Path) -> None:
         f"\n[bold]{manifest['name']}[/bold]: kept {kept:,} of {pool:,} images, dropped {pool - kept:,}; "
         f"{min(counts):,} to {max(counts):,} kept in each of {len(counts)} classes"
     )
+    why = {
+        "suspected_label": "suspected labels",
+        "damaged": "damaged",
+        "redundant": "redundant",
+        "over_budget": "over budget",
+    }
+    said = [f"{count:,} {name}" for reason, name in why.items() if (count := manifest["selection"][reason])]
+    if said:
+        console.print(f"  dropped: {', '.join(said)}")
     for fault, name in (("wrong_labels", "wrong labels"), ("damaged", "damaged images")):
         if found := manifest["results"].get(fault):
             console.print(

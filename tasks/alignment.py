@@ -40,7 +40,7 @@ class Alignment:
         damaged: (N,) bool, the label is doubted and the image is unlike all that are trusted.
         weight: (C, d) the heads as one, for images that are not among the N.
         bias: (C,)
-        choice: the weights, temperature and noise rates that were chosen, by name.
+        choice: the weights, temperature and noise rate that were chosen, by name.
     """
 
     log_odds: np.ndarray
@@ -150,7 +150,7 @@ def describe(chosen: Mixture, zero_shot: Mixture, parts: Tensor) -> dict[str, An
         "temperature": round(0.01 / float(zero_shot.weight[0]), 6),
         "gain_nats": round(zero_shot.loss - chosen.loss, 3),
         "share": dict(zip(HEADS, (spread / max(spread.sum(), noise.TINY)).round(4).tolist(), strict=True)),
-        "noise_rates": chosen.noise.rate.round(5).tolist(),
+        "noise_rate": round(1 - float(chosen.noise.rate[0]), 5),
     }
 
 

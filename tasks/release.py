@@ -3,7 +3,7 @@
 In:  every stage above. Out, in data/release/:
 
     ids.txt          the ids that were kept, sorted
-    scores.parquet   a row for every sample of the pool: scores, prediction, selected
+    scores.parquet   a row for every sample of the pool: scores, prediction, selected, and why it was dropped
     manifest.json    what made it: encoder, adapters, parameters, inputs, counts, versions, and a SHA-256 of each file
     card.md          the data card, with figures/
 
@@ -24,6 +24,12 @@ from tasks.dataset import Dataset
 from tasks.tracking import Version
 
 FORMAT = 1
+REASONS = {
+    "suspected_label": "the label is suspected: the image looks like another class",
+    "damaged": "the label is suspected and the image is unlike all others: damaged, or out of place",
+    "redundant": "redundant: a sample that was kept is like it",
+    "over_budget": "over budget: nothing of its class was kept",
+}
 PACKAGES = ("winnow", "torch", "torchvision", "open_clip_torch", "numpy", "pandas", "pyarrow", "pillow", "scikit-learn")
 SUSPECTS = 24
 
@@ -60,6 +66,7 @@ def describe(stages: Path, data: Dataset, table: pd.DataFrame, name: str, parame
         "quarantined": len(pd.read_parquet(stages / "prepare" / "quarantine.parquet")),
         "encoder": files.read_json(stages / "embed" / "encoder.json"),
         "adapters_sha256": files.file_sha256(stages / "adapt" / "adapters.safetensors"),
+        "selection": files.read_json(stages / "optimize" / "metrics.json"),
         "adaptation": files.read_json(stages / "adapt" / "metrics.json"),
         "parameters": without_folders(parameters),
         "results": files.read_json(stages / "evaluate" / "metrics.json"),
@@ -71,7 +78,7 @@ def version(release: Path, source: str, tags: dict[str, str]) -> Version:
     """What MLflow is told of the release in the folder `release`, whose images came from `source`."""
     manifest, table = files.read_json(release / "manifest.json"), pd.read_parquet(release / "scores.parquet")
     kept = table[table["selected"]]
-    measured = flat(manifest["adaptation"]) | flat(manifest["results"])
+    measured = flat(manifest["selection"]) | flat(manifest["adaptation"]) | flat(manifest["results"])
     return Version(
         name=f"{manifest['name']} keep={manifest['parameters']['optimize']['keep']:g}",
         fingerprint=files.file_sha256(release / "manifest.json"),
@@ -140,6 +147,7 @@ def _card(stages: Path, data: Dataset, manifest: dict[str, Any]) -> str:
         | {
             "results": {"wrong_labels": None, "damaged": None} | results,
             "arms": ARMS,
+            "reasons": REASONS,
             "faults": {"wrong_labels": "wrong labels", "damaged": "damaged images"},
             "kept_counts": [count["kept"] for count in manifest["class_counts"].values()],
             "held_out": len(data.split("test")),
