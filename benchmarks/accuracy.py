@@ -46,8 +46,8 @@ class Task:
 
 
 TASKS = {
-    "cifar10": Task("cifar10", "cifar10/encoder", 32, 24, 600, 64, 0.008, (0.05, 0.1, 0.3, 0.5, 0.7)),
-    "caltech101": Task("caltech101/images", "caltech101/clip-vit-b-32", 64, 24, 600, 64, 0.008, (0.2, 0.4, 0.6)),
+    "cifar10": Task("cifar10", "cifar10/encoder", 32, 16, 1500, 64, 0.008, (0.05, 0.1, 0.3, 0.5, 0.7)),
+    "caltech101": Task("caltech101/images", "caltech101/clip-vit-b-32", 64, 16, 1500, 64, 0.008, (0.2, 0.4, 0.6)),
 }
 NOISES = (0.0, 0.2)
 
@@ -135,6 +135,12 @@ def finished() -> pd.DataFrame:
     return pd.read_csv(RESULTS) if RESULTS.exists() else pd.DataFrame(columns=COLUMNS)
 
 
+def missing(cells: list[Cell]) -> list[Cell]:
+    """The cells that have no row yet."""
+    have = {tuple(row) for row in finished()[COLUMNS[:5]].itertuples(index=False)}
+    return [cell for cell in cells if tuple(asdict(cell).values()) not in have]
+
+
 def tables(rows: pd.DataFrame) -> dict[str, dict[str, str]]:
     """Means and standard deviations in %, by data set, noise and keep (rows of a table) and method."""
     found: dict[str, dict[str, str]] = {}
@@ -155,8 +161,7 @@ def main(
     from benchmarks import baselines
 
     wanted = methods.split(",") if methods else list(baselines.METHODS)
-    have = {tuple(row) for row in finished()[COLUMNS[:5]].itertuples(index=False)}
-    cells = [cell for cell in grid(only.split(","), wanted, seeds) if tuple(asdict(cell).values()) not in have]
+    cells = missing(grid(only.split(","), wanted, seeds))
     for name in only.split(","):
         prepared(name, room)
     RESULTS.parent.mkdir(parents=True, exist_ok=True)

@@ -17,8 +17,10 @@ from sklearn.model_selection import cross_val_predict
 from torch.nn import functional as F
 
 from tasks import adapt, budget, classifier, coverage, files, optimize, score
+from tasks.budget import Balance
 from tasks.classifier import Training
 from tasks.features import Features, unit
+from tasks.methods import Method
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ def facility_location(pool: Pool, split: Split) -> np.ndarray:
     """Greedy facility location over all samples of the class alike: coverage without trust."""
 
     def pick(x: np.ndarray, k: int) -> np.ndarray:
-        return coverage.cover(torch.from_numpy(x), np.ones(len(x)), k)
+        return coverage.facility_location(torch.from_numpy(x), np.ones(len(x)), k)
 
     return _within(pool, split, pick)
 
@@ -179,7 +181,7 @@ def label_quality(data: Features, strength: float = 1.0) -> dict[str, np.ndarray
     }
 
 
-def _own(pool: Pool, split: Split, method: "optimize.Method", balance: "budget.Balance") -> np.ndarray:
+def _own(pool: Pool, split: Split, method: Method, balance: Balance) -> np.ndarray:
     def scored() -> pd.DataFrame:
         adapted = adapt.adapt(pool.data, method, adapt.Recipe(), seed=pool.seed, device="cpu")
         return score.score(pool.data, adapted, neighbours=0.1, device="cpu")

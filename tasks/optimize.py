@@ -62,8 +62,10 @@ def select(
         InputError: `keep` is out of range.
     """
     k = budget.total(keep, len(scores))
-    chosen = published if method == "paper" else covering
-    table = chosen(scores, data, k, solver, balance, device)
+    if method == "paper":
+        table = published(scores, data, k, solver, balance, device)
+    else:
+        table = covering(scores, data, k, balance, device)
     return explain.explain(table, data, doubted(table, method), device)
 
 
@@ -80,9 +82,7 @@ def published(
     return scores.assign(combined=combined, selected=top(worth, group, split, data.ids))
 
 
-def covering(
-    scores: pd.DataFrame, data: Features, k: int, solver: Solver, balance: Balance, device: str
-) -> pd.DataFrame:
+def covering(scores: pd.DataFrame, data: Features, k: int, balance: Balance, device: str) -> pd.DataFrame:
     """Within each class the samples that cover what is trusted; with no balance the best aligned make the budgets."""
     odds = scores["alignment"].to_numpy()
     if balance == "none":
@@ -95,8 +95,10 @@ def covering(
                                     transient=True), split, strict=True):  # fmt: skip
         best = members[np.lexsort((data.ids[members], -odds[members]))]
         pool = best[: coverage.pool_size(trust[best], share)]
-        x = torch.from_numpy(data.rows(pool)).to(device)
-        selected[pool[coverage.cover(x, trust[pool], share)]] = True
+        if share < len(pool):
+            x = torch.from_numpy(data.rows(pool)).to(device)
+            pool = pool[coverage.facility_location(x, trust[pool], share)]
+        selected[pool] = True
     return scores.assign(selected=selected)
 
 

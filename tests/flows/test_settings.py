@@ -45,6 +45,11 @@ def test_the_default_recipe_is_the_published_one() -> None:
     assert Recipe(**settings.Adapt().model_dump()) == Recipe()
 
 
+@pytest.mark.parametrize(("text", "method"), [("", "winnow"), ("optimize: {method: paper}", "paper")])
+def test_the_published_method_is_used_where_it_is_asked_for(tmp_path: Path, text: str, method: str) -> None:
+    assert load(tmp_path, text).optimize.method == method
+
+
 @pytest.mark.parametrize("value", [1, 1.0, 0.001])
 def test_the_dial_takes_any_share_above_zero(tmp_path: Path, value: float) -> None:
     assert load(tmp_path, f"optimize: {{keep: {value}}}").optimize.keep == value
@@ -64,6 +69,7 @@ def test_the_dial_takes_any_share_above_zero(tmp_path: Path, value: float) -> No
         ("optimize: {keep: null}", ["optimize.keep", "None"]),
         ("optimize: {keep: [0.3]}", ["optimize.keep"]),
         ("optimize: {solver: magic}", ["optimize.solver", "'exact'", "'magic'"]),
+        ("optimize: {method: magic}", ["optimize.method", "'winnow'", "'paper'", "'magic'"]),
         ("optimize: {balance: equal}", ["optimize.balance", "'uniform'", "'equal'"]),
         ("optimize:", ["optimize", "None"]),
         ("base: {seed: -1}", ["base.seed", "-1"]),

@@ -11,7 +11,10 @@ import pytest
 from support import Project, checkout, stages_run
 
 from tasks.files import file_sha256, read_json
+from tasks.release import REASONS
 
+SCORES = ["id", "label", "class_name", "alignment", "sas", "sds", "predicted", "damaged", "selected", "similarity",
+          "reason", "evidence"]  # fmt: skip
 AFTER_OPTIMIZE = ["optimize", "evaluate", "release"]
 
 
@@ -24,7 +27,8 @@ def test_release_holds_what_it_promises(project: Project) -> None:
     assert len(ids) == round(0.7 * 4000) == manifest["subset"]["samples"]
     assert {name: file_sha256(release / name) for name in manifest["files"]} == manifest["files"]
     assert set(manifest["files"]) == {str(p.relative_to(release)) for p in release.rglob("*.*")} - {"manifest.json"}
-    assert list(scores) == ["id", "label", "class_name", "alignment", "sas", "sds", "predicted", "combined", "selected"]
+    assert list(scores) == SCORES
+    assert sum(manifest["selection"][reason] for reason in REASONS) == 4000 - len(ids)
     card = (release / "card.md").read_text()
     for picture in ("accuracy", "classes", "scores", "suspects"):
         assert f"figures/{picture}.png" in card
@@ -100,17 +104,19 @@ def test_killed_runs_end_with_the_same_bytes(project: Project, tmp_path: Path, e
     """From scratch in another folder, killed in four stages, then left alone: the results of an undisturbed run."""
     other = checkout(tmp_path, environment)
     for stage in ("prepare", "adapt", "evaluate", "release"):
-        kill_in(other, stage)
+        end_in(other, stage, signal.SIGKILL)
         for folder in (other.folder / "data").iterdir():
             assert not folder.is_dir() or list(folder.iterdir()), f"{folder} is half-written"
+    (other.folder / "data/evaluate/metrics.json").unlink(missing_ok=True)
+    assert "interrupted; the same command goes on" in end_in(other, "evaluate", signal.SIGINT)
     other.repro()
     ours, theirs = other.results(), project.results()
     assert sorted(ours) == sorted(theirs)
     assert [name for name in ours if ours[name] != theirs[name]] == []
 
 
-def kill_in(project: Project, stage: str) -> None:
-    """Run the pipeline and kill it, with all that it started, a moment after a stage has begun its work."""
+def end_in(project: Project, stage: str, how: signal.Signals) -> str:
+    """Run the pipeline and end it, with all that it started, a moment after a stage began its work: its last words."""
     with subprocess.Popen(["dvc", "repro"], cwd=project.folder, env=project.env, stdout=subprocess.PIPE, text=True,
                           stderr=subprocess.STDOUT, start_new_session=True) as process:  # fmt: skip
         assert process.stdout
@@ -118,7 +124,8 @@ def kill_in(project: Project, stage: str) -> None:
             if f"for flow '{stage}'" in line:
                 time.sleep(0.5)
                 break
-        os.killpg(process.pid, signal.SIGKILL)
+        os.killpg(process.pid, how)
+        return process.communicate(timeout=30)[0]  # at once: nothing waits for threads that train
 
 
 def test_one_parameter_runs_what_depends_on_it_and_becomes_a_version(project: Project) -> None:

@@ -1,5 +1,6 @@
-"""Adaptation is InfoNCE as published: it lowers the loss, tells wrong labels from right, and repeats itself."""
+"""The published adaptation is InfoNCE and lowers the loss; either method tells wrong labels from right and repeats."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +10,15 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
-from torch import nn
 from torch.nn import functional as F
 
-from tasks import adapt, features, score
+from tasks import adapt, adapters, features, score
 from tasks.adapt import Recipe
-from tasks.adapters import Adapters
+from tasks.adapters import Adapted, Adapters
+from tasks.alignment import Alignment
 from tasks.features import Features
 from tasks.files import read_json
+from tasks.methods import Method
 
 SHORT = Recipe(epochs=20, lr=3e-3, batch_size=64)
 
@@ -38,7 +40,7 @@ def loss(data: Features, fitted: Adapters) -> float:
         return adapt.info_nce(image, text, 1.0).item()
 
 
-def separation(data: Features, fitted: Adapters, wrong: np.ndarray) -> float:
+def separation(data: Features, fitted: Adapted, wrong: np.ndarray) -> float:
     table = score.score(data, fitted, neighbours=0.1, device="cpu")
     return float(roc_auc_score(~wrong, table["alignment"]))
 
@@ -78,24 +80,52 @@ def test_features_themselves_are_left_alone(planted: Features) -> None:
     assert not any(parameter.requires_grad for parameter in fitted.parameters())
 
 
-def test_accuracy_is_the_share_whose_prompt_is_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
-    image, text = np.array([[2.0, 0.1], [0.1, 1], [1, 0.9], [0.2, 3]]), torch.eye(2)
+def test_accuracy_is_the_share_whose_own_class_scores_greatest(monkeypatch: pytest.MonkeyPatch) -> None:
+    image, labels = np.array([[2.0, 0.1], [0.1, 1], [1, 0.9], [0.2, 3]]), np.array([0, 1, 1, 1])
     for chunk in (1, 3, 100):
         monkeypatch.setattr(features, "CHUNK", chunk)
-        assert adapt.accuracy(image, text, np.array([0, 1, 1, 1]), nn.Identity()) == 0.75
+        assert adapt.accuracy(image, labels, lambda x: x) == 0.75
+        assert adapt.accuracy(image, labels, lambda x: x - torch.tensor([0.2, 0])) == 1  # unit length: 0.74 and 0.67
 
 
+def test_the_method_says_how_to_adapt(planted: Features, wrong: np.ndarray) -> None:
+    published, own = (adapt.adapt(planted, method, SHORT, seed=0, device="cpu") for method in ("paper", "winnow"))
+    assert isinstance(published, Adapters)
+    assert torch.equal(published.image.weight, adapt.fit(planted, SHORT, seed=0, device="cpu").image.weight)
+    assert isinstance(own, Alignment)
+    assert separation(planted, own, wrong) > 0.998
+
+
+@pytest.mark.parametrize("method", ["winnow", "paper"])
 @pytest.mark.parametrize("held_out", [True, False])
-def test_the_stage_reports_what_adaptation_changed(workdir: Path, planted: Features, held_out: bool) -> None:
+def test_the_stage_reports_what_adaptation_changed(
+    workdir: Path, planted: Features, held_out: bool, method: Method
+) -> None:
     (workdir / "embed").mkdir()
     features.save(workdir / "embed", planted)
     if held_out:
         np.save(workdir / "embed/test.npy", planted.text[[0, 1, 2, 3]].astype(np.float16))
         np.save(workdir / "embed/test_labels.npy", np.array([0, 1, 2, 0]))
     for out in ("one", "two"):
-        adapt.run(workdir / "embed", workdir / out, Recipe(epochs=1), seed=0, device="cpu")
+        adapt.run(workdir / "embed", workdir / out, Recipe(epochs=1), method=method, seed=0, device="cpu")
     metrics = read_json(workdir / "one/metrics.json")
     assert metrics["measured_on"].startswith("held-out" if held_out else "the pool")
     assert (metrics["zero_shot_accuracy"] == 0.75) == held_out
+    assert isinstance(adapters.load(workdir / "one/adapters.safetensors"), Adapters) == (method == "paper")
     for name in ("adapters.safetensors", "metrics.json"):
         assert (workdir / "one" / name).read_bytes() == (workdir / "two" / name).read_bytes()
+
+
+def test_heads_that_were_chosen_are_reported_and_judge_what_was_held_out(workdir: Path, planted: Features) -> None:
+    poor = replace(planted, text=planted.text + 2 * np.random.default_rng(0).normal(size=planted.text.shape))
+    features.save(workdir, poor)
+    np.save(workdir / "test.npy", planted.text.astype(np.float16))  # each class as its images lie
+    np.save(workdir / "test_labels.npy", np.arange(5))
+    adapt.run(workdir, workdir / "out", Recipe(), method="winnow", seed=0, device="cpu")
+    metrics = read_json(workdir / "out/metrics.json")
+    assert metrics["zero_shot_accuracy"] < metrics["adapted_accuracy"] == 1
+    assert metrics["gain_nats"] > 20
+    assert sum(metrics["share"].values()) == pytest.approx(1, abs=1e-3)
+    assert set(metrics["share"]) == {"zero_shot", "discriminant", "logistic"}
+    assert 0 < metrics["noise_rate"] < 0.3
+    assert metrics["temperature"] > 0

@@ -1,11 +1,15 @@
-"""Adapters are the published shape, drawn from their own generator, and survive the disk."""
+"""Adapters are the published shape, drawn from their own generator; what adaptation leaves survives the disk."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pytest
 import torch
 
 from tasks import adapters
-from tasks.adapters import Adapters
+from tasks.adapters import Adapted, Adapters
+from tasks.alignment import Alignment
 
 
 def test_each_adapter_is_one_linear_layer_with_bias_that_keeps_the_dimension() -> None:
@@ -28,17 +32,44 @@ def test_initial_weights_come_from_the_generator_alone() -> None:
     assert not any(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_what_was_saved_is_read_and_frozen(tmp_path: Path) -> None:
+@pytest.fixture
+def judged() -> Alignment:
+    """What heads may judge of five samples in three classes, as the weights come: not contiguous."""
+    rng = np.random.default_rng(0)
+    odds, weight = rng.normal(size=5).astype(np.float32), rng.normal(size=(6, 3)).astype(np.float32).T
+    damaged = np.array([False, True, False, False, True])
+    return Alignment(odds, np.array([0, 2, 1, 0, 2]), damaged, weight, np.array([0.5, 0, -1]), {"noise_rate": 0.1})
+
+
+def test_adapters_that_were_saved_are_read_and_frozen(tmp_path: Path) -> None:
     saved = Adapters(6)
     adapters.save(tmp_path / "a.safetensors", saved)
     read = adapters.load(tmp_path / "a.safetensors")
+    assert isinstance(read, Adapters)
     x = torch.randn(3, 6)
     assert torch.equal(read.image(x), saved.image(x))
     assert torch.equal(read.text(x), saved.text(x))
     assert not any(parameter.requires_grad for parameter in read.parameters())
 
 
-def test_the_same_adapters_are_the_same_bytes(tmp_path: Path) -> None:
-    for name in ("one", "two"):
-        adapters.save(tmp_path / name, Adapters(6, torch.Generator().manual_seed(0)))
-    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+def test_judgements_that_were_saved_are_read(tmp_path: Path, judged: Alignment) -> None:
+    adapters.save(tmp_path / "a.safetensors", judged)
+    read = adapters.load(tmp_path / "a.safetensors")
+    assert isinstance(read, Alignment)
+    for name in ("log_odds", "predicted", "damaged", "weight", "bias"):
+        one, two = getattr(judged, name), getattr(read, name)
+        assert (one.dtype, one.tolist()) == (two.dtype, two.tolist())
+    assert read.choice == {}  # that is for metrics.json
+
+
+@pytest.mark.parametrize("kind", [Adapters, Alignment])
+def test_the_same_are_the_same_bytes_and_others_are_not(tmp_path: Path, judged: Alignment, kind: type) -> None:
+    def drawn(seed: int) -> Adapted:
+        if kind is Alignment:
+            return replace(judged, predicted=judged.predicted + seed)
+        return Adapters(6, torch.Generator().manual_seed(seed))
+
+    for name, seed in (("one", 0), ("two", 0), ("three", 1)):
+        adapters.save(tmp_path / name, drawn(seed))
+    one, two, three = ((tmp_path / name).read_bytes() for name in ("one", "two", "three"))
+    assert one == two != three

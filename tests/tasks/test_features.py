@@ -37,6 +37,28 @@ def test_what_was_written_is_read(write_features: Write, planted: Features) -> N
     assert data.counts.sum() == len(planted.labels)
 
 
+def test_every_row_is_in_its_class_once_and_in_order(planted: Features) -> None:
+    parts = planted.by_class()
+    assert [len(part) for part in parts] == planted.counts.tolist()
+    for c, part in enumerate(parts):
+        assert part.tolist() == [row for row, label in enumerate(planted.labels) if label == c]
+
+
+@given(st.lists(st.integers(0, 5), max_size=40))
+def test_a_class_without_rows_has_none(labels: list[int]) -> None:
+    data = Features(np.ones((len(labels), 2)), np.ones((6, 2)), np.array(labels, int), list("abcdef"), np.array(labels))
+    parts = data.by_class()
+    assert [part.tolist() for part in parts] == [[i for i, c in enumerate(labels) if c == k] for k in range(6)]
+
+
+def test_rows_are_unit_features_in_single_precision(planted: Features) -> None:
+    rows = planted.rows(np.array([7, 3]))
+    assert rows.dtype == np.float32
+    assert np.linalg.norm(rows, axis=1) == pytest.approx([1, 1], abs=1e-6)
+    cosine = (rows * planted.image[[7, 3]]).sum(1) / np.linalg.norm(planted.image[[7, 3]], axis=1)
+    assert cosine == pytest.approx([1, 1], abs=1e-6)
+
+
 def test_images_stay_on_disk(write_features: Write) -> None:
     assert isinstance(features.load(write_features()).image, np.memmap)
 

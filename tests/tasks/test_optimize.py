@@ -1,4 +1,4 @@
-"""The exact solver is the optimum of the published objective, and the published loop finds the same samples."""
+"""Budgets are exact; the exact solver is the optimum of the published objective, and its loop finds the same."""
 
 from itertools import combinations
 from pathlib import Path
@@ -10,32 +10,50 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from tasks import budget, optimize
+from tasks import budget, features, optimize
 from tasks.budget import Balance
 from tasks.errors import InputError
+from tasks.features import Features
 from tasks.files import read_json
+from tasks.methods import Method
 from tasks.optimize import Solver
 
 BALANCES = st.sampled_from(["none", "proportional", "uniform"])
+METHODS = st.sampled_from(["winnow", "paper"])
 
 
 def table(n: int, classes: int, seed: int) -> pd.DataFrame:
-    """Random scores: SAS about normal, SDS skewed, as they come; ids in no order."""
+    """Random scores: SAS about normal, SDS skewed, as they come; most labels likely right; ids in no order."""
     rng = np.random.default_rng(seed)
-    sas = rng.normal(0.2, 0.05, n)
-    return pd.DataFrame(
+    scores = pd.DataFrame(
         {
+            "sas": rng.normal(0.2, 0.05, n),
             "id": [f"{i:04d}" for i in rng.permutation(n)],
             "label": rng.permutation(np.arange(n) % classes),
-            "alignment": sas,
-            "sas": sas,
             "sds": rng.gamma(2, 1, n),
+            "alignment": rng.normal(2, 3, n).astype(np.float32),
+            "damaged": rng.random(n) < 0.2,
         }
     )
+    doubted = scores["alignment"] < 0
+    other = (scores["label"] + rng.integers(0, classes, n)) % classes
+    return scores.assign(predicted=scores["label"].mask(doubted, other), damaged=scores["damaged"] & doubted)
 
 
-def chosen(scores: pd.DataFrame, keep: float, balance: Balance, solver: Solver = "exact") -> pd.DataFrame:
-    return optimize.select(scores, keep=keep, method="paper", solver=solver, balance=balance, device="cpu")
+def images(scores: pd.DataFrame) -> Features:
+    """Random images for the rows of a table, the same for an id in whatever row it stands."""
+    ids, classes = scores["id"].to_numpy(dtype=str), int(scores["label"].max()) + 1
+    image = np.random.default_rng(0).normal(0.5, 1, (len(ids), 6)).astype(np.float32)[ids.argsort().argsort()]
+    names = [f"class {c}" for c in range(classes)]
+    return Features(image, np.ones((classes, 6), np.float32), scores["label"].to_numpy(), names, ids)
+
+
+def chosen(
+    scores: pd.DataFrame, keep: float, balance: Balance, solver: Solver = "exact", method: Method = "paper"
+) -> pd.DataFrame:
+    return optimize.select(
+        scores, images(scores), keep=keep, method=method, solver=solver, balance=balance, device="cpu"
+    )
 
 
 @examples(max_examples=40)
@@ -73,18 +91,77 @@ def test_no_subset_of_the_same_budget_is_worth_more(n: int, classes: int, seed: 
     assert worth[kept].sum() == pytest.approx(max(worth[rows].sum() for rows in allowed))
 
 
-@given(st.integers(1, 300), st.integers(1, 8), st.integers(0, 2**32), st.floats(0, 1), BALANCES)
-def test_the_budget_is_exact_in_total_and_by_class(n: int, classes: int, seed: int, keep: float, how: Balance) -> None:
+@given(st.integers(1, 300), st.integers(1, 8), st.integers(0, 2**32), st.floats(0, 1), BALANCES, METHODS)
+def test_the_budget_is_exact_in_total_and_by_class(
+    n: int, classes: int, seed: int, keep: float, how: Balance, method: Method
+) -> None:
     scores = table(n, min(classes, n), seed)
     if round(keep * n) == 0:
         with pytest.raises(InputError, match=r"optimize\.keep"):
-            chosen(scores, keep, how)
+            chosen(scores, keep, how, method=method)
         return
-    kept = chosen(scores, keep, how).query("selected")
+    kept = chosen(scores, keep, how, method=method).query("selected")
     assert len(kept) == round(keep * n)
     if how != "none":
         pool = np.bincount(scores["label"])
         assert (np.bincount(kept["label"], minlength=len(pool)) == budget.shares(pool, len(kept), how)).all()
+
+
+@given(st.integers(1, 100), st.integers(1, 6), st.integers(0, 2**32), BALANCES, METHODS)
+def test_keeping_everything_keeps_all(n: int, classes: int, seed: int, how: Balance, method: Method) -> None:
+    best = chosen(table(n, min(classes, n), seed), 1, how, method=method)
+    assert best["selected"].all()
+    assert (best["reason"] == "").all()
+
+
+@examples(max_examples=30)
+@given(st.integers(2, 150), st.integers(1, 6), st.integers(0, 2**32), st.floats(0.1, 0.9), BALANCES, METHODS)
+def test_the_order_of_rows_does_not_matter(
+    n: int, classes: int, seed: int, keep: float, how: Balance, method: Method
+) -> None:
+    scores = table(n, min(classes, n), seed).round({"alignment": 0})  # many are equal
+    other = scores.sample(frac=1, random_state=seed)
+    keep = max(keep, 1 / n)
+    first, second = (chosen(rows, keep, how, method=method).set_index("id") for rows in (scores, other))
+    second = second.loc[first.index]
+    pd.testing.assert_frame_equal(first.drop(columns="similarity"), second.drop(columns="similarity"))
+    assert first["similarity"].to_numpy() == pytest.approx(second["similarity"].to_numpy(), abs=1e-6, nan_ok=True)
+
+
+@pytest.mark.parametrize("how", ["proportional", "uniform"])
+def test_what_is_trusted_is_covered_and_what_is_doubted_is_dropped(how: Balance) -> None:
+    scores = table(400, 4, 3)
+    wide, narrow = chosen(scores, 0.3, how, method="winnow"), chosen(scores, 0.3, how)
+    assert (wide.loc[wide["selected"], "alignment"] > 0).all()
+    like = wide["alignment"] > 0
+    assert wide.loc[like, "similarity"].mean() > narrow.loc[like, "similarity"].mean() + 0.02
+    assert "combined" in narrow
+    assert "combined" not in wide
+
+
+@pytest.mark.parametrize("how", ["none", "proportional", "uniform"])
+def test_a_sample_outside_its_pool_is_never_kept(how: Balance) -> None:
+    best = chosen(table(300, 3, 4), 0.4, how, method="winnow")
+    odds = best["alignment"].to_numpy()
+    for c in range(3):
+        mine = best["label"] == c
+        kept = int((best["selected"] & mine).sum())
+        size = int(np.ceil(np.sqrt(kept * (1 / (1 + np.exp(-odds[mine].astype(float)))).sum())))
+        assert odds[best["selected"] & mine].min() >= np.sort(odds[mine])[::-1][max(size, kept) - 1]
+
+
+def test_without_balance_the_best_aligned_make_the_budgets() -> None:
+    scores = table(200, 4, 5)
+    best = scores.nlargest(60, "alignment")
+    kept = chosen(scores, 0.3, "none", method="winnow").query("selected")
+    assert np.bincount(kept["label"]).tolist() == np.bincount(best["label"]).tolist()
+    assert set(kept["id"]) != set(best["id"])
+
+
+@pytest.mark.parametrize(("method", "doubted"), [("paper", [0, 1, 1, 0]), ("winnow", [0, 1, 0, 0])])
+def test_a_label_is_doubted_where_another_class_is_likelier(method: Method, doubted: list[int]) -> None:
+    scores = pd.DataFrame({"label": [0, 0, 0, 0], "predicted": [0, 1, 1, 0], "alignment": [1.0, -1, 1, -1]})
+    assert optimize.doubted(scores, method).tolist() == doubted
 
 
 @pytest.mark.parametrize("solver", ["exact", "gradient"])
@@ -118,13 +195,23 @@ def test_scaling_is_min_max_divided_by_the_mean() -> None:
 
 
 @pytest.mark.usefixtures("workdir")
-def test_the_stage_writes_the_same_bytes_again_and_counts_what_it_kept(tmp_path: Path) -> None:
-    table(50, 4, 2).to_parquet(tmp_path / "scores.parquet", index=False)
+@pytest.mark.parametrize("method", ["winnow", "paper"])
+def test_the_stage_writes_the_same_bytes_again_and_counts_what_it_kept(tmp_path: Path, method: Method) -> None:
+    scores = table(50, 4, 2)
+    (tmp_path / "embed").mkdir()
+    features.save(tmp_path / "embed", images(scores))
+    scores.to_parquet(tmp_path / "scores.parquet", index=False)
     for out in ("one", "two"):
-        optimize.run(tmp_path / "scores.parquet", tmp_path / out, keep=0.3, method="paper", solver="exact",
-                     balance="proportional", device="cpu")  # fmt: skip
-    assert (tmp_path / "one/subset.parquet").read_bytes() == (tmp_path / "two/subset.parquet").read_bytes()
-    metrics = read_json(tmp_path / "one/metrics.json")
+        optimize.run(tmp_path / "scores.parquet", tmp_path / "embed", tmp_path / out, keep=0.3, method=method,
+                     solver="exact", balance="proportional", device="cpu")  # fmt: skip
+    for name in ("subset.parquet", "metrics.json"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    metrics, best = read_json(tmp_path / "one/metrics.json"), pd.read_parquet(tmp_path / "one/subset.parquet")
     expected = {"pool": 50, "kept": 15, "smallest_class_kept": 3, "largest_class_kept": 4}
     assert metrics | expected == metrics
-    assert metrics["mean_alignment_kept"] > metrics["mean_alignment_pool"]
+    assert sum(metrics[reason] for reason in ("suspected_label", "damaged", "redundant", "over_budget")) == 35
+    assert set(best.columns) - set(scores.columns) == {"selected", "similarity", "reason", "evidence"} | (
+        {"combined"} if method == "paper" else set()
+    )
+    assert (best[scores.columns] == scores).all(axis=None)
+    assert metrics["alignment"] > metrics["alignment_pool"] or method == "paper"

@@ -6,7 +6,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tasks import adapters, files, prepare, release
+from flows import show
+from tasks import adapters, explain, files, prepare, release
 from tasks.adapters import Adapters
 from tasks.files import read_json, write_json
 from tasks.sources import open_source
@@ -14,25 +15,26 @@ from tasks.sources import open_source
 PARAMETERS = {
     "prepare": {"source": "/home/someone/photos", "wrong_labels": 0.0},
     "embed": {"path": "data/pretrain", "prompts": ["a {}"]},
-    "optimize": {"keep": 0.5, "method": "paper", "solver": "exact", "balance": "proportional"},
+    "optimize": {"keep": 0.5, "method": "winnow", "solver": "exact", "balance": "proportional"},
     "evaluate": {"seeds": 2, "steps": 10},
 }
 
 
 @pytest.fixture
 def stages(workdir: Path, image_folder: Path) -> Path:
-    """What the stages before leave: 24 images to choose from, 12 of them kept."""
+    """What the stages before leave: 24 images to choose from, 16 of them kept."""
     data = workdir / "data"
     source = open_source(image_folder)
     prepare.run(source, data / "prepare", test_share=0.2, max_rejected=0, wrong_labels=0, damaged=0, seed=0)
     pool = pd.read_parquet(data / "prepare/images/index.parquet").query("split == 'train'")
     table = pool[["id", "label"]].iloc[::-1].assign(class_name=pool["label"].map(dict(enumerate(source.classes))))
-    table = table.assign(
-        alignment=range(24), sas=range(24), sds=1.0, predicted=0, combined=1.0, selected=pool["label"] != 1
-    )
+    table = table.assign(alignment=range(24), sas=range(24), sds=1.0, predicted=0, damaged=False, similarity=0.5)
+    table = table.assign(selected=pool["label"] != 1, reason="", evidence="")
+    table.loc[~table["selected"], "reason"] = ["suspected label", *["damaged"] * 2, *["redundant"] * 5]
     for stage in ("embed", "adapt", "optimize", "evaluate"):
         (data / stage).mkdir()
     table.to_parquet(data / "optimize/subset.parquet", index=False)
+    write_json(data / "optimize/metrics.json", explain.summary(table))
     adapters.save(data / "adapt/adapters.safetensors", Adapters(4))
     write_json(
         data / "adapt/metrics.json",
@@ -72,6 +74,8 @@ def test_the_manifest_says_what_made_it(stages: Path, workdir: Path) -> None:
     assert manifest["pool"] == {"samples": 24, "classes": 3, "digest": release.digest(table)}
     assert manifest["subset"] == {"samples": 16, "digest": release.digest(table[table["selected"]])}
     assert manifest["class_counts"]["green"] == {"pool": 8, "kept": 0}
+    assert manifest["selection"] == read_json(stages / "optimize/metrics.json")
+    assert manifest["adaptation"] == read_json(stages / "adapt/metrics.json")
     assert manifest["adapters_sha256"] == files.file_sha256(stages / "adapt/adapters.safetensors")
     assert manifest["encoder"]["encoder"] == "tiny"
     assert "torch" in manifest["packages"]
@@ -95,9 +99,26 @@ def test_the_card_says_what_it_is_worth(stages: Path, workdir: Path) -> None:
     assert all((workdir / "out" / picture).is_file() for picture in pictures)
 
 
+def test_the_card_says_why_the_rest_was_dropped(stages: Path, workdir: Path) -> None:
+    card = (made(stages, workdir / "out") / "card.md").read_text()
+    counts = {reason: line.split("|")[2].strip() for line in card.splitlines() for reason in release.REASONS.values()
+              if line.startswith(f"| {reason}")}  # fmt: skip
+    assert list(counts.values()) == ["1", "2", "5", "0"]
+    assert set(release.REASONS) == {reason.replace(" ", "_") for reason in explain.REASONS}
+
+
+def test_a_release_is_shown_in_a_few_lines(stages: Path, workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    show.describe(made(stages, workdir / "out"))
+    shown = capsys.readouterr().out
+    assert "kept 16 of 24 images, dropped 8; 0 to 8 kept in each of 3 classes" in shown
+    assert "dropped: 1 suspected labels, 2 damaged, 5 redundant\n" in shown
+    assert "50.0% as the encoder came, 75.0% adapted" in shown
+
+
 def test_a_release_that_keeps_everything_is_made_too(stages: Path, workdir: Path) -> None:
     subset = stages / "optimize/subset.parquet"
-    pd.read_parquet(subset).assign(selected=True).to_parquet(subset, index=False)
+    pd.read_parquet(subset).assign(selected=True, reason="").to_parquet(subset, index=False)
+    write_json(stages / "optimize/metrics.json", explain.summary(pd.read_parquet(subset)))
     assert len((made(stages, workdir / "out") / "ids.txt").read_text().splitlines()) == 24
 
 
@@ -109,6 +130,7 @@ def test_the_tracked_version_is_the_release(stages: Path, workdir: Path) -> None
     assert version.parameters["optimize.keep"] == 0.5
     assert (version.metrics["kept"], version.metrics["dropped"]) == (16, 8)
     assert version.metrics["accuracy.subset.mean"] == 0.5
+    assert (version.metrics["redundant"], version.metrics["zero_shot_accuracy"]) == (5, 0.5)
     assert all(isinstance(value, int | float) for value in version.metrics.values())
     assert (len(version.pool[0]), len(version.subset[0])) == (24, 16)
 

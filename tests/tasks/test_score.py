@@ -13,14 +13,25 @@ from sklearn.metrics.pairwise import cosine_similarity
 from sklearn.neighbors import NearestNeighbors
 
 from tasks import adapters, features, score
-from tasks.adapters import Adapters
+from tasks.adapters import Adapted, Adapters
+from tasks.alignment import Alignment
 from tasks.features import Features
+from tasks.methods import Method
 
 
 @pytest.fixture(scope="module")
 def fitted() -> Adapters:
     """Adapters as they are drawn."""
     return Adapters(16, torch.Generator().manual_seed(0)).requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def judged(planted: Features) -> Alignment:
+    """Any judgement of the planted samples."""
+    rng, n = np.random.default_rng(0), len(planted.ids)
+    odds = rng.normal(2, 3, n).astype(np.float32)
+    weight, bias = rng.normal(size=(5, 16)).astype(np.float32), np.zeros(5, np.float32)
+    return Alignment(odds, rng.integers(0, 5, n), (odds < 0) & (rng.random(n) < 0.3), weight, bias)
 
 
 @examples(max_examples=50)
@@ -68,10 +79,28 @@ def test_sds_counts_neighbours_of_the_same_class_only(planted: Features, fitted:
 
 def test_a_row_a_sample_in_input_order(planted: Features, fitted: Adapters) -> None:
     table = score.score(planted, fitted, neighbours=0.1, device="cpu")
-    assert list(table.columns) == ["id", "label", "class_name", "alignment", "sas", "sds", "predicted"]
+    assert list(table.columns) == ["id", "label", "class_name", "alignment", "sas", "sds", "predicted", "damaged"]
     assert table["id"].tolist() == planted.ids.tolist()
     assert (table["label"] == planted.labels).all()
     assert table["class_name"].tolist() == [planted.classes[c] for c in planted.labels]
+    assert not table["damaged"].any()  # which the published method does not know
+
+
+def test_what_heads_judge_is_passed_on_and_the_scores_are_of_the_features_as_they_came(
+    planted: Features, judged: Alignment, fitted: Adapters
+) -> None:
+    table = score.score(planted, judged, neighbours=0.1, device="cpu")
+    assert list(table.columns) == list(score.score(planted, fitted, neighbours=0.1, device="cpu").columns)
+    assert (table["alignment"] == judged.log_odds).all()
+    assert (table["predicted"] == judged.predicted).all()
+    assert (table["damaged"] == judged.damaged).all()
+    assert table["damaged"].any()
+    image, text = features.unit(planted.image), features.unit(planted.text)
+    assert table["sas"].to_numpy() == pytest.approx((image * text[planted.labels]).sum(1), abs=1e-5)
+    for c in range(5):
+        members = np.flatnonzero(planted.labels == c)
+        nearest = NearestNeighbors(n_neighbors=round(0.1 * len(members))).fit(image[members])
+        assert table["sds"].to_numpy()[members] == pytest.approx(nearest.kneighbors()[0].mean(1), abs=1e-3)
 
 
 def test_the_order_of_rows_does_not_change_a_score(planted: Features, fitted: Adapters) -> None:
@@ -96,11 +125,16 @@ def test_neighbours_are_a_share_of_the_class_or_a_number(neighbours: float, n: i
     assert score.count_neighbours(neighbours, n) == k
 
 
-def test_the_stage_writes_the_same_bytes_again(workdir: Path, planted: Features, fitted: Adapters) -> None:
+@pytest.mark.parametrize("method", ["winnow", "paper"])
+def test_the_stage_writes_the_same_bytes_again(
+    workdir: Path, planted: Features, fitted: Adapters, judged: Alignment, method: Method
+) -> None:
+    left: Adapted = fitted if method == "paper" else judged
     (workdir / "embed").mkdir()
     features.save(workdir / "embed", planted)
-    adapters.save(workdir / "adapters.safetensors", fitted)
+    adapters.save(workdir / "adapters.safetensors", left)
     for out in ("one", "two"):
         score.run(workdir / "embed", workdir, workdir / out, neighbours=0.1, device="cpu")
     assert (workdir / "one/scores.parquet").read_bytes() == (workdir / "two/scores.parquet").read_bytes()
-    assert len(pd.read_parquet(workdir / "one/scores.parquet")) == len(planted.ids)
+    expected = score.score(features.load(workdir / "embed"), left, neighbours=0.1, device="cpu")
+    pd.testing.assert_frame_equal(pd.read_parquet(workdir / "one/scores.parquet"), expected, check_dtype=False)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -10,36 +11,53 @@ from tasks import select as chain
 from tasks.adapt import Recipe
 from tasks.errors import InputError
 from tasks.features import Features
+from tasks.methods import Method
 
 FAST = Recipe(epochs=2)
+SCORES = ["id", "label", "class_name", "alignment", "sas", "sds", "predicted", "damaged"]
+METHODS = pytest.mark.parametrize("method", ["winnow", "paper"])
 
 
-def select(data: Features, keep: float = 0.3) -> pd.DataFrame:
-    return chain.select(data, FAST, keep=keep, method="paper", solver="exact", balance="proportional", neighbours=0.1,
+def select(data: Features, method: Method, keep: float = 0.3) -> pd.DataFrame:
+    return chain.select(data, FAST, keep=keep, method=method, solver="exact", balance="proportional", neighbours=0.1,
                         seed=0, device="cpu")  # fmt: skip
 
 
-def test_the_chain_chooses_what_the_stages_choose(workdir: Path, planted: Features) -> None:
+@METHODS
+def test_the_chain_chooses_what_the_stages_choose(workdir: Path, planted: Features, method: Method) -> None:
     (workdir / "embed").mkdir()
     features.save(workdir / "embed", planted)
-    adapt.run(workdir / "embed", workdir / "adapt", FAST, seed=0, device="cpu")
+    adapt.run(workdir / "embed", workdir / "adapt", FAST, method=method, seed=0, device="cpu")
     score.run(workdir / "embed", workdir / "adapt", workdir / "score", neighbours=0.1, device="cpu")
-    optimize.run(workdir / "score/scores.parquet", workdir / "optimize", keep=0.3, method="paper", solver="exact",
-                 balance="proportional", device="cpu")  # fmt: skip
+    optimize.run(workdir / "score/scores.parquet", workdir / "embed", workdir / "optimize", keep=0.3, method=method,
+                 solver="exact", balance="proportional", device="cpu")  # fmt: skip
     staged = pd.read_parquet(workdir / "optimize/subset.parquet")
-    in_memory = select(features.load(workdir / "embed"))
-    pd.testing.assert_frame_equal(staged[in_memory.columns], in_memory, check_dtype=False)
+    in_memory = select(features.load(workdir / "embed"), method)
+    pd.testing.assert_frame_equal(staged, in_memory, check_dtype=False)
 
 
-def test_scoring_is_selecting_without_the_choice(planted: Features) -> None:
-    scores = chain.score(planted, FAST, neighbours=0.1, seed=0, device="cpu")
-    chosen = select(planted)
-    assert list(scores.columns) == ["id", "label", "class_name", "alignment", "sas", "sds", "predicted"]
-    pd.testing.assert_frame_equal(chosen.drop(columns="selected"), scores)
+@METHODS
+def test_scoring_is_selecting_without_the_choice(planted: Features, method: Method) -> None:
+    scores = chain.score(planted, FAST, method=method, neighbours=0.1, seed=0, device="cpu")
+    chosen = select(planted, method)
+    assert list(scores.columns) == SCORES
+    pd.testing.assert_frame_equal(chosen[SCORES], scores)
     assert chosen["selected"].sum() == 90
+    assert set(chosen.columns) >= {*chain.COLUMNS, *chain.CHOSEN}
 
 
-def test_a_bad_budget_is_refused_before_the_work(planted: Features, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(adapt, "fit", lambda *_, **__: pytest.fail("worked first"))
+def test_the_method_decides_what_is_kept(planted: Features, wrong: np.ndarray) -> None:
+    own, published = select(planted, "winnow", 0.8), select(planted, "paper", 0.8)
+    assert wrong[own["selected"]].sum() < wrong[published["selected"]].sum()
+    suspected = own["reason"].isin(["suspected label", "damaged"]).to_numpy()
+    assert wrong[suspected].mean() > 0.95
+    assert suspected[wrong & ~own["selected"]].all()
+
+
+@METHODS
+def test_a_bad_budget_is_refused_before_the_work(
+    planted: Features, monkeypatch: pytest.MonkeyPatch, method: Method
+) -> None:
+    monkeypatch.setattr(adapt, "adapt", lambda *_, **__: pytest.fail("worked first"))
     with pytest.raises(InputError, match=r"keep is 1\.5"):
-        select(planted, keep=1.5)
+        select(planted, method, keep=1.5)
