@@ -54,7 +54,7 @@ def facility_location(x: Tensor, trust: np.ndarray, k: int) -> np.ndarray:
             seen[stale] = turn
         chosen.append(int(best[0]))
         covered = torch.maximum(covered, similarity.to(best[:1])[0])
-        bound[best[0]] = -torch.inf
+        bound[best[0]], seen[best[0]] = -torch.inf, k  # never looked at again
     return np.array(chosen, np.int64)
 
 

@@ -129,3 +129,19 @@ def test_heads_that_were_chosen_are_reported_and_judge_what_was_held_out(workdir
     assert set(metrics["share"]) == {"zero_shot", "discriminant", "logistic"}
     assert 0 < metrics["noise_rate"] < 0.3
     assert metrics["temperature"] > 0
+
+
+def test_the_heads_as_one_are_measured_and_the_seed_draws_them(workdir: Path, planted: Features) -> None:
+    poor = replace(planted, text=planted.text + 2 * np.random.default_rng(0).normal(size=planted.text.shape))
+    features.save(workdir, poor)
+    one, other = (adapt.adapt(features.load(workdir), "winnow", Recipe(), seed=seed, device="cpu") for seed in (0, 1))
+    assert isinstance(one, Alignment)
+    assert isinstance(other, Alignment)
+    assert (one.log_odds != other.log_odds).any()
+    anywhere = features.unit(np.random.default_rng(1).normal(size=(500, 16)))
+    scores = anywhere @ one.weight.T + one.bias
+    assert ((scores - one.bias).argmax(1) != scores.argmax(1)).mean() > 0.1
+    np.save(workdir / "test.npy", anywhere)
+    np.save(workdir / "test_labels.npy", scores.argmax(1))
+    adapt.run(workdir, workdir / "out", Recipe(), method="winnow", seed=0, device="cpu")
+    assert read_json(workdir / "out/metrics.json")["adapted_accuracy"] > 0.99

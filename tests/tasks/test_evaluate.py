@@ -1,6 +1,7 @@
 """Arms are what they say, a finished cell is not made again, and planted faults are counted rightly."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -47,10 +48,11 @@ def test_a_cell_trains_on_its_arm_and_is_tested_on_what_was_held_out(
     images: Path, subset: Path, workdir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
-    monkeypatch.setattr(classifier, "accuracy", lambda *args, **_: seen.append(args) or 0.5)
+    judge = SimpleNamespace(accuracy=lambda *args: seen.append(args) or 0.5)
+    monkeypatch.setattr(classifier, "fit", lambda *args, **_: seen.append(args) or judge)
     evaluate.decode(images, 12, workdir / "pixels.npy")
     evaluate.cell(images, subset, workdir / "pixels.npy", "subset", 4, workdir / "cell.json", QUICK, "cpu")
-    x, y, test_x, test_y, training = seen[0]
+    (x, y, training), (test_x, test_y) = seen
     assert (x.shape, np.bincount(y).tolist()) == ((11, 12, 12, 3), [6, 4, 1])
     assert (test_x.shape, np.bincount(test_y).tolist(), training) == ((6, 12, 12, 3), [2, 2, 2], QUICK)
     assert (2 - x.mean((1, 2)).argmax(1) == y).all()  # classes are colours: blue, green, red
@@ -64,7 +66,7 @@ def test_a_finished_cell_and_decoded_images_are_not_made_again(
     evaluate.decode(images, 12, pixels)
     evaluate.cell(images, subset, pixels, "random", 0, cell, QUICK, "cpu")
     before = pixels.stat().st_mtime_ns, cell.read_bytes()
-    monkeypatch.setattr(classifier, "accuracy", lambda *_, **__: pytest.fail("trained again"))
+    monkeypatch.setattr(classifier, "fit", lambda *_, **__: pytest.fail("trained again"))
     evaluate.decode(images, 12, pixels)
     evaluate.cell(images, subset, pixels, "random", 0, cell, QUICK, "cpu")
     assert (pixels.stat().st_mtime_ns, cell.read_bytes()) == before
@@ -74,7 +76,7 @@ def test_a_failed_cell_leaves_nothing_that_looks_finished(
     images: Path, subset: Path, workdir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     evaluate.decode(images, 12, workdir / "pixels.npy")
-    monkeypatch.setattr(classifier, "accuracy", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(classifier, "fit", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         evaluate.cell(images, subset, workdir / "pixels.npy", "all", 0, workdir / "cell.json", QUICK, "cpu")
     assert not (workdir / "cell.json").exists()

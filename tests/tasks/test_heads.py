@@ -159,6 +159,7 @@ def test_the_slope_is_the_gradient_of_the_likelihood_outside_the_fold(classes: i
     data = drawn(20, classes, dim, seed)
     rows = Rows(data, 0)
     how = noise.by_names(torch.from_numpy(features.unit(data.text)), 1)
+    how = replace(how, rate=np.random.default_rng(seed).dirichlet(how.size))  # near names are taken for another
     x, pull = rows[slice(None)], how.factor[how.cell]
     weight = torch.from_numpy(np.random.default_rng(seed).normal(size=(dim, heads.FOLDS, classes))).float()
     weight.requires_grad_(True)

@@ -1,5 +1,6 @@
 """Budgets are exact; the exact solver is the optimum of the published objective, and its loop finds the same."""
 
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -146,8 +147,25 @@ def test_a_sample_outside_its_pool_is_never_kept(how: Balance) -> None:
     for c in range(3):
         mine = best["label"] == c
         kept = int((best["selected"] & mine).sum())
-        size = int(np.ceil(np.sqrt(kept * (1 / (1 + np.exp(-odds[mine].astype(float)))).sum())))
-        assert odds[best["selected"] & mine].min() >= np.sort(odds[mine])[::-1][max(size, kept) - 1]
+        trusted = (1 / (1 + np.exp(-odds[mine].astype(float)))).sum()
+        size = max(kept, int(np.ceil(kept**0.75 * trusted**0.25)))
+        least = odds[best["selected"] & mine].min()
+        assert np.sort(odds[mine])[::-1][kept - 1] > least >= np.sort(odds[mine])[::-1][size - 1]
+
+
+@examples(max_examples=40)
+@given(st.integers(4, 120), st.integers(1, 4), st.integers(1, 6), st.integers(0, 2**32), st.floats(0.3, 1), BALANCES)
+def test_the_budget_is_exact_where_images_are_doubles(
+    n: int, classes: int, distinct: int, seed: int, keep: float, how: Balance
+) -> None:
+    scores = table(n, classes, seed)
+    data = images(scores)
+    data = replace(data, image=data.image[np.arange(n) % distinct])
+    best = optimize.select(scores, data, keep=keep, method="winnow", solver="exact", balance=how, device="cpu")
+    assert best["selected"].sum() == round(keep * n)
+    if how != "none":
+        pool, kept = np.bincount(scores["label"]), np.bincount(best.query("selected")["label"], minlength=classes)
+        assert (kept == budget.shares(pool, round(keep * n), how)).all()
 
 
 def test_without_balance_the_best_aligned_make_the_budgets() -> None:
