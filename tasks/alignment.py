@@ -25,7 +25,7 @@ from tasks.heads import Discriminant, Rows
 from tasks.noise import Noise
 
 FIT_ROWS, FIT_SCORES = 8_192, 2**21  # images, and images times classes, that choose the weights
-START = 0.4  # every weight at the start
+START, LITTLE = 0.4, 0.01  # weights at the start
 HEADS = ("zero_shot", "discriminant", "logistic")
 TRUSTED, FAR = float(np.log(9)), 0.99  # log odds of a trusted label; as far as few trusted samples are is damage
 
@@ -77,7 +77,8 @@ def align(data: Features, seed: int = 0) -> Alignment:
     x, labels = rows[sample], rows.labels[sample]
     parts = torch.stack([100 * x @ text.T, means.scores(x, labels, sample)])
     guess = choose_noise(parts, labels, text)
-    zero_shot = fit(parts[:1], labels, guess.noise, guess.weight[:1])
+    starts = [guess.weight[:1], np.array([START]), np.array([LITTLE])]
+    zero_shot = fit_best(parts[:1], labels, guess.noise, starts)
     base = float(zero_shot.weight[0]) * 100 * text.T
     steps = heads.logistic(rows, base, guess.noise, scatter)
     parts = torch.cat([parts, heads.by_fold(x, rows.fold[sample], steps, base)[None]])
@@ -115,7 +116,25 @@ def fit(parts: Tensor, labels: Tensor, start: Noise, weight: np.ndarray) -> Mixt
 
     found = minimize(loss, np.log(weight), jac=True, method="L-BFGS-B", bounds=[(-7, 4)] * len(parts),
                      options={"maxiter": 25, "ftol": 3e-5})  # fmt: skip
-    return Mixture(np.exp(found.x), fitted[0], float(found.fun) * len(labels))
+    return at(np.exp(found.x), parts, labels, fitted[0])
+
+
+def fit_best(parts: Tensor, labels: Tensor, start: Noise, weights: list[np.ndarray]) -> Mixture:
+    """`fit` from the best of some weights (m,).
+
+    The likelihood has poor maxima, such as zero-shot taken for certain and nearly all labels for wrong.
+    """
+    best = min((at(weight, parts, labels, start) for weight in weights), key=lambda mixture: mixture.loss)
+    return fit(parts, labels, best.noise, best.weight)
+
+
+def at(weight: np.ndarray, parts: Tensor, labels: Tensor, start: Noise) -> Mixture:
+    """The mixture of given weights (m,), its noise rates fitted to the end."""
+    p = torch.softmax(torch.tensordot(torch.from_numpy(weight).float(), parts, 1), 1)
+    mass = noise.mass(p, start.cell[labels], len(start.size))
+    fitted = noise.refit(start, mass.numpy(), rounds=50)
+    likelihood = (mass @ fitted.factor).clamp_min(noise.TINY).log().sum(dtype=torch.float64)
+    return Mixture(weight, fitted, -float(likelihood) - fitted.log_prior)
 
 
 def earns(rich: Mixture, plain: Mixture, extra: int, n: int) -> bool:
@@ -125,7 +144,8 @@ def earns(rich: Mixture, plain: Mixture, extra: int, n: int) -> bool:
 
 def choose_noise(parts: Tensor, labels: Tensor, text: Tensor) -> Mixture:
     """Noise among near names where its rates earn their parameters, else symmetric noise."""
-    plain = fit(parts, labels, noise.by_names(text, 0), np.full(len(parts), START))
+    starts = [np.full(len(parts), START), *np.where(np.eye(len(parts)), START, LITTLE)]
+    plain = fit_best(parts, labels, noise.by_names(text, 0), starts)
     if len(text) <= 2:
         return plain
     near = fit(parts, labels, noise.by_names(text, noise.NEAREST), plain.weight)

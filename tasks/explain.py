@@ -26,8 +26,9 @@ def explain(table: pd.DataFrame, data: Features, doubted: np.ndarray, device: st
     """
     selected = table["selected"].to_numpy()
     near, similarity = np.full(len(table), -1), np.full(len(table), np.nan, np.float32)
-    for members in data.by_class():
-        if selected[members].any():
+    for rows in data.by_class():
+        if selected[rows].any():
+            members = rows[np.argsort(data.ids[rows])]  # among doubles, the lower id is the evidence
             x = torch.from_numpy(data.rows(members)).to(device)
             row, similarity[members] = coverage.nearest(x, np.flatnonzero(selected[members]))
             near[members] = members[row]
@@ -56,7 +57,7 @@ def summary(table: pd.DataFrame) -> dict[str, float | int]:
         "largest_class_kept": int(counts.max()),
         "alignment": float(kept["alignment"].mean()),
         "alignment_pool": float(table["alignment"].mean()),
-        "coverage": float(like.fillna(0).mean()),
+        "coverage": float(like.fillna(0).mean()) if len(like) else 0.0,
         "balance": 1 - float(np.abs(counts / counts.sum() - pool / pool.sum()).sum()) / 2,
         "diversity": float(kept["sds"].mean()),
         "diversity_pool": float(table["sds"].mean()),

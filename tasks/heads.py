@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from tasks import features
 from tasks.features import Features
 from tasks.noise import TINY, Noise
 
@@ -67,12 +68,12 @@ class Rows:
 
 
 def _hash(image: np.ndarray, seed: int) -> np.ndarray:
-    """(N,) uint64 of each row's content: a multiply-add hash of its float16 bits."""
+    """(N,) uint64 of each row's content: a multiply-add hash of the float16 bits of the unit row."""
     key = np.random.default_rng(seed).integers(0, 2**63, image.shape[1], dtype=np.uint64) | np.uint64(1)
     digest = np.empty(len(image), np.uint64)
     for start in range(0, len(image), BLOCK):
         part = slice(start, start + BLOCK)
-        bits = np.ascontiguousarray(image[part], np.float16).view(np.uint16).astype(np.uint64)
+        bits = features.unit(image[part]).astype(np.float16).view(np.uint16).astype(np.uint64)
         digest[part] = (bits + np.uint64(1)) @ key
     return (digest ^ (digest >> np.uint64(29))) * np.uint64(0x9E3779B97F4A7C15)
 

@@ -262,3 +262,10 @@ def test_parameters_are_earned_by_the_bayesian_information_criterion(gain: float
     how = noise.by_names(torch.eye(3), 0)
     rich, plain = Mixture(np.ones(5), how, 100.0), Mixture(np.ones(1), how, 100 + gain)
     assert alignment.earns(rich, plain, 4, 1000) == earned  # 4 / 2 * log(1000) = 13.816
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_prompts_that_say_nothing_do_not_mislead(planted: Features, wrong: np.ndarray, seed: int) -> None:
+    blind = np.random.default_rng(seed).normal(size=planted.text.shape).astype(np.float32)
+    judged = alignment.align(replace(planted, text=blind))
+    assert roc_auc_score(~wrong, judged.log_odds) > 0.99

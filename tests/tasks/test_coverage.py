@@ -1,5 +1,6 @@
 """The greedy subset covers nearly as well as any, and covers only what is trusted."""
 
+from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
@@ -21,7 +22,7 @@ def unit(n: int, dim: int, seed: int) -> Tensor:
     return torch.from_numpy(features.unit(np.random.default_rng(seed).normal(0.3, 1, (n, dim))))
 
 
-def covered(x: Tensor, trust: np.ndarray, kept: list[int] | np.ndarray) -> float:
+def covered(x: Tensor, trust: np.ndarray, kept: Sequence[int] | np.ndarray) -> float:
     """The objective f(S), in double precision."""
     cosine = x.double().numpy() @ x[list(kept)].double().numpy().T
     return float(trust @ cosine.max(1, initial=0))
@@ -44,7 +45,8 @@ def test_greedy_is_within_its_guarantee_of_the_optimum(case: tuple[Tensor, np.nd
 
 @given(classes(40), st.sampled_from([1, 3, 32]), st.sampled_from([2**24, 100, 1]))
 def test_lazy_greedy_is_greedy_at_every_step(case: tuple[Tensor, np.ndarray, int], batch: int, block: int) -> None:
-    (x, trust, k), naive = case, []
+    x, trust, k = case
+    naive: list[int] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(coverage, "BATCH", batch)
         patch.setattr(coverage, "BLOCK", block)

@@ -40,7 +40,7 @@ def pool(n: int, classes: int, seed: int) -> tuple[pd.DataFrame, Features, np.nd
     return table, data, doubted
 
 
-def explained(n: int, classes: int, seed: int, **changed: object) -> tuple[pd.DataFrame, Features, np.ndarray]:
+def explained(n: int, classes: int, seed: int, **changed: bool) -> tuple[pd.DataFrame, Features, np.ndarray]:
     table, data, doubted = pool(n, classes, seed)
     return explain.explain(table.assign(**changed), data, doubted, "cpu"), data, doubted
 
@@ -165,3 +165,19 @@ def test_alignment_and_diversity_are_of_what_is_kept() -> None:
     assert numbers["diversity"] == pytest.approx(kept["sds"].mean())
     assert numbers["alignment_pool"] == pytest.approx(table["alignment"].mean())
     assert numbers["alignment"] != pytest.approx(numbers["alignment_pool"])
+
+
+def test_among_doubles_the_lower_id_is_the_evidence_in_any_order() -> None:
+    table, data, doubted = pool(6, 1, 0)
+    selected = np.isin(data.ids, ["0001", "0002"])
+    table = table.assign(selected=selected, damaged=False)
+    for order in (np.arange(6), np.arange(6)[::-1]):
+        doubles = replace(data, image=np.ones((6, 5), np.float32), ids=data.ids[order])
+        rows = table.iloc[order].reset_index(drop=True)
+        found = explain.explain(rows, doubles, np.zeros(6, bool), "cpu")
+        assert set(found.loc[~found["selected"], "evidence"]) == {"0001"}
+
+
+def test_coverage_is_a_number_where_no_sample_looks_like_its_label() -> None:
+    table, _, _ = explained(12, 3, 1)
+    assert explain.summary(table.assign(predicted=(table["label"] + 1) % 3))["coverage"] == 0
