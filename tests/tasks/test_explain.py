@@ -168,7 +168,7 @@ def test_alignment_and_diversity_are_of_what_is_kept() -> None:
 
 
 def test_among_doubles_the_lower_id_is_the_evidence_in_any_order() -> None:
-    table, data, doubted = pool(6, 1, 0)
+    table, data, _ = pool(6, 1, 0)
     selected = np.isin(data.ids, ["0001", "0002"])
     table = table.assign(selected=selected, damaged=False)
     for order in (np.arange(6), np.arange(6)[::-1]):
