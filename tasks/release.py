@@ -78,7 +78,7 @@ def version(release: Path, source: str, tags: dict[str, str]) -> Version:
     """What MLflow is told of the release in the folder `release`, whose images came from `source`."""
     manifest, table = files.read_json(release / "manifest.json"), pd.read_parquet(release / "scores.parquet")
     kept = table[table["selected"]]
-    measured = flat(manifest["selection"]) | flat(manifest["adaptation"]) | flat(manifest["results"])
+    measured = flat({"selection": manifest["selection"]}) | flat(manifest["adaptation"]) | flat(manifest["results"])
     return Version(
         name=f"{manifest['name']} keep={manifest['parameters']['optimize']['keep']:g}",
         fingerprint=files.file_sha256(release / "manifest.json"),

@@ -101,14 +101,20 @@ def test_a_missing_source_is_refused_with_its_name(project: Project) -> None:
 
 
 def test_killed_runs_end_with_the_same_bytes(project: Project, tmp_path: Path, environment: dict[str, str]) -> None:
-    """From scratch in another folder, killed in four stages, then left alone: the results of an undisturbed run."""
+    """From scratch in another folder, killed and interrupted, then left alone: the results of an undisturbed run."""
     other = checkout(tmp_path, environment)
-    for stage in ("prepare", "adapt", "evaluate", "release"):
-        end_in(other, stage, signal.SIGKILL)
+    kill, interrupt = signal.SIGKILL, signal.SIGINT
+    for stage, how in (
+        ("prepare", kill),
+        ("adapt", kill),
+        ("evaluate", kill),
+        ("evaluate", interrupt),
+        ("release", kill),
+    ):
+        words = end_in(other, stage, how)
+        assert how == kill or "interrupted; the same command goes on" in words
         for folder in (other.folder / "data").iterdir():
             assert not folder.is_dir() or list(folder.iterdir()), f"{folder} is half-written"
-    (other.folder / "data/evaluate/metrics.json").unlink(missing_ok=True)
-    assert "interrupted; the same command goes on" in end_in(other, "evaluate", signal.SIGINT)
     other.repro()
     ours, theirs = other.results(), project.results()
     assert sorted(ours) == sorted(theirs)

@@ -130,7 +130,7 @@ def test_the_tracked_version_is_the_release(stages: Path, workdir: Path) -> None
     assert version.parameters["optimize.keep"] == 0.5
     assert (version.metrics["kept"], version.metrics["dropped"]) == (16, 8)
     assert version.metrics["accuracy.subset.mean"] == 0.5
-    assert (version.metrics["redundant"], version.metrics["zero_shot_accuracy"]) == (5, 0.5)
+    assert (version.metrics["selection.redundant"], version.metrics["zero_shot_accuracy"]) == (5, 0.5)
     assert all(isinstance(value, int | float) for value in version.metrics.values())
     assert (len(version.pool[0]), len(version.subset[0])) == (24, 16)
 
