@@ -22,9 +22,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # cells run side by side, a core each
 import numpy as np
 import pandas as pd
 import typer
-from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
 RESULTS = Path("docs/results/accuracy.csv")
 SCRATCH = Path(".winnow/benchmarks")
@@ -178,11 +176,14 @@ def main(
 def show(rows: pd.DataFrame, methods: list[str]) -> None:
     """Print the table and, last, one JSON object."""
     found = tables(rows)
-    table = Table("test accuracy in %, mean ± std", *methods)
-    for name, cells in found.items():
-        table.add_row(name, *(cells.get(method, "") for method in methods))
-    Console(width=max(120, 24 + 16 * len(methods))).print(table)
+    print(markdown(found, methods))
     print(json.dumps(found))
+
+
+def markdown(found: dict[str, dict[str, str]], methods: list[str]) -> str:
+    """The table, as the docs show it."""
+    table = pd.DataFrame.from_dict(found, orient="index", columns=methods).fillna("")
+    return table.rename_axis("test accuracy in %").to_markdown()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """How well each score tells wrong labels from right, on any feature folders, with wrong labels planted.
 
-    python -m benchmarks.label_noise FOLDER... [--seeds 3] [--without paper]
+    python -m benchmarks.label_noise FOLDER... [--seeds 3] [--strength 1] [--without paper]
 
 Scores: ours, the published one (SAS of fitted adapters), raw CLIP (zero-shot log-probability of the label), and
 cleanlab's self-confidence and normalized margin on five-fold logistic regression over the same features. Noise: 20% and
@@ -55,37 +55,39 @@ def near(data: Features, rng: np.random.Generator, share: float = 0.2) -> np.nda
 NOISES: dict[str, Planter] = {"symmetric 20%": symmetric(0.2), "symmetric 40%": symmetric(0.4), "near 20%": near}
 
 
-def ours(data: Features, seed: int) -> Scores:
+def ours(data: Features, seed: int, strength: float) -> Scores:
     """The log odds of `tasks.alignment`."""
     return {OURS: align(data, seed).log_odds}
 
 
-def paper(data: Features, seed: int) -> Scores:
+def paper(data: Features, seed: int, strength: float) -> Scores:
     """SAS of the published adapters."""
     fitted = adapt.fit(data, adapt.Recipe(), seed=seed, device="cpu")
     return {"paper": score.score(data, fitted, neighbours=1, device="cpu")["sas"].to_numpy()}
 
 
-def raw_clip(data: Features, seed: int) -> Scores:
+def raw_clip(data: Features, seed: int, strength: float) -> Scores:
     """Log-probability of the label at CLIP's own temperature."""
     logits = torch.from_numpy(100 * unit(data.image) @ unit(data.text).T)
     return {"raw_clip": torch.log_softmax(logits, 1)[torch.arange(len(logits)), data.labels].numpy()}
 
 
-def cleanlab(data: Features, seed: int) -> Scores:
+def cleanlab(data: Features, seed: int, strength: float) -> Scores:
     """cleanlab's two scores."""
-    return {f"cleanlab_{name}": quality for name, quality in label_quality(data).items()}
+    return {f"cleanlab_{name}": quality for name, quality in label_quality(data, strength).items()}
 
 
 CONTESTANTS = {function.__name__: function for function in (ours, paper, raw_clip, cleanlab)}
 
 
-def measure(data: Features, wrong: np.ndarray, seed: int, contestants: list[str]) -> dict[str, list[float]]:
+def measure(
+    data: Features, wrong: np.ndarray, seed: int, contestants: list[str], strength: float
+) -> dict[str, list[float]]:
     """AUROC, shares of wrong labels left at KEPT, and seconds, by score."""
     found = {}
     for contestant in contestants:
         start = time.perf_counter()
-        scores = CONTESTANTS[contestant](data, seed)
+        scores = CONTESTANTS[contestant](data, seed, strength)
         seconds = time.perf_counter() - start
         for name, values in scores.items():
             order = np.argsort(-values, kind="stable")
@@ -108,6 +110,7 @@ def judge(rows: dict[str, dict[str, list[float]]]) -> dict[str, float]:
 def main(
     folders: Annotated[list[Path], typer.Argument(help="Feature folders.")],
     seeds: Annotated[int, typer.Option(min=1, help="Draws of the noise.")] = 3,
+    strength: Annotated[float, typer.Option(min=0.01, help="C of cleanlab's logistic regression.")] = 1.0,
     without: Annotated[str, typer.Option(help="A contestant to leave out, such as paper, which is slow.")] = "",
 ) -> None:
     """Compare scores of label quality."""
@@ -120,7 +123,7 @@ def main(
         runs = []
         for seed in range(seeds):
             labels = NOISES[noise](data, np.random.default_rng(seed))
-            runs.append(measure(replace(data, labels=labels), labels != data.labels, seed, contestants))
+            runs.append(measure(replace(data, labels=labels), labels != data.labels, seed, contestants, strength))
         rows[f"{folder.parent.name}/{folder.name} {noise}"] = {
             name: np.mean([run[name] for run in runs], 0).round(5).tolist() for name in runs[0]
         }

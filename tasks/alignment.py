@@ -11,11 +11,13 @@ that likelihood has a model of noise inside (`tasks.noise`). Heads that do not e
 information criterion get no weight, and zero-shot is left. `docs/method.md` derives it and measures it.
 """
 
+import sys
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
+from rich.progress import track
 from scipy.optimize import minimize
 from torch import Tensor
 
@@ -190,7 +192,7 @@ def _score(
     zero_shot, centre, last = (float(w) for w in chosen.weight)
     fixed = zero_shot * 100 * text.T + last * base + centre * means.weight.T
     log_odds, predicted = np.empty(len(rows), np.float32), np.empty(len(rows), np.int64)
-    for part in rows.blocks():
+    for part in track(rows.blocks(), description="align", disable=not sys.stderr.isatty(), transient=True):
         x, labels, own = rows[part], rows.labels[part], torch.arange(len(rows.labels[part]))
         scores = heads.by_fold(x, rows.fold[part], last * steps, fixed) + centre * means.bias
         dot = (x * means.weight[labels]).sum(1)
