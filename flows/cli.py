@@ -48,7 +48,7 @@ FeatureFolder = Annotated[
         help="Folder with image.npy (N, d), text.npy (C, d), labels.npy (N,), classes.json and, if you like, ids.txt.",
     ),
 ]
-HowChosen = Annotated[Method, typer.Option(help="Winnow's own, or the published one.")]
+MethodOption = Annotated[Method, typer.Option(help="Winnow's own, or the published one.")]
 Out = Annotated[Path, typer.Option(help="Table to write: .parquet or .csv.")]
 Neighbours = Annotated[
     float, typer.Option(help="Neighbours for diversity: a share of the class below 1, else a number.")
@@ -61,7 +61,7 @@ def select(
     features: FeatureFolder,
     keep: Annotated[float, typer.Option(help="Share of the samples to keep, above 0 and at most 1.")],
     out: Out,
-    method: HowChosen = Method.winnow,
+    method: MethodOption = Method.winnow,
     solver: Annotated[
         Solver, typer.Option(help="Of the published method: exact, or its gradient loop.")
     ] = Solver.exact,
@@ -106,7 +106,7 @@ def select(
 def score(
     features: FeatureFolder,
     out: Out,
-    method: HowChosen = Method.winnow,
+    method: MethodOption = Method.winnow,
     neighbours: Neighbours = 0.1,
     seed: Seed = 0,
 ) -> None:

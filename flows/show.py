@@ -6,9 +6,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from tasks import reasons
 from tasks.arms import ARMS
 from tasks.errors import InputError
 from tasks.files import read_json
+from tasks.reasons import REASONS
 
 
 def describe(release: Path) -> None:
@@ -27,13 +29,8 @@ def describe(release: Path) -> None:
         f"\n[bold]{manifest['name']}[/bold]: kept {kept:,} of {pool:,} images, dropped {pool - kept:,}; "
         f"{min(counts):,} to {max(counts):,} kept in each of {len(counts)} classes"
     )
-    why = {
-        "suspected_label": "suspected labels",
-        "damaged": "damaged",
-        "redundant": "redundant",
-        "over_budget": "over budget",
-    }
-    said = [f"{count:,} {name}" for reason, name in why.items() if (count := manifest["selection"][reason])]
+    dropped = manifest["selection"]
+    said = [f"{n:,} {name}" for reason, (name, _) in REASONS.items() if (n := dropped[reasons.key(reason)])]
     if said:
         console.print(f"  dropped: {', '.join(said)}")
     for fault, name in (("wrong_labels", "wrong labels"), ("damaged", "damaged images")):

@@ -107,7 +107,7 @@ def fit(parts: Tensor, labels: Tensor, start: Noise, weight: np.ndarray) -> Mixt
 
     def loss(log_weight: np.ndarray) -> tuple[float, np.ndarray]:
         weight = np.exp(log_weight)
-        p = torch.softmax(torch.tensordot(torch.from_numpy(weight).float(), parts, 1), 1)
+        p = probabilities(weight, parts)
         mass = noise.mass(p, cell, len(start.size))
         fitted[0] = noise.refit(fitted[0], mass.numpy())
         likelihood = (mass @ fitted[0].factor).clamp_min(noise.TINY)
@@ -132,11 +132,15 @@ def fit_best(parts: Tensor, labels: Tensor, start: Noise, weights: list[np.ndarr
 
 def at(weight: np.ndarray, parts: Tensor, labels: Tensor, start: Noise) -> Mixture:
     """The mixture of given weights (m,), its noise rates fitted to the end."""
-    p = torch.softmax(torch.tensordot(torch.from_numpy(weight).float(), parts, 1), 1)
-    mass = noise.mass(p, start.cell[labels], len(start.size))
+    mass = noise.mass(probabilities(weight, parts), start.cell[labels], len(start.size))
     fitted = noise.refit(start, mass.numpy(), rounds=50)
     likelihood = (mass @ fitted.factor).clamp_min(noise.TINY).log().sum(dtype=torch.float64)
     return Mixture(weight, fitted, -float(likelihood) - fitted.log_prior)
+
+
+def probabilities(weight: np.ndarray, parts: Tensor) -> Tensor:
+    """(n, C) class probabilities of the scores (m, n, C), added up by `weight` (m,)."""
+    return torch.softmax(torch.tensordot(torch.from_numpy(weight).float(), parts, 1), 1)
 
 
 def earns(rich: Mixture, plain: Mixture, extra: int, n: int) -> bool:

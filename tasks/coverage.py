@@ -11,8 +11,6 @@ is right), two steps:
    1978).
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -74,13 +72,8 @@ def nearest(x: Tensor, kept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """For each row of `x` (n, d) the most similar of the rows `kept` (k,): (n,) row numbers, and cosines."""
     row, cosine = np.empty(len(x), np.int64), np.empty(len(x), np.float32)
     facilities = x[torch.from_numpy(kept)]
-    for part in blocks(len(x), len(kept)):
+    step = max(1, BLOCK // len(kept))
+    for part in (slice(start, start + step) for start in range(0, len(x), step)):
         best = (x[part] @ facilities.T).max(1)
         row[part], cosine[part] = kept[best.indices.cpu().numpy()], best.values.cpu().numpy()
     return row, cosine
-
-
-def blocks(n: int, width: int) -> Iterator[slice]:
-    """Slices of `n` rows, such that a block by `width` fits in memory."""
-    step = max(1, BLOCK // max(width, 1))
-    return (slice(start, start + step) for start in range(0, n, step))

@@ -4,11 +4,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from tasks import coverage
+from tasks import coverage, reasons
 from tasks.features import Features
-
-SUSPECTED, DAMAGED, REDUNDANT, OVER_BUDGET = "suspected label", "damaged", "redundant", "over budget"
-REASONS = (SUSPECTED, DAMAGED, REDUNDANT, OVER_BUDGET)
+from tasks.reasons import DAMAGED, OVER_BUDGET, REASONS, REDUNDANT, SUSPECTED
 
 
 def explain(table: pd.DataFrame, data: Features, doubted: np.ndarray, device: str) -> pd.DataFrame:
@@ -48,11 +46,11 @@ def summary(table: pd.DataFrame) -> dict[str, float | int]:
     kept = table[table["selected"]]
     pool, counts = (np.bincount(part["label"], minlength=table["label"].max() + 1) for part in (table, kept))
     like = table.loc[table["predicted"] == table["label"], "similarity"]
-    reasons = table["reason"].value_counts()
+    counted = table["reason"].value_counts()
     return {
         "pool": len(table),
         "kept": len(kept),
-        **{reason.replace(" ", "_"): int(reasons.get(reason, 0)) for reason in REASONS},
+        **{reasons.key(reason): int(counted.get(reason, 0)) for reason in REASONS},
         "smallest_class_kept": int(counts.min()),
         "largest_class_kept": int(counts.max()),
         "alignment": float(kept["alignment"].mean()),

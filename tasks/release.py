@@ -18,18 +18,13 @@ import jinja2
 import numpy as np
 import pandas as pd
 
-from tasks import dataset, features, figures, files
+from tasks import dataset, features, figures, files, reasons
 from tasks.arms import ARMS
 from tasks.dataset import Dataset
+from tasks.reasons import REASONS
 from tasks.tracking import Version
 
 FORMAT = 1
-REASONS = {
-    "suspected_label": "the label is suspected: the image looks like another class",
-    "damaged": "the label is suspected and the image is unlike all others: damaged, or out of place",
-    "redundant": "redundant: a sample that was kept is like it",
-    "over_budget": "over budget: nothing of its class was kept",
-}
 PACKAGES = ("winnow", "torch", "torchvision", "open_clip_torch", "numpy", "pandas", "pyarrow", "pillow", "scikit-learn")
 SUSPECTS = 24
 
@@ -147,7 +142,7 @@ def _card(stages: Path, data: Dataset, manifest: dict[str, Any]) -> str:
         | {
             "results": {"wrong_labels": None, "damaged": None} | results,
             "arms": ARMS,
-            "reasons": REASONS,
+            "reasons": {reasons.key(reason): meaning for reason, (_, meaning) in REASONS.items()},
             "faults": {"wrong_labels": "wrong labels", "damaged": "damaged images"},
             "kept_counts": [count["kept"] for count in manifest["class_counts"].values()],
             "held_out": len(data.split("test")),

@@ -135,12 +135,3 @@ def test_the_nearest_kept_row_is_the_most_similar(block: int, monkeypatch: pytes
     assert (row == kept[similar.argmax(1)]).all()
     assert cosine == pytest.approx(similar.max(1), abs=1e-6)
     assert row[kept].tolist() == kept.tolist()
-
-
-@given(st.integers(0, 50), st.integers(0, 50), st.integers(1, 200))
-def test_blocks_are_all_rows_once_and_fit(n: int, width: int, block: int) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(coverage, "BLOCK", block)
-        parts = [np.arange(n)[part] for part in coverage.blocks(n, width)]
-    assert np.concatenate([*parts, np.array([], int)]).tolist() == list(range(n))
-    assert all(len(part) * width <= block or len(part) == 1 for part in parts)
