@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tasks import precision
+
 STEM_SIDE = 32  # larger images are reduced to about this before the body
 
 _global_seed = Lock()  # initial weights come from torch's global generator, and cells may train side by side
@@ -102,7 +104,7 @@ class Classifier:
     @torch.no_grad()
     def logits(self, images: np.ndarray) -> Tensor:
         """(n, side, side, 3) uint8 images to (n, C) class scores."""
-        with torch.autocast(self.device, torch.bfloat16):
+        with precision.autocast(self.device):
             batches = _tensor(images, self.mean, self.deviation).split(500)
             return torch.cat([self.model(batch.to(self.device)).cpu() for batch in batches])
 
@@ -141,7 +143,7 @@ def _train(x: Tensor, y: Tensor, training: Training, classes: int, seed: int, de
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, training.lr, total_steps=training.steps, pct_start=0.2)
     for rows in _batches(len(y), training.batch_size, training.steps, generator):
         batch = _shift(x[rows], training.flip, generator).to(device)
-        with torch.autocast(device, torch.bfloat16):
+        with precision.autocast(device):
             scores = model(batch)
         loss = F.cross_entropy(scores, y[rows].to(device), label_smoothing=0.1)
         optimizer.zero_grad()
