@@ -109,7 +109,7 @@ def facility_location(pool: Pool, split: Split) -> np.ndarray:
     """Greedy facility location over all samples of the class alike: coverage without trust."""
 
     def pick(x: np.ndarray, k: int) -> np.ndarray:
-        return coverage.facility_location(torch.from_numpy(x), np.ones(len(x)), k)
+        return coverage.choose(torch.from_numpy(x), np.ones(len(x)), k)
 
     return _within(pool, split, pick)
 

@@ -15,9 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tasks import budget
+
 ALIGNED = 0.75  # weight of alignment against coverage in the size of the pool
 BATCH = 32  # candidates that are looked at together
-BLOCK = 2**24  # similarities held at a time: 64 MiB in float32, whatever the size of a class
+PART = 8192  # samples whose similarities are held at a time: 256 MiB in float32, whatever the size of a class
+BLOCK = 2**24  # similarities to what is kept, held at a time
 
 
 def pool_size(trust: np.ndarray, k: int) -> int:
@@ -26,11 +29,37 @@ def pool_size(trust: np.ndarray, k: int) -> int:
     return int(np.clip(np.ceil(size), k, len(trust)))
 
 
+def choose(x: Tensor, trust: np.ndarray, k: int) -> np.ndarray:
+    """Facility location over a pool of any size: greedy as it is, or part by part if it has more than PART samples.
+
+    A part is every m-th row with its share of the budget, and covers itself. What is kept elsewhere covers it no worse,
+    so f of the whole is at least the sum over the parts, each within 1 - 1/e of its optimum. Parts of rows that come in
+    the order of their alignment are alike, so little is lost (the first round of Mirzasoleiman et al. 2013).
+
+    Args:
+        x: (n, d) unit image features, the best aligned first.
+        trust: (n,) what covering each is worth, not negative.
+        k: samples to choose, at most n.
+
+    Returns:
+        (k,) rows.
+    """
+    apart = -(-len(x) // PART)
+    parts = [np.arange(start, len(x), apart) for start in range(apart)]
+    split = budget.shares(np.array([len(rows) for rows in parts]), k, "proportional")
+    chosen = [
+        rows[facility_location(x[torch.from_numpy(rows)], trust[rows], share)]
+        for rows, share in zip(parts, split, strict=True)
+    ]
+    return np.concatenate(chosen)
+
+
 def facility_location(x: Tensor, trust: np.ndarray, k: int) -> np.ndarray:
     """Greedy maximisation of f(S) = sum_i t_i max(0, max_{j in S} x_i . x_j), with lazy evaluation.
 
     What a candidate adds never grows, so what it added in an earlier round is a bound. In each round the candidates of
-    the greatest bounds are looked at again, until the greatest bound is of one that was: the greedy choice.
+    the greatest bounds are looked at again, until the greatest bound is of one that was: the greedy choice. All n x n
+    similarities are held.
 
     Args:
         x: (n, d) unit image features.
@@ -40,32 +69,19 @@ def facility_location(x: Tensor, trust: np.ndarray, k: int) -> np.ndarray:
     Returns:
         (k,) rows, in the order of the choice.
     """
-    n, similarity = len(x), Similarity(x)
+    n, similarity = len(x), (x @ x.T).clamp_(min=0)
     worth = torch.from_numpy(trust).to(x)
-    covered = x.new_zeros(n)
-    bound = torch.cat([similarity.to(part).clamp(min=0) @ worth for part in torch.arange(n).split(similarity.step)])
+    covered, bound = x.new_zeros(n), similarity @ worth
     seen, chosen = torch.zeros(n, dtype=torch.long), []
     for turn in range(k):
         while seen[best := bound.topk(min(BATCH, n)).indices.cpu()][0] < turn:
             stale = best[seen[best] < turn]
-            bound[stale] = (similarity.to(stale) - covered).clamp_(min=0) @ worth
+            bound[stale] = (similarity[stale] - covered).clamp_(min=0) @ worth
             seen[stale] = turn
         chosen.append(int(best[0]))
-        covered = torch.maximum(covered, similarity.to(best[:1])[0])
+        covered = torch.maximum(covered, similarity[best[0]])
         bound[best[0]], seen[best[0]] = -torch.inf, k  # never looked at again
     return np.array(chosen, np.int64)
-
-
-class Similarity:
-    """Cosines of some rows of `x` (n, d) to all: held where they fit into a block, else computed when asked for."""
-
-    def __init__(self, x: Tensor) -> None:
-        self.x, self.step = x, max(1, BLOCK // max(len(x), 1))
-        self.held = x @ x.T if len(x) <= self.step else None
-
-    def to(self, rows: Tensor) -> Tensor:
-        """(m, n) cosines of the m `rows`."""
-        return self.x[rows] @ self.x.T if self.held is None else self.held[rows]
 
 
 def nearest(x: Tensor, kept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -97,7 +97,7 @@ def covering(scores: pd.DataFrame, data: Features, k: int, balance: Balance, dev
         pool = best[: coverage.pool_size(trust[best], share)]
         if share < len(pool):
             x = torch.from_numpy(data.rows(pool)).to(device)
-            pool = pool[coverage.facility_location(x, trust[pool], share)]
+            pool = pool[coverage.choose(x, trust[pool], share)]
         selected[pool] = True
     return scores.assign(selected=selected)
 

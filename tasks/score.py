@@ -102,10 +102,20 @@ def diversity(z: Tensor, k: int) -> np.ndarray:
     norm = z.square().sum(1)
     means = []
     for rows in torch.arange(len(z), device=z.device).split(max(1, BLOCK // len(z))):
-        squared = (norm[rows, None] + norm[None] - 2 * z[rows] @ z.T).clamp_(min=0)
+        # What is the same for a whole row changes no order: |z_i|^2 is added to the few that are nearest.
+        squared = torch.addmm(norm, z[rows], z.T, alpha=-2)
         squared[torch.arange(len(rows)), rows] = torch.inf
-        means.append(squared.topk(k, largest=False, sorted=False).values.sqrt_().mean(1))
+        near = _smallest(squared, k) + norm[rows, None]
+        means.append(near.clamp_(min=0).sqrt_().mean(1))
     return torch.cat(means).cpu().numpy()
+
+
+def _smallest(x: Tensor, k: int) -> Tensor:
+    """The k smallest values of each row of `x` (m, n), in any order; `x` may be overwritten."""
+    if x.device.type != "cpu":
+        return x.topk(k, largest=False, sorted=False).values
+    x.numpy().partition(k - 1, axis=1)  # several times as fast as topk on processors
+    return x[:, :k]
 
 
 def count_neighbours(neighbours: float, n: int) -> int:

@@ -43,18 +43,50 @@ def test_greedy_is_within_its_guarantee_of_the_optimum(case: tuple[Tensor, np.nd
     assert covered(x, trust, coverage.facility_location(x, trust, k)) >= (1 - 1 / np.e) * best - 1e-5
 
 
-@given(classes(40), st.sampled_from([1, 3, 32]), st.sampled_from([2**24, 100, 1]))
-def test_lazy_greedy_is_greedy_at_every_step(case: tuple[Tensor, np.ndarray, int], batch: int, block: int) -> None:
+@given(classes(40), st.sampled_from([1, 3, 32]))
+def test_lazy_greedy_is_greedy_at_every_step(case: tuple[Tensor, np.ndarray, int], batch: int) -> None:
     x, trust, k = case
     naive: list[int] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(coverage, "BATCH", batch)
-        patch.setattr(coverage, "BLOCK", block)
         picked = coverage.facility_location(x, trust, k)
     assert len(picked) == k
     for step in range(1, k + 1):
         naive.append(max(range(len(x)), key=lambda j: covered(x, trust, [*naive, j])))
         assert covered(x, trust, picked[:step]) == pytest.approx(covered(x, trust, naive), abs=1e-4)
+
+
+@examples(max_examples=60)
+@given(classes(12), st.integers(2, 6))
+def test_a_pool_in_parts_is_within_the_guarantee_of_the_optima_of_its_parts(
+    case: tuple[Tensor, np.ndarray, int], part: int
+) -> None:
+    x, trust, k = case
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(coverage, "PART", part)
+        picked = coverage.choose(x, trust, k)
+    assert len(picked) == len(set(picked)) == k
+    apart = -(-len(x) // part)
+    optima = 0.0
+    for start in range(apart):
+        rows = np.arange(start, len(x), apart)
+        assert len(rows) <= part
+        share = int(np.isin(picked, rows).sum())
+        assert abs(share - k * len(rows) / len(x)) <= 1
+        best = [covered(x[rows], trust[rows], subset) for subset in combinations(range(len(rows)), share)]
+        optima += max(best)
+    assert covered(x, trust, picked) >= (1 - 1 / np.e) * optima - 1e-5
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_pool_in_parts_covers_nearly_as_well_as_a_whole_one(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    x, trust = unit(600, 12, seed), np.random.default_rng(seed).random(600)
+    whole = covered(x, trust, coverage.choose(x, trust, 60))
+    random = covered(x, trust, np.random.default_rng(seed).choice(600, 60, replace=False))
+    monkeypatch.setattr(coverage, "PART", 200)
+    parts = covered(x, trust, coverage.choose(x, trust, 60))
+    assert 0.95 * whole <= parts <= whole
+    assert whole - parts < (whole - random) / 2
 
 
 @given(st.integers(1, 80), st.integers(1, 80), st.integers(1, 12), SEEDS)
@@ -115,15 +147,6 @@ def test_what_is_trusted_more_is_covered_first() -> None:
 def test_what_points_away_covers_nothing_rather_than_less() -> None:
     x = torch.tensor([[1.0, 0], [0, 1], [-1, 0]])
     assert coverage.facility_location(x, np.array([0.6, 0.5, 1]), 2).tolist() == [2, 0]
-
-
-@pytest.mark.parametrize("block", [2**24, 100, 1])
-def test_similarities_are_the_same_held_or_made_when_asked_for(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(coverage, "BLOCK", block)
-    x, rows = unit(50, 8, 0), torch.tensor([3, 3, 49])
-    similarity = coverage.Similarity(x)
-    assert (similarity.held is None) == (block < 2500)
-    assert similarity.to(rows).numpy() == pytest.approx((x[rows] @ x.T).numpy(), abs=1e-6)
 
 
 @pytest.mark.parametrize("block", [2**24, 100, 1])
