@@ -38,11 +38,15 @@ class Dataset:
         """Names of the image shards, in order."""
         return list(self.index["shard"].unique())
 
-    def images(self, shard: str) -> Iterator[Image.Image]:
-        """The images of a shard in order, as RGB."""
+    def encoded(self, shard: str) -> Iterator[bytes]:
+        """The encoded images of a shard, in order."""
         for batch in pq.ParquetFile(self.folder / "shards" / shard).iter_batches(ROWS, columns=["image"]):
             for image in batch.column(0):
-                yield decode(image.as_py())
+                yield image.as_py()
+
+    def images(self, shard: str) -> Iterator[Image.Image]:
+        """The images of a shard in order, as RGB."""
+        return map(decode, self.encoded(shard))
 
     def all_images(self) -> Iterator[Image.Image]:
         """Every image in the order of the index, as RGB."""
