@@ -65,7 +65,7 @@ def test_what_cannot_be_read_whole_is_an_error(damage: Callable[[bytes], bytes])
 @pytest.fixture
 def prepared(workdir: Path, image_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
     """`image_folder`, prepared, in several shards."""
-    monkeypatch.setattr(prepare, "SHARD_BYTES", 8_000)
+    monkeypatch.setattr(prepare, "SHARD", 8)
     prepare.run(
         open_source(image_folder), workdir / "out", test_share=0.2, max_rejected=0, wrong_labels=0, damaged=0, seed=0
     )

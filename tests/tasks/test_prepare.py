@@ -12,6 +12,7 @@ from PIL import Image, features
 from tasks import dataset, prepare
 from tasks.errors import InputError
 from tasks.sources import Source, open_source
+from tasks.sources.base import listed
 
 DEFAULTS = {"test_share": 0.2, "max_rejected": 0.2, "wrong_labels": 0.0, "damaged": 0.0, "seed": 0}
 
@@ -33,7 +34,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_the_index_describes_every_image(workdir: Path, image_folder: Path) -> None:
     index = dataset.load(run(image_folder, workdir / "out") / "images").index
-    assert list(index.columns) == ["id", "label", "split", "shard", "row", "width", "height", "sha256"]
+    assert list(index.columns) == prepare.INDEX
     assert len(index) == 30
     assert set(zip(index["width"], index["height"], strict=True)) == {(24, 20)}
     hashes = [hashlib.sha256((image_folder / name).read_bytes()).hexdigest() for name in index["id"]]
@@ -136,16 +137,32 @@ def test_the_same_seed_gives_the_same_bytes(workdir: Path, image_folder: Path) -
     assert one["truth.parquet"] != other["truth.parquet"]
 
 
-def test_shards_are_no_larger_than_they_may_be(
+def test_images_stay_where_they_are_and_the_index_says_where(workdir: Path, image_folder: Path) -> None:
+    out = run(image_folder, workdir / "out")
+    index = dataset.load(out / "images").index
+    assert sorted(contents(out / "images")) == ["classes.json", "index.parquet", "source.json"]
+    assert (index["file"] == index["id"]).all()
+    assert index["size"].tolist() == [(image_folder / name).stat().st_size for name in index["id"]]
+    assert not index["copied"].any()
+
+
+def test_copies_are_no_larger_than_they_may_be(
     workdir: Path, image_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sizes = [path.stat().st_size for path in image_folder.rglob("*.png")]
-    monkeypatch.setattr(prepare, "SHARD_BYTES", 3 * max(sizes))
-    index = dataset.load(run(image_folder, workdir / "out") / "images").index
-    assert index.groupby("shard").size().max() <= 4
-    assert index.groupby("shard")["row"].apply(list).map(lambda rows: rows == list(range(len(rows)))).all()
-    monkeypatch.setattr(prepare, "SHARD_BYTES", 1)
-    assert dataset.load(run(image_folder, workdir / "single") / "images").index["shard"].nunique() == 30
+    monkeypatch.setattr(prepare, "COPY_BYTES", 1)
+    out = run(image_folder, workdir / "out", damaged=0.5)
+    data = dataset.load(out / "images")
+    copied = data.index[data.index["copied"]]
+    assert copied["file"].nunique() == len(copied) == 12
+    for name, image in zip(data.index["id"], data.read(data.index), strict=True):
+        assert (image == (image_folder / name).read_bytes()) == (name not in set(copied["id"]))
+
+
+def test_shards_are_units_of_work_in_order(workdir: Path, image_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prepare, "SHARD", 8)
+    data = dataset.load(run(image_folder, workdir / "out") / "images")
+    assert [len(list(data.encoded(shard))) for shard in data.shards] == [8, 8, 8, 6]
+    assert data.index["row"].tolist() == [row % 8 for row in range(30)]
 
 
 def spoilt(kind: str, count: int) -> list[bytes]:
@@ -165,8 +182,8 @@ def spoilt(kind: str, count: int) -> list[bytes]:
 def test_no_damage_to_the_bytes_stops_the_run(workdir: Path, kind: str) -> None:
     images = spoilt(kind, 200)
     ids = [f"{i:03d}" for i in range(len(images))]
-    table = pd.DataFrame({"id": ids, "label": 0, "split": ["train"] * 201 + ["test"]})
-    out = run(Source(["photo"], table, lambda: iter(images)), workdir / "out", max_rejected=0.999)
+    table = listed(ids, [0] * 202, ["train"] * 201 + ["test"])
+    out = run(Source("made here", ["photo"], table, lambda: iter(images)), workdir / "out", max_rejected=0.999)
     stored, rejected = set(dataset.load(out / "images").index["id"]), quarantine(out)
     assert stored | set(rejected) == set(ids)
     assert "200" in stored
