@@ -12,8 +12,7 @@ from ruamel.yaml.error import YAMLError
 
 from tasks.budget import Balance
 from tasks.errors import InputError
-from tasks.methods import Method
-from tasks.optimize import Solver
+from tasks.methods import Method, Solver
 from tasks.prepare import Droppable
 
 Share = Annotated[float, Field(ge=0, lt=1)]

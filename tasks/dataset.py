@@ -55,15 +55,19 @@ class Dataset:
         Raises:
             InputError: an image is no longer where it was, or is another one now.
         """
-        images = {copied: storage.read(str(self.folder) if copied else self.source, rows[rows["copied"] == copied])
-                  for copied in (False, True)}  # fmt: skip
-        for name, copied, digest in zip(rows["id"], rows["copied"], rows["sha256"], strict=True):
-            data = next(images[copied])
+        for name, digest, data in zip(rows["id"], rows["sha256"], self.stored(rows), strict=True):
             if isinstance(data, OSError):
                 raise InputError(f"{self.source}: the image {name} cannot be read any more ({data}); run dvc repro")
             if hashlib.sha256(data).hexdigest() != digest:
                 raise InputError(f"{self.source}: the image {name} has changed since it was prepared; run dvc repro")
             yield data
+
+    def stored(self, rows: pd.DataFrame) -> Iterator[bytes | OSError]:
+        """What lies at the places of some rows of the index, in its order, or why it cannot be read; not verified."""
+        images = {copied: storage.read(str(self.folder) if copied else self.source, rows[rows["copied"] == copied])
+                  for copied in (False, True)}  # fmt: skip
+        for copied in rows["copied"]:
+            yield next(images[copied])
 
     def images(self, shard: str) -> Iterator[Image.Image]:
         """The images of a shard in order, as RGB."""

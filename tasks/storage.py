@@ -37,7 +37,7 @@ def connect(base: str) -> tuple[Any, str]:
     try:
         files, path = fsspec.url_to_fs(base)
     except (ValueError, ImportError) as error:
-        raise InputError(f"{base} cannot be opened: {error}") from error
+        raise InputError(f"prepare.source: {base} cannot be opened: {error}") from error
     return files, path.rstrip("/") or "/"
 
 
@@ -106,7 +106,7 @@ def open_parquet(files: Any, path: str) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(path if is_local(files) else files.open(path, "rb"))
     except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{path} is not a readable Parquet file ({error})") from error
+        raise InputError(f"prepare.source: {path} is not a readable Parquet file ({error})") from error
 
 
 def image_column(schema: pa.Schema) -> str | None:
@@ -144,6 +144,6 @@ def rows(files: Any, path: str, wanted: list[int] | None = None) -> Iterator[byt
                         return
             first = end
     except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{path} is damaged ({error})") from error
+        raise InputError(f"prepare.source: {path} is damaged ({error})") from error
     if row is not None:
-        raise InputError(f"{path} has {first} rows, and no row {row}: it has changed")
+        raise InputError(f"prepare.source: {path} has {first} rows, and no row {row}: it has changed")
