@@ -66,8 +66,8 @@ def _read(base: str, name: str, columns: list[str]) -> pa.Table:
             table = csv.read_csv(
                 file,
                 read_options=csv.ReadOptions(use_threads=False),  # rows have numbers only so
-                parse_options=csv.ParseOptions(delimiter="\t" if name.endswith(".tsv") else ",", invalid_row_handler=set_down,
-                                               newlines_in_values=True),
+                parse_options=csv.ParseOptions(delimiter="\t" if name.endswith(".tsv") else ",",
+                                               invalid_row_handler=set_down, newlines_in_values=True),
                 convert_options=csv.ConvertOptions(column_types={column: pa.binary() for column in columns}),
             )  # fmt: skip
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
