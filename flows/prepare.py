@@ -1,6 +1,4 @@
-"""Stage prepare: the source becomes an index and image shards. Run as `python -m flows.prepare`."""
-
-from pathlib import Path
+"""Stage prepare: the source becomes an index of its images. Run as `python -m flows.prepare`."""
 
 from prefect import flow
 
@@ -13,7 +11,7 @@ from tasks import prepare, sources
 def run(settings: Settings) -> None:
     """Read the source, set aside what cannot be read, plant what is asked for."""
     how = runtime.dumped(settings.prepare)
-    source = sources.open_source(Path(how.pop("source")))
+    source = sources.open_source(how.pop("source"), label=how.pop("label"), held_out=how.pop("held_out"))
     runtime.as_task(prepare.run)(source, runtime.DATA / "prepare", **how, seed=settings.base.seed)
 
 

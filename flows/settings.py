@@ -12,8 +12,8 @@ from ruamel.yaml.error import YAMLError
 
 from tasks.budget import Balance
 from tasks.errors import InputError
-from tasks.methods import Method
-from tasks.optimize import Solver
+from tasks.methods import Method, Solver
+from tasks.prepare import Droppable
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[int, Field(ge=1)]
@@ -43,8 +43,11 @@ class Prepare(Block):
     """Where the images come from, and what is planted in them to see whether it is found."""
 
     source: str = Field(default="data/sample", min_length=1)
+    label: str = Field(default="label", min_length=1)
+    held_out: str | None = Field(default=None, min_length=1)
     test_share: float = Field(default=0.2, gt=0, lt=1)
     max_rejected: Share = 0.05
+    drop: list[Droppable] = []
     wrong_labels: Share = 0.0
     damaged: Share = 0.0
 

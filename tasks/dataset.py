@@ -1,11 +1,15 @@
-"""The data set as `prepare` leaves it: an index of samples, and image shards.
+"""The data set as `prepare` leaves it: an index of samples that says where each image lies.
 
-index.parquet   id, label, split ("train" is the pool to choose from, "test" is held out), shard, row, width,
-                height, sha256 of the image's bytes; in the order of the shards
+index.parquet   in the order of the source: id, label, split ("train" is the pool to choose from, "test" is held out),
+                shard (the unit of work that it belongs to) and its row there, width, height, sha256 of the image's
+                bytes, and where they are (`tasks.storage`): file, place, size, and copied: False where the file lies in
+                the source, True where it had to be written here
 classes.json    class names; `label` is an index into them
-shards/         Parquet files of encoded images: id, image
+source.json     the source, as the parameter gave it: what `file` is relative to
+copies/         Parquet files of the images that were copied: id, image
 """
 
+import hashlib
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,21 +17,24 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
-from PIL import Image
+from PIL import Image, ImageOps
 
+from tasks import storage
+from tasks.errors import InputError
 from tasks.files import read_json
 
-ROWS = 256  # images read at a time
+# What is decoded. Others that Pillow knows run programs (EPS), or are none that a data set of images is made of.
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "AVIF", "PPM", "JPEG2000", "TGA", "ICO", "PCX")
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """An index with the folder that its images are in."""
+    """An index with the folder that it is in and the source that its images are in."""
 
     folder: Path
     index: pd.DataFrame
     classes: list[str]
+    source: str
 
     def split(self, name: str) -> pd.DataFrame:
         """The rows of one split, in order."""
@@ -35,14 +42,32 @@ class Dataset:
 
     @property
     def shards(self) -> list[str]:
-        """Names of the image shards, in order."""
+        """Names of the shards, units of work of at most a few thousand images each, in order."""
         return list(self.index["shard"].unique())
 
     def encoded(self, shard: str) -> Iterator[bytes]:
-        """The encoded images of a shard, in order."""
-        for batch in pq.ParquetFile(self.folder / "shards" / shard).iter_batches(ROWS, columns=["image"]):
-            for image in batch.column(0):
-                yield image.as_py()
+        """The encoded images of a shard, in order (`read`)."""
+        return self.read(self.index[self.index["shard"] == shard])
+
+    def read(self, rows: pd.DataFrame) -> Iterator[bytes]:
+        """The encoded images of some rows of the index, in its order.
+
+        Raises:
+            InputError: an image is no longer where it was, or is another one now.
+        """
+        for name, digest, data in zip(rows["id"], rows["sha256"], self.stored(rows), strict=True):
+            if isinstance(data, OSError):
+                raise InputError(f"{self.source}: the image {name} cannot be read any more ({data}); run dvc repro")
+            if hashlib.sha256(data).hexdigest() != digest:
+                raise InputError(f"{self.source}: the image {name} has changed since it was prepared; run dvc repro")
+            yield data
+
+    def stored(self, rows: pd.DataFrame) -> Iterator[bytes | OSError]:
+        """What lies at the places of some rows of the index, in its order, or why it cannot be read; not verified."""
+        images = {copied: storage.read(str(self.folder) if copied else self.source, rows[rows["copied"] == copied])
+                  for copied in (False, True)}  # fmt: skip
+        for copied in rows["copied"]:
+            yield next(images[copied])
 
     def images(self, shard: str) -> Iterator[Image.Image]:
         """The images of a shard in order, as RGB."""
@@ -50,37 +75,48 @@ class Dataset:
 
     def all_images(self) -> Iterator[Image.Image]:
         """Every image in the order of the index, as RGB."""
-        for shard in self.shards:
-            yield from self.images(shard)
+        return map(decode, self.read(self.index))
 
 
 def load(folder: Path) -> Dataset:
     """Read the index that `prepare` wrote to `folder`."""
-    return Dataset(folder, pd.read_parquet(folder / "index.parquet"), read_json(folder / "classes.json"))
+    source = read_json(folder / "source.json")["source"]
+    return Dataset(folder, pd.read_parquet(folder / "index.parquet"), read_json(folder / "classes.json"), source)
 
 
 def decode(data: bytes) -> Image.Image:
-    """Decode an image to RGB.
+    """Decode an image to RGB, upright as its EXIF says; of an animation the first frame.
 
     Raises:
-        OSError, ValueError, Image.DecompressionBombError: the bytes are no image that can be read whole.
+        OSError, ValueError, SyntaxError, RuntimeError, Image.DecompressionBombError: the bytes are no image that can be
+            read whole, of values that mean a colour.
     """
-    with Image.open(io.BytesIO(data)) as image:
-        if image.mode.startswith("I;16"):  # Pillow would cut 16 bits off at 255, not scale them
-            return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
-        return image.convert("RGB")
+    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        pixels, limit = image.width * image.height, Image.MAX_IMAGE_PIXELS
+        if not pixels:
+            raise ValueError("it has no pixels")
+        if limit and pixels > limit:  # before anything is decoded
+            raise Image.DecompressionBombError(f"{pixels} pixels, above {limit}, could be a decompression bomb")
+        ImageOps.exif_transpose(image, in_place=True)
+        return _rgb(image)
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    """Convert to RGB; values of 16 bits are scaled, where Pillow would cut them off at 255."""
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+    if image.mode in ("I", "F"):
+        raise ValueError(f"its values (mode {image.mode}) have no range that says what is white")
+    return image.convert("RGB")
 
 
 def thumbnails(data: Dataset, ids: list[str], size: int) -> dict[str, Image.Image]:
     """The images of a few samples by id, scaled to fit a square of `size` pixels."""
-    wanted = data.index[data.index["id"].isin(ids)]
+    rows = data.index[data.index["id"].isin(ids)]
     found = {}
-    for shard, rows in wanted.groupby("shard"):
-        table = pq.ParquetFile(data.folder / "shards" / str(shard)).read(columns=["image"]).column(0)
-        for name, row in zip(rows["id"], rows["row"], strict=True):
-            image = decode(table[int(row)].as_py())
-            scale = size / max(image.size)
-            found[name] = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))
+    for name, image in zip(rows["id"], map(decode, data.read(rows)), strict=True):
+        scale = size / max(image.size)
+        found[name] = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))
     return found
 
 

@@ -10,7 +10,6 @@ in the samples, so its optimum is a sort, which `exact` is (`docs/method.md`); `
 import logging
 import sys
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -22,9 +21,7 @@ from tasks import budget, coverage, explain, features
 from tasks.budget import Balance
 from tasks.features import Features
 from tasks.files import whole_folder, write_json
-from tasks.methods import Method
-
-Solver = Literal["exact", "gradient"]
+from tasks.methods import Method, Solver
 
 ALPHA = 0.1  # weight of diversity against alignment
 BETA = 2.0  # weight of the ratio

@@ -1,45 +1,52 @@
-"""Stage prepare: read a source once, set aside what cannot be read, and leave an index and image shards.
+"""Stage prepare: read a source once, set aside what cannot be read, and leave an index of where every image lies.
 
 In:  a source (`tasks.sources`). Out, in data/prepare/:
 
-    images/             index.parquet, classes.json and shards/ (`tasks.dataset`)
+    images/             index.parquet, classes.json, source.json, and what had to be copied (`tasks.dataset`)
     quarantine.parquet  id and reason of each image that was set aside
+    quality.parquet     a row an image of the index: id, and whether it is dark, light, blurry or blank (`tasks.flaws`)
+    duplicates.parquet  images whose bytes are the same, and which of those have other labels (`tasks.duplicates`)
     truth.parquet       id, true label and damage of each sample in which a fault was planted; only evaluation and the
                         report read it
+
+Images that lie in the source stay there. Copied are those that cannot be found again one by one, and those in which
+damage was planted.
 """
 
 import hashlib
-import io
-import re
-import sys
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from itertools import islice
+from collections.abc import Collection
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Literal, Self
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from PIL import Image
-from rich.progress import track
 
-from tasks import budget, dataset, plant
+from tasks import budget, duplicates, flaws, plant, screen, storage
 from tasks.errors import InputError
 from tasks.files import whole_folder, write_json
 from tasks.sources import Source
 
-T = TypeVar("T")
+Droppable = Literal["duplicates", "dark", "light", "blurry", "low_information"]
 
-SHARD_BYTES = 256 * 2**20
+SHARD = 2048  # images of a unit of work
+COPY_BYTES = 256 * 2**20
 SCHEMA = pa.schema({"id": pa.string(), "image": pa.binary()})
-BATCH = 256  # images decoded at a time
+GROUP = 256  # images of a row group: a reader of a few images reads little more
+INDEX = ["id", "label", "split", "shard", "row", "width", "height", "sha256", "file", "place", "size", "copied"]
 
 
 def run(
-    source: Source, out: Path, *, test_share: float, max_rejected: float, wrong_labels: float, damaged: float, seed: int
+    source: Source,
+    out: Path,
+    *,
+    test_share: float,
+    max_rejected: float,
+    wrong_labels: float,
+    damaged: float,
+    seed: int,
+    drop: Collection[Droppable] = (),
 ) -> None:
     """Read `source` and write the data set to `out`.
 
@@ -51,6 +58,7 @@ def run(
         wrong_labels: share of the pool to give a wrong label.
         damaged: share of the pool to damage.
         seed: fixes what is held out and what is planted.
+        drop: what is set aside though it can be read, of the images to choose from.
 
     Raises:
         InputError: too many images cannot be read, or a class is left without any.
@@ -58,23 +66,35 @@ def run(
     table = _plan(source, test_share, wrong_labels, damaged, seed)
     with whole_folder(out) as folder:
         images = folder / "images"
-        (images / "shards").mkdir(parents=True)
-        stored, rejected = _store(source, table, images / "shards", max_rejected, seed)
-        index = table.merge(stored, on="id", validate="one_to_one")
-        _refuse_empty(index, source.classes)
-        index.drop(columns=["true_label", "damage"]).to_parquet(images / "index.parquet", index=False)
+        images.mkdir()
+        with CopyWriter(images) as writer:
+            table = _copy(source, table, writer)
+            base = str(images) if source.copy else source.base
+            index, measures = _read(base, table, writer, max_rejected, seed)
+        quality = flaws.judge(measures)
+        twice = duplicates.exact(index[index["reason"] == ""])
+        _drop(index, quality, twice, drop)
+        kept = index[index["reason"] == ""].reset_index(drop=True)
+        _refuse_empty(kept, source.classes)
+        kept = kept.assign(shard=[f"{row // SHARD:05d}" for row in kept.index], row=kept.index % SHARD)
+        kept[INDEX].to_parquet(images / "index.parquet", index=False)
         write_json(images / "classes.json", source.classes)
-        rejected.to_parquet(folder / "quarantine.parquet", index=False)
-        planted = index[(index["true_label"] != index["label"]) | (index["damage"] != "")]
+        write_json(images / "source.json", {"source": source.base})
+        set_aside = index.loc[index["reason"] != "", ["id", "reason"]]
+        set_aside.to_parquet(folder / "quarantine.parquet", index=False)
+        quality.insert(0, "id", index["id"])
+        quality[index["reason"] == ""].to_parquet(folder / "quality.parquet", index=False)
+        twice.to_parquet(folder / "duplicates.parquet", index=False)
+        planted = kept[(kept["true_label"] != kept["label"]) | (kept["damage"] != "")]
         planted[["id", "true_label", "damage"]].to_parquet(folder / "truth.parquet", index=False)
 
 
 def _plan(source: Source, test_share: float, wrong_labels: float, damaged: float, seed: int) -> pd.DataFrame:
     """Decide what is held out and what is planted: the source's table, and true_label and damage."""
-    table, rng = source.table.copy(), np.random.default_rng(seed)
+    table, rng = source.table.reset_index(drop=True), np.random.default_rng(seed)
     labels = table["label"].to_numpy()
     if not (table["split"] == "test").any():
-        table.loc[_held_out(labels, len(source.classes), test_share, rng), "split"] = "test"
+        table.loc[held_out(table["id"], labels, len(source.classes), test_share, seed), "split"] = "test"
     table["true_label"], table["damage"] = labels, ""
     pool = (table["split"] == "train").to_numpy()
     table.loc[pool, "label"] = plant.wrong_labels(labels[pool], len(source.classes), wrong_labels, rng)
@@ -82,66 +102,86 @@ def _plan(source: Source, test_share: float, wrong_labels: float, damaged: float
     return table
 
 
-def _held_out(labels: np.ndarray, classes: int, test_share: float, rng: np.random.Generator) -> np.ndarray:
-    """(N,) bool, a seeded share of each class; one image at least of each class stays in the pool."""
+def held_out(ids: Collection[str], labels: np.ndarray, classes: int, test_share: float, seed: int) -> np.ndarray:
+    """Choose what to hold out: an exact share of each class; one image at least of each class stays in the pool.
+
+    Those are taken whose hash of seed and id is lowest. So images that are added later change the choice only as far as
+    the share of their class grows, or as they displace some themselves.
+
+    Args:
+        ids: N ids.
+        labels: (N,) their classes.
+        classes: C, the number of classes.
+        test_share: of the images.
+        seed: of the choice.
+
+    Returns:
+        (N,) bool.
+    """
     counts = np.bincount(labels, minlength=classes)
-    split = budget.shares(counts, round(test_share * len(labels)), "proportional")
-    return budget.draw(labels, np.minimum(split, counts - 1), rng)
+    split = np.minimum(
+        budget.shares(counts, round(test_share * len(labels)), "proportional"), np.maximum(counts - 1, 0)
+    )
+    ranks = np.array([hashlib.sha256(f"{seed}/{name}".encode()).digest()[:16] for name in ids], dtype="S16")
+    order = np.lexsort((ranks, labels))  # class by class, by hash
+    place = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)
+    chosen = np.zeros(len(labels), dtype=bool)
+    chosen[order] = place < np.repeat(split, counts)
+    return chosen
 
 
-def _store(
-    source: Source, table: pd.DataFrame, shards: Path, max_rejected: float, seed: int
+def _copy(source: Source, table: pd.DataFrame, writer: "CopyWriter") -> pd.DataFrame:
+    """Write the images of a source that has no place for each, and say where they are now."""
+    if source.copy is None:
+        return table.assign(copied=False)
+    places = [writer.add(name, data) for name, data in zip(table["id"], source.copy(), strict=True)]
+    writer.flush()
+    return table.assign(copied=True, **pd.DataFrame(places, columns=["file", "place", "size"]))
+
+
+def _read(
+    base: str, table: pd.DataFrame, writer: "CopyWriter", max_rejected: float, seed: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Decode every image once, plant damage, write the shards; what was stored, and what was set aside and why."""
-    stored, rejected = [], []
-    with ThreadPoolExecutor() as pool, ShardWriter(shards) as writer:
-        jobs = zip(source.read(), table["id"], table["damage"], range(len(table)), strict=True)
-        progress = track(jobs, "prepare", len(table), disable=not sys.stderr.isatty(), transient=True)
-        for batch in _batches(progress):
-            for (_, name, _, _), result in zip(batch, pool.map(partial(_read, seed=seed), batch), strict=True):
-                if isinstance(result, str):
-                    rejected.append((name, result))
-                    _stop_if_too_many(rejected, len(table), max_rejected)
-                else:
-                    data, width, height = result
-                    stored.append((name, *writer.add(name, data), width, height, hashlib.sha256(data).hexdigest()))
-    return (
-        pd.DataFrame(stored, columns=["id", "shard", "row", "width", "height", "sha256"]),
-        pd.DataFrame(rejected, columns=["id", "reason"], dtype=str),
+    """Screen every image: the table with reason, width, height, size, sha256 and its place, and the measures."""
+    parts, measures, rejected = [], [], 0
+    places: dict[int, tuple[str, int, int]] = {}
+    for found in screen.screen(base, table[["file", "place", "size", "damage"]], seed):
+        for position, data in found.damaged.items():
+            places[position] = writer.add(str(table.at[position, "id"]), data)
+        parts.append(found.table)
+        measures.append(found.measures)
+        rejected += (found.table["reason"] != "").sum()
+        if rejected > max_rejected * len(table):
+            _stop(table["id"], pd.concat(parts)["reason"], max_rejected)
+    screened = pd.concat(parts)
+    in_parquet = table["size"] == storage.ROW
+    index = table.assign(**screened)
+    index.loc[in_parquet, "size"] = storage.ROW
+    if places:
+        moved = pd.DataFrame.from_dict(places, orient="index", columns=["file", "place", "size"])
+        index.loc[moved.index, ["file", "place", "size"]] = moved
+        index.loc[moved.index, "copied"] = True
+    return index, pd.DataFrame(np.concatenate(measures), table.index, list(flaws.MEASURES))
+
+
+def _stop(ids: pd.Series, reasons: pd.Series, max_rejected: float) -> None:
+    bad = reasons[reasons != ""]
+    examples = "".join(f"\n  {name}: {reason}" for name, reason in zip(ids[bad.index[:5]], bad[:5], strict=True))
+    raise InputError(
+        f"more than prepare.max_rejected = {max_rejected:.1%} of the {len(ids)} images cannot be read:{examples}\n"
+        "repair or remove them, or raise prepare.max_rejected"
     )
 
 
-def _batches(items: Iterable[T]) -> Iterator[list[T]]:
-    iterator = iter(items)
-    while batch := list(islice(iterator, BATCH)):
-        yield batch
-
-
-def _read(job: tuple[bytes, str, str, int], seed: int) -> tuple[bytes, int, int] | str:
-    """The bytes to store with width and height, or the reason why the image cannot be read."""
-    data, _, damage, row = job
-    if not data:
-        return "empty"
-    try:
-        image = dataset.decode(data)
-    except (OSError, ValueError, SyntaxError, RuntimeError, Image.DecompressionBombError) as error:
-        reason = re.sub(r" <_io\..*>", "", str(error))  # the address of the buffer changes
-        return f"{type(error).__name__}: {reason}"
-    if damage:
-        image = plant.damage_image(image, damage, np.random.default_rng([seed, row]))
-        file = io.BytesIO()
-        image.save(file, "PNG")
-        data = file.getvalue()
-    return data, image.width, image.height
-
-
-def _stop_if_too_many(rejected: list[tuple[str, str]], total: int, max_rejected: float) -> None:
-    if len(rejected) > max_rejected * total:
-        examples = "".join(f"\n  {name}: {reason}" for name, reason in rejected[:5])
-        raise InputError(
-            f"more than prepare.max_rejected = {max_rejected:.1%} of the {total} images cannot be read:{examples}\n"
-            "repair or remove them, or raise prepare.max_rejected"
-        )
+def _drop(index: pd.DataFrame, quality: pd.DataFrame, twice: pd.DataFrame, drop: Collection[Droppable]) -> None:
+    """Give a reason to what is to be dropped, of the images to choose from that can be read."""
+    for flaw in (name for name in flaws.FLAWS if name in drop):
+        hit = quality[flaw] & (index["split"] == "train") & (index["reason"] == "")
+        index.loc[hit, "reason"] = flaw.replace("_", " ")
+    if "duplicates" in drop:
+        spare = twice[twice["spare"]]
+        words = np.where(spare["conflict"], "duplicate with another label", "duplicate")
+        index.loc[spare.index, "reason"] = words
 
 
 def _refuse_empty(index: pd.DataFrame, classes: list[str]) -> None:
@@ -154,8 +194,8 @@ def _refuse_empty(index: pd.DataFrame, classes: list[str]) -> None:
         )
 
 
-class ShardWriter:
-    """Writes images to Parquet shards of at most SHARD_BYTES each (one image at least)."""
+class CopyWriter:
+    """Writes images to Parquet files of at most COPY_BYTES each (one image at least)."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -167,20 +207,23 @@ class ShardWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._flush()
+        self.flush()
 
-    def add(self, name: str, image: bytes) -> tuple[str, int]:
-        """Add an image; the shard and the row in which it is found."""
-        if self.size + len(image) > SHARD_BYTES and self.names:
-            self._flush()
+    def add(self, name: str, image: bytes) -> tuple[str, int, int]:
+        """Add an image; its file, place and size."""
+        if self.size + len(image) > COPY_BYTES and self.names:
+            self.flush()
         self.names.append(name)
         self.images.append(image)
         self.size += len(image)
-        return f"{self.count:05d}.parquet", len(self.names) - 1
+        return f"copies/{self.count:05d}.parquet", len(self.names) - 1, storage.ROW
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Write what is there, so that it can be read."""
         if self.names:
+            (self.folder / "copies").mkdir(exist_ok=True)
             table = pa.table([self.names, self.images], schema=SCHEMA)
             # Images are compressed already; small row groups let a reader take a few rows without the rest.
-            pq.write_table(table, self.folder / f"{self.count:05d}.parquet", row_group_size=BATCH, compression="none")
+            pq.write_table(table, self.folder / f"copies/{self.count:05d}.parquet", row_group_size=GROUP,
+                           compression="none")  # fmt: skip
             self.count, self.size, self.names, self.images = self.count + 1, 0, [], []

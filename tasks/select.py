@@ -10,8 +10,7 @@ from tasks import score as scoring
 from tasks.adapt import Recipe
 from tasks.budget import Balance
 from tasks.features import Features
-from tasks.methods import Method
-from tasks.optimize import Solver
+from tasks.methods import Method, Solver
 
 COLUMNS = ["id", "label", "class_name", "alignment", "sas", "sds", "predicted"]
 CHOSEN = ["selected", "reason", "evidence"]

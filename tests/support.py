@@ -9,6 +9,9 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from tasks import storage
+from tasks.sources import Source
+
 ROOT = Path(__file__).parents[1]
 SHORT = {"pretrain": {"steps": 60}, "evaluate": {"steps": 20, "seeds": 2}}
 
@@ -45,9 +48,17 @@ class Project:
         return {str(p.relative_to(data)): p.read_bytes() for p in sorted(data.rglob("*")) if p.is_file()}
 
 
+def encoded(source: Source) -> list[bytes]:
+    """Every image of a source, encoded, in order."""
+    images = list(source.copy() if source.copy else storage.read(source.base, source.table))
+    assert len(images) == len(source.table)
+    assert all(isinstance(image, bytes) for image in images)
+    return images  # type: ignore[return-value]
+
+
 def stages_run(output: str) -> list[str]:
-    """The stages that DVC says it ran."""
-    return re.findall(r"Running stage '(\w+)'", output)
+    """The stages that DVC says it ran, but for `source`, which looks at the source every time."""
+    return [stage for stage in re.findall(r"Running stage '(\w+)'", output) if stage != "source"]
 
 
 def checkout(folder: Path, env: dict[str, str]) -> Project:

@@ -16,8 +16,7 @@ from tasks.budget import Balance
 from tasks.errors import InputError
 from tasks.features import Features
 from tasks.files import read_json
-from tasks.methods import Method
-from tasks.optimize import Solver
+from tasks.methods import Method, Solver
 
 BALANCES = st.sampled_from(["none", "proportional", "uniform"])
 METHODS = st.sampled_from(["winnow", "paper"])

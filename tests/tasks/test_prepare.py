@@ -7,11 +7,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image, features
 
-from tasks import dataset, prepare
+from tasks import budget, dataset, prepare, screen
 from tasks.errors import InputError
 from tasks.sources import Source, open_source
+from tasks.sources.base import listed
 
 DEFAULTS = {"test_share": 0.2, "max_rejected": 0.2, "wrong_labels": 0.0, "damaged": 0.0, "seed": 0}
 
@@ -33,7 +36,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_the_index_describes_every_image(workdir: Path, image_folder: Path) -> None:
     index = dataset.load(run(image_folder, workdir / "out") / "images").index
-    assert list(index.columns) == ["id", "label", "split", "shard", "row", "width", "height", "sha256"]
+    assert list(index.columns) == prepare.INDEX
     assert len(index) == 30
     assert set(zip(index["width"], index["height"], strict=True)) == {(24, 20)}
     hashes = [hashlib.sha256((image_folder / name).read_bytes()).hexdigest() for name in index["id"]]
@@ -51,6 +54,36 @@ def test_a_split_that_the_source_names_is_kept(workdir: Path, image_folder: Path
         (workdir / "both" / split).symlink_to(image_folder)
     index = dataset.load(run(workdir / "both", workdir / "out") / "images").index
     assert (index["split"] == index["id"].str.split("/").str[0]).all()
+
+
+@given(
+    sizes=st.lists(st.integers(1, 40), min_size=1, max_size=6),
+    share=st.floats(0.05, 0.6),
+    seed=st.integers(0, 99),
+    added=st.integers(0, 20),
+)
+def test_held_out_shares_are_exact_and_hold_still_when_images_are_added(
+    sizes: list[int], share: float, seed: int, added: int
+) -> None:
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    ids = [f"{label}/{row}" for row, label in enumerate(labels)]
+    chosen = prepare.held_out(ids, labels, len(sizes), share, seed)
+    counts = np.bincount(labels[chosen], minlength=len(sizes))
+    split = budget.shares(np.array(sizes), round(share * len(labels)), "proportional")
+    assert (counts == np.minimum(split, np.array(sizes) - 1)).all()
+
+    order = np.random.default_rng(seed).permutation(len(ids))
+    again = prepare.held_out([ids[i] for i in order], labels[order], len(sizes), share, seed)
+    assert (again == chosen[order]).all()
+
+    more, their = [*ids, *(f"new/{i}" for i in range(added))], np.append(labels, np.zeros(added, int))
+    later = prepare.held_out(more, their, len(sizes), share, seed)
+    for label, size in enumerate(sizes):
+        then = {i for i, c in zip(ids, chosen, strict=True) if c and labels[ids.index(i)] == label}
+        now = {i for i, c, own in zip(more, later, their, strict=True) if c and own == label}
+        old = [i for i in now if not i.startswith("new/")]
+        # Who is held out of a class before and after are a beginning of the same order.
+        assert then <= set(old) or set(old) <= then or size == 0
 
 
 def test_one_image_of_each_class_stays_in_the_pool(workdir: Path, image_folder: Path) -> None:
@@ -76,6 +109,46 @@ def test_unreadable_images_are_set_aside_with_the_reason(workdir: Path, image_fo
     assert "blue/print.jpg" in set(index["id"])
     assert len(index) == 31
     assert len(list(dataset.load(out / "images").all_images())) == 31
+
+
+def test_duplicates_are_reported_and_dropped_by_choice(workdir: Path, image_folder: Path) -> None:
+    same = (image_folder / "red/0.png").read_bytes()
+    (image_folder / "red/copy.png").write_bytes(same)
+    (image_folder / "blue/0.png").write_bytes((image_folder / "green/0.png").read_bytes())
+    (workdir / "ids.txt").write_text("red/9.png\ngreen/9.png\nblue/9.png\n")
+    source = open_source(image_folder, held_out=str(workdir / "ids.txt"))
+    kept = dataset.load(run(source, workdir / "kept") / "images").index
+    table = pd.read_parquet(workdir / "kept/duplicates.parquet")
+    assert dict(zip(table["id"], table["conflict"], strict=True)) == {
+        "blue/0.png": True, "green/0.png": True, "red/0.png": False, "red/copy.png": False}  # fmt: skip
+    out = run(source, workdir / "dropped", drop=["duplicates"])
+    assert quarantine(out) == {
+        "blue/0.png": "duplicate with another label",
+        "green/0.png": "duplicate with another label",
+        "red/copy.png": "duplicate",
+    }
+    assert set(dataset.load(out / "images").index["id"]) == set(kept["id"]) - set(quarantine(out))
+
+
+def test_flaws_are_reported_and_dropped_by_choice(workdir: Path, image_folder: Path) -> None:
+    for name in ("red/0.png", "red/1.png"):
+        Image.new("RGB", (64, 64), "black").save(image_folder / name)
+    (workdir / "ids.txt").write_text("red/1.png\ngreen/9.png\nblue/9.png\n")
+    source = open_source(image_folder, held_out=str(workdir / "ids.txt"))
+    quality = pd.read_parquet(run(source, workdir / "kept") / "quality.parquet").set_index("id")
+    assert quality.index[quality["low_information"]].tolist() == ["red/0.png", "red/1.png"]
+    out = run(source, workdir / "dropped", drop=["low_information"])
+    assert quarantine(out) == {"red/0.png": "low information"}  # what is held out stays
+    assert "red/0.png" not in set(pd.read_parquet(out / "quality.parquet")["id"])
+
+
+def test_processes_find_what_threads_find(workdir: Path, image_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (image_folder / "blue/text.png").write_text("no image at all")
+    run(image_folder, workdir / "threads", damaged=0.2)
+    monkeypatch.setattr(screen, "FEW", 0)
+    monkeypatch.setattr(screen, "CHUNK", 7)
+    run(image_folder, workdir / "processes", damaged=0.2)
+    assert contents(workdir / "threads") == contents(workdir / "processes")
 
 
 def test_reasons_hold_no_address_that_changes_from_run_to_run(workdir: Path, image_folder: Path) -> None:
@@ -136,16 +209,32 @@ def test_the_same_seed_gives_the_same_bytes(workdir: Path, image_folder: Path) -
     assert one["truth.parquet"] != other["truth.parquet"]
 
 
-def test_shards_are_no_larger_than_they_may_be(
+def test_images_stay_where_they_are_and_the_index_says_where(workdir: Path, image_folder: Path) -> None:
+    out = run(image_folder, workdir / "out")
+    index = dataset.load(out / "images").index
+    assert sorted(contents(out / "images")) == ["classes.json", "index.parquet", "source.json"]
+    assert (index["file"] == index["id"]).all()
+    assert index["size"].tolist() == [(image_folder / name).stat().st_size for name in index["id"]]
+    assert not index["copied"].any()
+
+
+def test_copies_are_no_larger_than_they_may_be(
     workdir: Path, image_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sizes = [path.stat().st_size for path in image_folder.rglob("*.png")]
-    monkeypatch.setattr(prepare, "SHARD_BYTES", 3 * max(sizes))
-    index = dataset.load(run(image_folder, workdir / "out") / "images").index
-    assert index.groupby("shard").size().max() <= 4
-    assert index.groupby("shard")["row"].apply(list).map(lambda rows: rows == list(range(len(rows)))).all()
-    monkeypatch.setattr(prepare, "SHARD_BYTES", 1)
-    assert dataset.load(run(image_folder, workdir / "single") / "images").index["shard"].nunique() == 30
+    monkeypatch.setattr(prepare, "COPY_BYTES", 1)
+    out = run(image_folder, workdir / "out", damaged=0.5)
+    data = dataset.load(out / "images")
+    copied = data.index[data.index["copied"]]
+    assert copied["file"].nunique() == len(copied) == 12
+    for name, image in zip(data.index["id"], data.read(data.index), strict=True):
+        assert (image == (image_folder / name).read_bytes()) == (name not in set(copied["id"]))
+
+
+def test_shards_are_units_of_work_in_order(workdir: Path, image_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prepare, "SHARD", 8)
+    data = dataset.load(run(image_folder, workdir / "out") / "images")
+    assert [len(list(data.encoded(shard))) for shard in data.shards] == [8, 8, 8, 6]
+    assert data.index["row"].tolist() == [row % 8 for row in range(30)]
 
 
 def spoilt(kind: str, count: int) -> list[bytes]:
@@ -165,8 +254,8 @@ def spoilt(kind: str, count: int) -> list[bytes]:
 def test_no_damage_to_the_bytes_stops_the_run(workdir: Path, kind: str) -> None:
     images = spoilt(kind, 200)
     ids = [f"{i:03d}" for i in range(len(images))]
-    table = pd.DataFrame({"id": ids, "label": 0, "split": ["train"] * 201 + ["test"]})
-    out = run(Source(["photo"], table, lambda: iter(images)), workdir / "out", max_rejected=0.999)
+    table = listed(ids, [0] * 202, ["train"] * 201 + ["test"])
+    out = run(Source("made here", ["photo"], table, lambda: iter(images)), workdir / "out", max_rejected=0.999)
     stored, rejected = set(dataset.load(out / "images").index["id"]), quarantine(out)
     assert stored | set(rejected) == set(ids)
     assert "200" in stored

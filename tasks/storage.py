@@ -1,0 +1,149 @@
+"""Where encoded images lie, and how they are read there: in place, through fsspec, on this machine or at a URL.
+
+A place is three columns of the index. `file` is relative to a base folder or URL. `size` is the image's length in bytes
+and `place` its first byte (0 in a file of its own, the member's offset in a tar shard); or `size` is ROW and `place`
+the row of a Parquet file.
+"""
+
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from itertools import groupby, islice
+from typing import Any, TypeVar
+
+import fsspec
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from fsspec.implementations.local import LocalFileSystem
+
+from tasks.errors import InputError
+
+ROW = -1  # the size of an image that is a row of a Parquet file
+WHOLE = 0  # the size of an image that is a whole file, before it was read
+LIMIT = 256 * 2**20  # bytes of an encoded image: more is no image, and would fill the memory
+BATCH = 64  # images asked for at a time, from Parquet or over a network
+
+Place = tuple[str, int, int]
+T = TypeVar("T")
+
+
+def connect(base: str) -> tuple[Any, str]:
+    """The file system of a folder, file or URL, and its path there.
+
+    Raises:
+        InputError: fsspec does not know the protocol, or the package that speaks it is not installed.
+    """
+    try:
+        files, path = fsspec.url_to_fs(base)
+    except (ValueError, ImportError) as error:
+        raise InputError(f"prepare.source: {base} cannot be opened: {error}") from error
+    return files, path.rstrip("/") or "/"
+
+
+def is_local(files: Any) -> bool:
+    """Whether a file system is this machine's."""
+    return isinstance(files, LocalFileSystem)
+
+
+def read(base: str, places: pd.DataFrame) -> Iterator[bytes | OSError]:
+    """Encoded images in the order of `places` (columns file, place, size), which is that of the source.
+
+    A file that is gone or cannot be read is given as the error that it caused, so that others are read on.
+
+    Raises:
+        InputError: a Parquet file cannot be read as one.
+    """
+    files, root = connect(base)
+    columns = (places[name].tolist() for name in ("file", "place", "size"))
+    for file, run in groupby(zip(*columns, strict=True), key=lambda place: place[0] if place[2] == ROW else None):
+        if file is not None:
+            yield from rows(files, f"{root}/{file}", [row for _, row, _ in run])
+        elif is_local(files):
+            yield from (_local(f"{root}/{name}", start, size) for name, start, size in run)
+        else:
+            yield from _remote(files, root, run)
+
+
+def _local(path: str, start: int, size: int) -> bytes | OSError:
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            return OSError("not a regular file")  # to open a pipe would be to wait for ever
+        with open(path, "rb") as file:
+            file.seek(start)
+            data = file.read(size or LIMIT + 1)
+    except OSError as error:
+        return error
+    return _limited(data)
+
+
+def _remote(files: Any, root: str, run: Iterable[Place]) -> Iterator[bytes | OSError]:
+    for batch in batched(run, BATCH):
+        paths = [f"{root}/{name}" for name, _, _ in batch]
+        starts = [start for _, start, _ in batch]
+        ends = [start + (size or LIMIT + 1) for _, start, size in batch]
+        for data in files.cat_ranges(paths, starts, ends, on_error="return"):
+            yield _limited(data) if isinstance(data, bytes) else OSError(f"{type(data).__name__}: {data}")
+
+
+def _limited(data: bytes) -> bytes | OSError:
+    return data if len(data) <= LIMIT else OSError(f"larger than {LIMIT // 2**20} MiB")
+
+
+def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Lists of `size` items, the last one shorter."""
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
+def open_parquet(files: Any, path: str) -> pq.ParquetFile:
+    """Open a Parquet file.
+
+    Raises:
+        InputError: it is none, or is gone.
+    """
+    try:
+        return pq.ParquetFile(path if is_local(files) else files.open(path, "rb"))
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"prepare.source: {path} is not a readable Parquet file ({error})") from error
+
+
+def image_column(schema: pa.Schema) -> str | None:
+    """The column that holds encoded images: the `bytes` of a struct, as the hub has it, or a binary column."""
+    for field in schema:
+        if pa.types.is_struct(field.type) and field.type.get_field_index("bytes") >= 0:
+            return f"{field.name}.bytes"
+    binary = (field.name for field in schema if pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type))
+    return next(binary, None)
+
+
+def rows(files: Any, path: str, wanted: list[int] | None = None) -> Iterator[bytes]:
+    """Images of a Parquet file by row, in increasing order (None: all), a batch at a time; what is null is empty.
+
+    Raises:
+        InputError: the file is damaged, is no longer there, or has fewer rows.
+    """
+    parquet, first = open_parquet(files, path), 0
+    column, todo = (
+        image_column(parquet.schema_arrow),
+        iter(range(parquet.metadata.num_rows) if wanted is None else wanted),
+    )
+    row = next(todo, None)
+    try:
+        for group in range(parquet.num_row_groups):
+            end = first + parquet.metadata.row_group(group).num_rows
+            if row is not None and row < end:
+                for batch in parquet.iter_batches(BATCH, row_groups=[group], columns=[column]):
+                    images = batch.column(0).field("bytes") if "." in str(column) else batch.column(0)
+                    while row is not None and row < first + len(batch):
+                        yield images[row - first].as_py() or b""
+                        row = next(todo, None)
+                    first += len(batch)
+                    if row is None:
+                        return
+            first = end
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"prepare.source: {path} is damaged ({error})") from error
+    if row is not None:
+        raise InputError(f"prepare.source: {path} has {first} rows, and no row {row}: it has changed")

@@ -1,0 +1,89 @@
+"""The fingerprint changes with the content of a source, and with nothing else."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from tasks.errors import InputError
+from tasks.files import read_json
+from tasks.sources import fingerprint
+
+
+def look(source: Path | str, held_out: str | None = None) -> dict[str, object]:
+    fingerprint.write(str(source), held_out, Path("out.json"))
+    return dict(read_json(Path("out.json")))
+
+
+CHANGES: list[Callable[[Path], object]] = [
+    lambda folder: (folder / "red/new.png").write_bytes(b"new"),
+    lambda folder: (folder / "red/0.png").unlink(),
+    lambda folder: (folder / "red/0.png").rename(folder / "red/x.png"),
+    lambda folder: (folder / "red/0.png").write_bytes(b"x" * (folder / "red/0.png").stat().st_size),
+    lambda folder: (folder / "red").rename(folder / "rouge"),
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_any_change_is_seen(workdir: Path, image_folder: Path, change: Callable[[Path], object]) -> None:
+    before = look(image_folder)
+    assert before["files"] == 30
+    change(image_folder)
+    assert look(image_folder)["sha256"] != before["sha256"]
+
+
+def test_times_and_places_are_not_seen(workdir: Path, image_folder: Path) -> None:
+    before = look(image_folder)
+    os.utime(image_folder / "red/0.png", (1, 1))
+    assert look(image_folder) == before
+    shutil.copytree(image_folder, workdir / "copy")
+    assert look(workdir / "copy") == before
+    (workdir / ".winnow/source").rename(workdir / "away")
+    assert look("copy") == before
+
+
+def test_a_file_that_is_as_it_was_is_not_read_again(
+    workdir: Path, image_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    hashed = fingerprint.file_sha256
+    monkeypatch.setattr(fingerprint, "file_sha256", lambda path: read.append(path.name) or hashed(path))
+    look(image_folder)
+    assert len(read) == 30
+    (image_folder / "blue/3.png").write_bytes(b"changed")
+    look(image_folder)
+    assert read[30:] == ["3.png"]
+
+
+def test_the_images_of_a_table_are_seen_and_its_held_out_ids(workdir: Path, image_folder: Path) -> None:
+    (image_folder / "list.csv").write_text("path,label\nred/0.png,red\nred/gone.png,red\n")
+    before = look(image_folder / "list.csv")
+    (image_folder / "red/1.png").write_bytes(b"not in the table")
+    assert look(image_folder / "list.csv") == before
+    (image_folder / "red/0.png").write_bytes(b"in the table")
+    after = look(image_folder / "list.csv")
+    assert after["sha256"] != before["sha256"]
+    (workdir / "ids.txt").write_text("red/0.png\n")
+    with_ids = look(image_folder / "list.csv", "ids.txt")
+    (workdir / "ids.txt").write_text("red/gone.png\n")
+    assert len({str(after), str(with_ids), str(look(image_folder / "list.csv", "ids.txt"))}) == 3
+
+
+def test_a_url_is_seen_by_what_its_server_tells(workdir: Path, image_folder: Path) -> None:
+    files = fsspec.filesystem("memory")
+    files.put(str(image_folder), "/seen", recursive=True)
+    before = look("memory://seen")
+    assert look("memory://seen") == before
+    assert before["files"] == 30
+    files.pipe_file("/seen/red/0.png", b"new")
+    assert look("memory://seen")["sha256"] != before["sha256"]
+    files.rm("/seen", recursive=True)
+
+
+def test_a_set_of_torchvision_has_no_files_and_a_missing_source_is_named(workdir: Path) -> None:
+    assert look("torchvision:CIFAR10")["files"] == 0
+    with pytest.raises(InputError, match="nowhere does not exist"):
+        look("nowhere")
