@@ -58,11 +58,16 @@ class Room:
         with files.whole_file(self.folder / ABOUT) as partial:
             files.write_json(partial, about)
         if self.last.exists():
-            known = self._known(index)
-            for shard, group in pd.Series(known).groupby(index["shard"].to_numpy(), sort=False):
-                if not self._todo(str(shard)).exists():  # what a run began with stays, whatever `last` has become
-                    with files.whole_file(self._todo(str(shard))) as partial, partial.open("wb") as file:
-                        np.save(file, np.flatnonzero(group.to_numpy() < 0))
+            known = pd.Series(self._known(index) < 0)
+            for shard, wanted in known.groupby(index["shard"].to_numpy(), sort=False):
+                self._begin(str(shard), np.flatnonzero(wanted))
+
+    def _begin(self, shard: str, todo: np.ndarray) -> None:
+        """Say what is to be done of a shard. What a run began with stays, whatever the last one is by now."""
+        if not self._todo(shard).exists():
+            self._rows(shard).unlink(missing_ok=True)
+            with files.whole_file(self._todo(shard)) as partial, partial.open("wb") as file:
+                np.save(file, todo)
 
     def _known(self, index: pd.DataFrame) -> np.ndarray:
         """(N,) row of `last` for each image, -1 for those that it lacks."""

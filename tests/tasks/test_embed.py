@@ -10,26 +10,15 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from tasks import dataset, embed, features, prepare
+from tasks import embed, features
 from tasks.dataset import Dataset
 from tasks.embed import Work
 from tasks.encoder import Checkpoint
 from tasks.errors import InputError
 from tasks.features import Features
 from tasks.files import read_json
-from tasks.sources import open_source
 
 PROMPTS = ["a photo of a {}.", "the colour {}"]
-
-
-@pytest.fixture
-def images(workdir: Path, image_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
-    """`image_folder`, prepared: 24 images to choose from and 6 held out, in several shards."""
-    monkeypatch.setattr(prepare, "SHARD_BYTES", 12_000)
-    prepare.run(
-        open_source(image_folder), workdir / "in", test_share=0.2, max_rejected=0, wrong_labels=0.2, damaged=0, seed=0
-    )
-    return dataset.load(workdir / "in/images")
 
 
 @pytest.fixture
