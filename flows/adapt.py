@@ -2,7 +2,7 @@
 
 from prefect import flow
 
-from flows import device, runtime
+from flows import runtime
 from flows.settings import Settings
 from tasks import adapt
 
@@ -13,7 +13,7 @@ def run(settings: Settings) -> None:
     recipe = adapt.Recipe(**runtime.dumped(settings.adapt))
     embed, out = runtime.DATA / "embed", runtime.DATA / "adapt"
     method, seed = settings.optimize.method, settings.base.seed
-    runtime.gpu_task(adapt.run)(embed, out, recipe, method=method, seed=seed, device=device.best())
+    runtime.gpu_task(adapt.run)(embed, out, recipe, method=method, seed=seed)
 
 
 if __name__ == "__main__":

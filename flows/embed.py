@@ -1,32 +1,35 @@
 """Stage embed: features of images and class prompts. Run as `python -m flows.embed`."""
 
+import sys
 from pathlib import Path
 
 from prefect import flow
+from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows import device, runtime
+from flows import progress, runtime
 from flows.settings import Settings
 from tasks import embed
+from tasks.encoder import Checkpoint
+
+UNITS = 1000  # tasks at most, however many shards there are
 
 
-@flow(name="embed")
+@flow(name="embed", task_runner=ThreadPoolTaskRunner(max_workers=1))  # type: ignore[arg-type]
 def run(settings: Settings) -> None:
     """Embed with an encoder, or take the features that are there."""
     how, images, out = settings.embed, runtime.DATA / "prepare" / "images", runtime.DATA / "embed"
     if how.source == "features":
         runtime.as_task(embed.run_features)(images, Path(how.path), out)
-    else:
-        runtime.gpu_task(embed.run_encoder)(
-            images,
-            Path(how.path),
-            out,
-            model=how.model,
-            pretrained=how.pretrained,
-            prompts=how.prompts,
-            batch_size=how.batch_size,
-            device=device.best(),
-        )
+        return
+    work = embed.Work(images, Checkpoint(how.model, Path(how.path), how.pretrained), how.batch_size)
+    plan = runtime.gpu_task(embed.start).submit(work, how.prompts, Path(how.class_names)).result()
+    print(plan, file=sys.stderr, flush=True)
+    encode, size = runtime.gpu_task(embed.shards), -(-len(plan.shards) // UNITS)
+    units = [plan.shards[k : k + size] for k in range(0, len(plan.shards), size)]
+    running = [encode.submit(work, plan.room, unit) for unit in units]
+    progress.watch("embed", running, plan.todo, plan.room.done)
+    runtime.as_task(embed.finish)(work, plan.room, out)
 
 
 if __name__ == "__main__":
-    runtime.main(run)
+    runtime.main(run, mapped=True)

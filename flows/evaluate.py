@@ -27,11 +27,11 @@ def run(settings: Settings) -> None:
             for arm in ARMS
         ]
         train = runtime.gpu_task(evaluate.cell)
-        running = [train.submit(images, subset, pixels, *cell, training, device.best()) for cell in cells]
+        running = [train.submit(images, subset, pixels, *cell, training) for cell in cells]
         for future in running:
             future.result()
         runtime.as_task(evaluate.summarise)([out for *_, out in cells], subset, truth, runtime.DATA / "evaluate")
 
 
 if __name__ == "__main__":
-    runtime.main(run)
+    runtime.main(run, mapped=True)

@@ -2,7 +2,7 @@
 
 from prefect import flow
 
-from flows import device, runtime
+from flows import runtime
 from flows.settings import Settings
 from tasks import optimize
 
@@ -11,7 +11,7 @@ from tasks import optimize
 def run(settings: Settings) -> None:
     """Choose the subset."""
     scores, embed, out = runtime.DATA / "score/scores.parquet", runtime.DATA / "embed", runtime.DATA / "optimize"
-    runtime.gpu_task(optimize.run)(scores, embed, out, **runtime.dumped(settings.optimize), device=device.best())
+    runtime.gpu_task(optimize.run)(scores, embed, out, **runtime.dumped(settings.optimize))
 
 
 if __name__ == "__main__":

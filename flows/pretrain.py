@@ -2,7 +2,7 @@
 
 from prefect import flow
 
-from flows import device, runtime
+from flows import runtime
 from flows.settings import Settings
 from tasks import pretrain
 
@@ -11,7 +11,7 @@ from tasks import pretrain
 def run(settings: Settings) -> None:
     """Train a small CLIP on other digits."""
     how = runtime.dumped(settings.pretrain)
-    runtime.gpu_task(pretrain.run)(runtime.DATA / "pretrain", **how, seed=settings.base.seed, device=device.best())
+    runtime.gpu_task(pretrain.run)(runtime.DATA / "pretrain", **how, seed=settings.base.seed)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ def run(settings: Settings) -> None:
     """Put the release together, then record it."""
     out = runtime.DATA / "release"
     parameters = runtime.dumped(settings)
+    del parameters["runtime"]  # where it ran changes nothing
     runtime.as_task(release.run)(runtime.DATA, out, name=settings.release.name, parameters=parameters)
     tags = {"git.commit": commit(), "prefect.flow_run": str(flow_run.get_id())}
     version = release.version(out, settings.prepare.source, tags)

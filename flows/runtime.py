@@ -14,10 +14,12 @@ from typing import Any, ParamSpec, TypeVar
 import psutil
 from prefect import Flow, Task, get_client, tags, task
 from prefect.cache_policies import NO_CACHE
+from prefect.context import FlowRunContext
 from prefect.exceptions import ObjectNotFound
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows import device, settings
-from flows.settings import Settings
+from flows.settings import Runtime, Settings
 from tasks.errors import InputError
 
 GPU = "gpu"
@@ -30,17 +32,59 @@ R = TypeVar("R")
 
 def as_task(work: Callable[P, R]) -> Task[P, R]:
     """Make a stage's function a Prefect task. DVC is the only cache of results, so nothing is cached or persisted."""
-    name = f"{work.__module__.removeprefix('tasks.')}.{work.__name__}"
-    return task(name=name, cache_policy=NO_CACHE, persist_result=False)(work)
+    return task(name=_name(work), cache_policy=NO_CACHE, persist_result=False)(work)
 
 
-def gpu_task(work: Callable[P, R]) -> Task[P, R]:
-    """The same for work on a GPU: as many run at once as there are (`device.slots`)."""
-    return as_task(work).with_options(tags={GPU})
+def gpu_task(work: Callable[..., R]) -> Task[..., R]:
+    """The same for work on a device, which it gets as `device`, wherever it runs.
+
+    On this machine as many run at once as there are GPUs (`device.slots`). A worker of Dask has a device of its own and
+    works in the folder that this process is in, which it has to see by the same name.
+    """
+    here, dask = Path.cwd(), _on_dask()
+
+    def on_device(*args: Any, **kwargs: Any) -> R:
+        if Path.cwd() != here:
+            os.chdir(here)
+        return work(*args, **kwargs, device=device.best())
+
+    return task(name=_name(work), cache_policy=NO_CACHE, persist_result=False, tags=set() if dask else {GPU})(on_device)
 
 
-def main(flow: Flow[[Settings], None]) -> None:
+def _name(work: Callable[..., Any]) -> str:
+    return f"{work.__module__.removeprefix('tasks.')}.{work.__name__}"
+
+
+def _on_dask() -> bool:
+    """The flow that runs gives its tasks to workers of Dask."""
+    context = FlowRunContext.get()
+    return isinstance(context, FlowRunContext) and not isinstance(context.task_runner, ThreadPoolTaskRunner)
+
+
+def runner(chosen: Runtime) -> TaskRunner[Any]:
+    """Who runs the tasks that a flow maps over shards, classes or cells.
+
+    Raises:
+        InputError: no scheduler answers at `runtime.address`.
+    """
+    from distributed import Client
+    from prefect_dask import DaskTaskRunner
+
+    from flows import cluster
+
+    if not chosen.address:
+        return DaskTaskRunner(cluster_class=cluster.start)
+    try:
+        Client(chosen.address, timeout="5s", set_as_default=False).close()
+    except (OSError, ValueError) as error:
+        raise InputError(f"runtime.address: no Dask scheduler answers at {chosen.address!r} ({error})") from error
+    return DaskTaskRunner(address=chosen.address)
+
+
+def main(flow: Flow[[Settings], None], *, mapped: bool = False) -> None:
     """Run the flow of a stage with the parameters of params.yaml, as `python -m flows.<stage>` does.
+
+    A flow that is `mapped` over shards, classes or cells may run on more than one machine (`runtime.runner`).
 
     Exits with 2 where the input is at fault, after one message that says how, and with 130 where it is interrupted.
     """
@@ -49,6 +93,8 @@ def main(flow: Flow[[Settings], None]) -> None:
         parameters = settings.load()
         for logger in ("prefect.flow_runs", "prefect.task_runs"):
             logging.getLogger(logger).addFilter(_without_traceback)
+        if mapped and parameters.runtime.runner == "dask":
+            flow = flow.with_options(task_runner=runner(parameters.runtime))
         with gpu_slots(), tags(*filter(None, [os.environ.get(PARENT)])):
             flow(parameters)
     except InputError as error:

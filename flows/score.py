@@ -2,7 +2,7 @@
 
 from prefect import flow
 
-from flows import device, runtime
+from flows import runtime
 from flows.settings import Settings
 from tasks import score
 
@@ -11,7 +11,7 @@ from tasks import score
 def run(settings: Settings) -> None:
     """Score the pool."""
     embed, adapted, out = (runtime.DATA / stage for stage in ("embed", "adapt", "score"))
-    runtime.gpu_task(score.run)(embed, adapted, out, **runtime.dumped(settings.score), device=device.best())
+    runtime.gpu_task(score.run)(embed, adapted, out, **runtime.dumped(settings.score))
 
 
 if __name__ == "__main__":

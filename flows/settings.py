@@ -4,7 +4,7 @@ An unknown key, a wrong type or a value out of range is refused with the key's n
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from ruamel.yaml import YAML  # the reader that DVC uses, so both see the same values
@@ -60,7 +60,13 @@ class Embed(Block):
     model: str = Field(default="local-dir", min_length=1)
     pretrained: str | None = None
     prompts: list[str] = Field(default=["a photo of a {}."], min_length=1)
+    class_names: str = Field(default="data/prepare/images/classes.json", min_length=1)
     batch_size: Positive = 256
+
+    @field_validator("prompts", mode="before")
+    @classmethod
+    def _one_prompt_will_do(cls, prompts: Any) -> Any:
+        return [prompts] if isinstance(prompts, str) else prompts
 
     @model_validator(mode="after")
     def _prompts_take_a_class(self) -> "Embed":
@@ -123,6 +129,13 @@ class Release(Block):
     name: str = Field(default="digits", pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")
 
 
+class Runtime(Block):
+    """Where tasks run. It changes no result, so no stage depends on it."""
+
+    runner: Literal["local", "dask"] = "local"
+    address: str = ""
+
+
 class Settings(Block):
     """All of params.yaml."""
 
@@ -135,6 +148,7 @@ class Settings(Block):
     optimize: Optimize = Optimize()
     evaluate: Evaluate = Evaluate()
     release: Release = Release()
+    runtime: Runtime = Runtime()
 
     @model_validator(mode="after")
     def _damage_needs_an_encoder(self) -> "Settings":

@@ -5,139 +5,166 @@ In:  data/prepare/images, and an encoder or a feature folder. Out, in data/embed
     image.npy text.npy labels.npy classes.json ids.txt   the pool, as a feature folder (`tasks.features`)
     test.npy test_labels.npy                             the held-out images, where they could be embedded
     encoder.json                                         what made the features
+
+`start`, then `shards` for every shard, in any order and on any machine that sees this folder, then `finish`. A shard is
+encoded in batches that are fixed by the places of its images, so a run that was killed ends with the same bytes.
+`tasks.rows` says how what is finished is kept.
 """
 
-import sys
-from collections.abc import Callable
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
+from functools import lru_cache
+from itertools import compress, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
-import torch
-from PIL import Image
-from rich.progress import Progress
-from torch import Tensor, nn
-from torch.nn import functional as F
+import psutil
 
-from tasks import dataset, features, files
+from tasks import dataset, decoding, encoder, features, files, given, prompts, rows
 from tasks.dataset import Dataset
+from tasks.encoder import Checkpoint, Encoder
 from tasks.errors import InputError
-from tasks.features import Features
+from tasks.rows import Room
+
+TRIAL = 32  # images that the estimate is measured on
+GIB = 2**30
 
 
 @dataclass(frozen=True)
-class Encoder:
-    """An open_clip model with its preprocessing and tokenizer, and the name and fingerprint of its weights."""
+class Work:
+    """What to embed with which encoder, and how many images at a time."""
 
-    model: nn.Module
-    preprocess: Callable[[Image.Image], Tensor]
-    tokenizer: Callable[[list[str]], Tensor]
-    name: str
-    fingerprint: str
-    device: str
+    images: Path
+    checkpoint: Checkpoint
+    batch_size: int
 
 
-def open_encoder(path: Path, model: str, pretrained: str | None, device: str) -> Encoder:
-    """Load an encoder.
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done: where finished rows are kept, the shards, and what the rest will cost.
+
+    Attributes:
+        total: images in all.
+        todo: images that have no features yet.
+        seconds: to encode them, on one worker.
+        memory: bytes that the worker needs.
+        disk: bytes of features at the end, with the rows that are kept for the next run.
+    """
+
+    room: Room
+    shards: list[str]
+    total: int
+    todo: int
+    seconds: float
+    memory: int
+    disk: int
+
+    def __str__(self) -> str:
+        hours, rest = divmod(round(self.seconds), 3600)
+        return (
+            f"embed: {self.todo:,} of {self.total:,} images to encode: about {hours}:{rest // 60:02}:{rest % 60:02} "
+            f"a worker, {self.memory / GIB:.1f} GiB of memory, {self.disk / GIB:.2f} GiB of disk"
+        )
+
+
+def start(work: Work, texts: list[str], names: Path, *, device: str) -> Plan:
+    """Open the encoder, embed the classes, and find out what is left to do.
 
     Args:
-        path: an open_clip model folder for "local-dir", else a checkpoint, unless `pretrained` names a tag.
-        model: "local-dir", or the name of an open_clip architecture.
-        pretrained: a tag of open_clip's, or None.
+        work: what to embed.
+        texts: prompts, with {} for the name of the class.
+        names: file with the names of the classes (`tasks.prompts.class_names`).
         device: where to compute.
 
     Raises:
-        InputError: open_clip has no such architecture or tag, or the weights cannot be read.
+        InputError: the encoder cannot be loaded, or the names of the classes do not fit.
     """
-    import open_clip
-
-    name = f"local-dir:{path}" if model == "local-dir" else model
-    weights = None if model == "local-dir" else pretrained or str(path)
-    try:
-        clip, _, preprocess = open_clip.create_model_and_transforms(
-            name, weights, require_pretrained=True, device=device
-        )
-        tokenizer = open_clip.get_tokenizer(name)
-    except (RuntimeError, ValueError, OSError) as error:
-        raise InputError(
-            f"embed: cannot load the encoder {name!r} with weights {weights or path} ({error}); embed.model is "
-            "`local-dir` with an open_clip model folder in embed.path, or an architecture of open_clip.list_models()"
-        ) from error
-    clip.eval().requires_grad_(False)
-    label = model if model != "local-dir" else path.name
-    return Encoder(clip, preprocess, tokenizer, f"{label} {pretrained or ''}".strip(), _fingerprint(clip), device)
+    data = _data(work.images)
+    called = prompts.class_names(names, data.classes)
+    opened = encoder.opened(work.checkpoint, device)
+    text = prompts.text_features(opened, called, texts)
+    key = files.sha256(opened.key, str(work.batch_size))[:16], files.file_sha256(work.images / "index.parquet")[:16]
+    room = Room(*key, text.shape[1])
+    room.open(data.index, text, opened.about | {"prompts": texts})
+    todo = {shard: room.todo(shard, count) for shard, count in _counts(data).items()}
+    left = sum(len(wanted) for wanted in todo.values()) - room.done()
+    seconds = left * _seconds_an_image(opened, data, todo, work.batch_size) if left else 0.0
+    return Plan(room, data.shards, len(data.index), left, seconds, _memory(left), room.disk(len(data.index)))
 
 
-def _fingerprint(model: nn.Module) -> str:
-    """SHA-256 of the weights, by name, whatever file they came from."""
-    state = sorted(model.state_dict().items())
-    return files.sha256(*(part for name, value in state for part in (name, value.cpu().numpy().tobytes())))
+def _seconds_an_image(opened: Encoder, data: Dataset, todo: dict[str, np.ndarray], batch_size: int) -> float:
+    """Seconds for one more image, decoded by all the workers and encoded, measured on a few that are to be done."""
+    shard = next(shard for shard, wanted in todo.items() if len(wanted))
+    some = list(islice(data.encoded(shard), min(TRIAL, batch_size)))
+    begin = time.perf_counter()
+    pixels = decoding.pixels(some, shard, 0, opened.shape)
+    decoded = time.perf_counter()
+    opened.images(pixels)  # the first batch on a device takes longer
+    warm = time.perf_counter()
+    opened.images(pixels)
+    return ((decoded - begin) / decoding.workers() + time.perf_counter() - warm) / len(some)
 
 
-def text_features(encoder: Encoder, classes: list[str], prompts: list[str]) -> np.ndarray:
-    """(C, d) float32 unit rows: for each class the mean of its prompts' unit features, made unit again."""
-    total = torch.zeros(())
-    for prompt in prompts:
-        texts = [prompt.replace("{}", name.replace("_", " ")) for name in classes]
-        tokens = encoder.tokenizer(texts).to(encoder.device)
-        with torch.inference_mode():
-            total = total + F.normalize(encoder.model.encode_text(tokens).float()).cpu()  # type: ignore[operator]
-    return F.normalize(total).numpy()
+def _memory(left: int) -> int:
+    """Bytes that this process has with its model, and that the processes which decode for it will have."""
+    workers = decoding.workers() if left > decoding.FEW else 0
+    return psutil.Process().memory_info().rss + workers * GIB // 4
 
 
-def image_features(encoder: Encoder, data: Dataset, scratch: Path, batch_size: int) -> np.ndarray:
-    """(N, d) float16 unit rows in the order of the index; a shard that `scratch` holds already is not done again."""
-    parts = []
-    with Progress(disable=not sys.stderr.isatty(), transient=True) as progress:
-        bar = progress.add_task("embed", total=len(data.index))
-        for shard in data.shards:
-            done = scratch / f"{shard}.npy"
-            if not done.exists():
-                rows = _encode_shard(encoder, data, shard, batch_size, lambda n: progress.advance(bar, n))
-                with files.whole_file(done) as partial, partial.open("wb") as file:
-                    np.save(file, rows)
-            parts.append(np.load(done))
-    return np.concatenate(parts)
-
-
-def _encode_shard(
-    encoder: Encoder, data: Dataset, shard: str, batch_size: int, advance: Callable[[int], None]
-) -> np.ndarray:
-    images, parts = data.images(shard), []
-    while batch := [encoder.preprocess(image) for image in islice(images, batch_size)]:
-        with torch.inference_mode():
-            rows = encoder.model.encode_image(torch.stack(batch).to(encoder.device))  # type: ignore[operator]
-        parts.append(F.normalize(rows.float()).half().cpu().numpy())
-        advance(len(batch))
-    return np.concatenate(parts)
-
-
-def run_encoder(
-    images: Path,
-    weights: Path,
-    out: Path,
-    *,
-    model: str,
-    pretrained: str | None,
-    prompts: list[str],
-    batch_size: int,
-    device: str,
-) -> None:
-    """Embed every image and every class of the data set in `images` and write the features to `out`.
+def shards(work: Work, room: Room, some: list[str], *, device: str) -> None:
+    """Encode what is not yet done of some shards.
 
     Raises:
-        InputError: the encoder cannot be loaded (see `open_encoder`).
+        InputError: the encoder gives features that are no numbers, or an image cannot be read any more.
     """
-    data, encoder = dataset.load(images), open_encoder(weights, model, pretrained, device)
-    text = text_features(encoder, data.classes, prompts)
-    key = files.sha256(files.file_sha256(data.folder / "index.parquet"), encoder.fingerprint)[:16]
-    with files.scratch("embed", key) as scratch:
-        image = image_features(encoder, data, scratch, batch_size)
-        about = {"encoder": encoder.name, "weights_sha256": encoder.fingerprint, "prompts": prompts}
-        _write(out, data, image, text, about)
+    data, opened = _data(work.images), encoder.opened(work.checkpoint, device)
+    counts = _counts(data)
+    pool = decoding.decoders(sum(counts[shard] for shard in some) - room.done(some))
+    for shard in some:
+        wanted = room.todo(shard, counts[shard])
+        with room.append(shard, work.batch_size, len(wanted)) as (begin, write):
+            encoded = _only(data.encoded(shard), wanted[begin:])
+            for pixels in decoding.batches(encoded, f"shard {shard}", work.batch_size, opened.shape, pool):
+                write(_encode(opened, pixels, work.batch_size, shard))
+
+
+def _only(encoded: Iterator[bytes], wanted: np.ndarray) -> Iterator[bytes]:
+    """The images at the places `wanted`, which ascend."""
+    if len(wanted):
+        keep = np.zeros(wanted[-1] + 1, bool)
+        keep[wanted] = True
+        yield from compress(encoded, keep)
+
+
+def _encode(opened: Encoder, pixels: np.ndarray, batch_size: int, shard: str) -> np.ndarray:
+    """(n, d) float16 features. All batches are as large as the first: then a row hardly depends on its neighbours."""
+    full = np.zeros((batch_size, *pixels.shape[1:]), np.uint8)
+    full[: len(pixels)] = pixels
+    found = opened.images(full)[: len(pixels)]
+    if not np.isfinite(found).all():
+        raise InputError(f"embed: {opened.name} gives features of {shard} that are not finite; its weights are damaged")
+    return found
+
+
+def finish(work: Work, room: Room, out: Path) -> None:
+    """Gather the rows of all shards and write the features to `out`; the rows stay for the next run."""
+    data = _data(work.images)
+    image = room.gather(data.index, data.shards)
+    _write(out, data, image, np.arange(len(image)), np.load(room.folder / rows.TEXT), room.about())
+    room.close()
+
+
+def run_encoder(work: Work, out: Path, texts: list[str], names: Path, *, device: str) -> None:
+    """Embed every image and every class in this process and write the features to `out`.
+
+    Raises:
+        InputError: as `start` and `shards`.
+    """
+    plan = start(work, texts, names, device=device)
+    shards(work, plan.room, plan.shards, device=device)
+    finish(work, plan.room, out)
 
 
 def run_features(images: Path, folder: Path, out: Path) -> None:
@@ -147,62 +174,45 @@ def run_features(images: Path, folder: Path, out: Path) -> None:
         InputError: the folder does not hold a feature for each image of the pool and each class.
     """
     data, have = dataset.load(images), features.load(folder)
-    rows = _match(data.index, have, folder)
-    _check_classes(data, have, rows, folder)
+    places = given.match(data.index, have, folder)
+    given.check_classes(data, have, places, folder)
     about = {"encoder": f"features {folder.name}", "weights_sha256": None, "prompts": None}
-    image = np.zeros((len(rows), have.image.shape[1]), np.float16)
-    image[rows >= 0] = have.rows(rows[rows >= 0])  # unit rows: others may not fit float16
-    _write(out, data, image, have.text, about, known=rows >= 0)
-
-
-def _match(index: pd.DataFrame, have: Features, folder: Path) -> np.ndarray:
-    """(N,) row of `have` for each sample of the index, -1 where a held-out image has none."""
-    pool = (index["split"] == "train").to_numpy()
-    if (folder / "ids.txt").exists():
-        rows = pd.Index(have.ids).get_indexer(index["id"])
-        missing = index["id"][(rows < 0) & pool]
-        if len(missing):
-            raise InputError(
-                f"{folder / 'ids.txt'} lacks {len(missing)} images of the pool, the first {missing.iloc[0]!r}"
-            )
-        return rows
-    rows = np.full(len(index), -1)
-    if len(have.ids) == len(index):
-        return np.arange(len(index))
-    if len(have.ids) == pool.sum():
-        rows[pool] = np.arange(pool.sum())
-        return rows
-    raise InputError(
-        f"{folder}: {len(have.ids)} rows of features for {pool.sum()} images to choose from ({len(index)} with those "
-        "held out); embed the same images, or add ids.txt with the id of each row"
-    )
-
-
-def _check_classes(data: Dataset, have: Features, rows: np.ndarray, folder: Path) -> None:
-    """Refuse features whose classes are others: unequal in number or, where names differ, in who belongs to them."""
-    if len(have.classes) != len(data.classes):
-        raise InputError(f"{folder}: {len(have.classes)} classes of features for {len(data.classes)} classes of images")
-    known = data.index[rows >= 0].assign(theirs=have.labels[rows[rows >= 0]])
-    agree = (known["label"] == known["theirs"]).groupby(known["label"]).mean()
-    for c, (ours, theirs) in enumerate(zip(data.classes, have.classes, strict=True)):
-        if ours != theirs and agree.get(c, 0) < 0.5:
-            raise InputError(f"{folder / 'classes.json'}: class {c} is {theirs!r}, of the images it is {ours!r}")
+    _write(out, data, have.image, places, have.text, about)
 
 
 def _write(
-    out: Path,
-    data: Dataset,
-    image: np.ndarray,
-    text: np.ndarray,
-    about: dict[str, Any],
-    known: np.ndarray | None = None,
+    out: Path, data: Dataset, image: np.ndarray, places: np.ndarray, text: np.ndarray, about: dict[str, Any]
 ) -> None:
+    """Write a feature folder; `places` has for each sample of the index its row of `image`, or -1."""
     pool = (data.index["split"] == "train").to_numpy()
-    labels, ids = data.index["label"].to_numpy(), data.index["id"].to_numpy(dtype=str)
+    labels = data.index["label"].to_numpy()
     with files.whole_folder(out) as folder:
-        features.save(folder, Features(image[pool], text, labels[pool], data.classes, ids[pool]))
-        held_out = ~pool & (known if known is not None else True)
+        features.write_rows(folder / "image.npy", image, places[pool])
+        features.write_rows(folder / "text.npy", text)
+        features.write_names(folder, labels[pool], data.classes, data.index["id"][pool])
+        held_out = ~pool & (places >= 0)
         if held_out.any():
-            np.save(folder / "test.npy", image[held_out])
+            features.write_rows(folder / "test.npy", image, places[held_out])
             np.save(folder / "test_labels.npy", labels[held_out])
         files.write_json(folder / "encoder.json", about)
+
+
+def _data(images: Path) -> Dataset:
+    """The data set, its index read once a process."""
+    return _load(images, (images / "index.parquet").stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=1)
+def _load(images: Path, _: int) -> Dataset:
+    return dataset.load(images)
+
+
+@lru_cache(maxsize=1)
+def _count(images: Path, _: int) -> dict[str, int]:
+    index = _data(images).index
+    return {str(shard): int(n) for shard, n in index["shard"].value_counts(sort=False).items()}
+
+
+def _counts(data: Dataset) -> dict[str, int]:
+    """Images in each shard."""
+    return _count(data.folder, (data.folder / "index.parquet").stat().st_mtime_ns)

@@ -10,13 +10,14 @@
 """
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from tasks.errors import InputError
-from tasks.files import read_json, sha256, write_json
+from tasks.files import read_json, sha256, whole_file, write_json
 
 CHUNK = 65_536  # rows read at a time, so that a file larger than memory can be checked
 
@@ -94,11 +95,28 @@ def load(folder: Path) -> Features:
 
 def save(folder: Path, features: Features) -> None:
     """Write a feature folder; features as float16 unit rows."""
-    for name, rows in (("image", features.image), ("text", features.text)):
-        np.save(folder / f"{name}.npy", unit(rows).astype(np.float16))
-    np.save(folder / "labels.npy", features.labels)
-    write_json(folder / "classes.json", features.classes)
-    (folder / "ids.txt").write_text("".join(f"{i}\n" for i in features.ids), encoding="utf-8")
+    write_rows(folder / "image.npy", features.image)
+    write_rows(folder / "text.npy", features.text)
+    write_names(folder, features.labels, features.classes, features.ids)
+
+
+def write_rows(path: Path, rows: np.ndarray, places: np.ndarray | None = None) -> None:
+    """Write rows (n, d), or those at some `places`, as float16 unit rows; a chunk at a time is in memory."""
+    count = len(rows) if places is None else len(places)
+    with whole_file(path) as partial:  # `rows` may be a map of what lies there
+        out = np.lib.format.open_memmap(partial, "w+", np.float16, (count, rows.shape[1]))
+        for start in range(0, count, CHUNK):
+            part = slice(start, min(start + CHUNK, count))
+            out[part] = unit(rows[part if places is None else places[part]])
+        out.flush()
+
+
+def write_names(folder: Path, labels: np.ndarray, classes: list[str], ids: Iterable[str]) -> None:
+    """Write the rest of a feature folder: labels, class names and ids."""
+    np.save(folder / "labels.npy", labels)
+    write_json(folder / "classes.json", classes)
+    with (folder / "ids.txt").open("w", encoding="utf-8") as file:
+        file.writelines(f"{i}\n" for i in ids)
 
 
 def _array(path: Path) -> np.ndarray:

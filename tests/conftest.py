@@ -10,6 +10,8 @@ import torch
 from hypothesis import settings
 from PIL import Image
 
+from tasks import dataset
+from tasks.dataset import Dataset
 from tasks.features import Features
 
 # The same examples on every machine, and no clock: a slow machine is no failure.
@@ -90,3 +92,16 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.chdir(room)
         pretrain.run(room / "model", steps=10, batch_size=4, lr=1e-3, seed=0, device="cpu")
     return room / "model"
+
+
+@pytest.fixture
+def images(workdir: Path, image_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
+    """`image_folder`, prepared: 24 images to choose from and 6 held out, in several shards."""
+    from tasks import prepare
+    from tasks.sources import open_source
+
+    monkeypatch.setattr(prepare, "SHARD_BYTES", 12_000)
+    prepare.run(
+        open_source(image_folder), workdir / "in", test_share=0.2, max_rejected=0, wrong_labels=0.2, damaged=0, seed=0
+    )
+    return dataset.load(workdir / "in/images")

@@ -10,24 +10,15 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from tasks import dataset, embed, features, prepare
+from tasks import embed, features
 from tasks.dataset import Dataset
+from tasks.embed import Work
+from tasks.encoder import Checkpoint
 from tasks.errors import InputError
 from tasks.features import Features
 from tasks.files import read_json
-from tasks.sources import open_source
 
 PROMPTS = ["a photo of a {}.", "the colour {}"]
-
-
-@pytest.fixture
-def images(workdir: Path, image_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
-    """`image_folder`, prepared: 24 images to choose from and 6 held out, in several shards."""
-    monkeypatch.setattr(prepare, "SHARD_BYTES", 12_000)
-    prepare.run(
-        open_source(image_folder), workdir / "in", test_share=0.2, max_rejected=0, wrong_labels=0.2, damaged=0, seed=0
-    )
-    return dataset.load(workdir / "in/images")
 
 
 @pytest.fixture
@@ -50,9 +41,9 @@ def have(images: Dataset, tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
-def run(images: Dataset, encoder: Path, out: Path, **changed: object) -> Path:
-    how = {"model": "local-dir", "pretrained": None, "prompts": PROMPTS, "batch_size": 4, "device": "cpu"} | changed
-    embed.run_encoder(images.folder, encoder, out, **how)  # type: ignore[arg-type]
+def run(images: Dataset, encoder: Path, out: Path, prompts: list[str] = PROMPTS, batch_size: int = 4) -> Path:
+    work = Work(images.folder, Checkpoint("local-dir", encoder), batch_size)
+    embed.run_encoder(work, out, prompts, images.folder / "classes.json", device="cpu")
     return out
 
 
@@ -82,44 +73,9 @@ def test_features_are_what_open_clip_says(images: Dataset, encoder: Path, workdi
     assert data.text[2] == pytest.approx(F.normalize(sum(said))[0].numpy(), abs=2e-3)
 
 
-def test_underscores_in_class_names_are_read_as_spaces(encoder: Path) -> None:
-    opened = embed.open_encoder(encoder, "local-dir", None, "cpu")
-    one, two = (embed.text_features(opened, [name], PROMPTS) for name in ("sea_horse", "sea horse"))
-    assert (one == two).all()
-
-
-@pytest.mark.parametrize("prompt", ["a {} of {", "a {} on {white}", "{} beside {}"])
-def test_braces_in_a_prompt_are_only_braces(encoder: Path, prompt: str) -> None:
-    opened = embed.open_encoder(encoder, "local-dir", None, "cpu")
-    assert embed.text_features(opened, ["cat"], [prompt]).shape == (1, 64)
-
-
-def test_finished_shards_are_not_embedded_again(
-    images: Dataset, encoder: Path, workdir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    opened, shards = embed.open_encoder(encoder, "local-dir", None, "cpu"), images.shards
-    assert len(shards) > 2
-    embed.image_features(opened, images, workdir / "scratch", 4)
-    (workdir / "scratch" / f"{shards[1]}.npy").unlink()
-    read, real = [], Dataset.images
-    monkeypatch.setattr(Dataset, "images", lambda self, shard: read.append(shard) or real(self, shard))
-    assert len(embed.image_features(opened, images, workdir / "scratch", 4)) == 30
-    assert read == [shards[1]]
-
-
 def test_the_same_images_and_encoder_give_the_same_bytes(images: Dataset, encoder: Path, workdir: Path) -> None:
     one, two = (contents(run(images, encoder, workdir / name)) for name in ("one", "two"))
     assert one == two
-
-
-@pytest.mark.parametrize(
-    "changed",
-    [{"model": "ViT-Z-99"}, {"model": "RN50", "pretrained": "no-such-tag"}, {"model": "RN50"}, {"model": "local-dir"}],
-)
-def test_an_encoder_that_cannot_be_loaded_is_named(images: Dataset, workdir: Path, changed: dict[str, str]) -> None:
-    with pytest.raises(InputError, match=r"cannot load the encoder .*embed\.model"):
-        run(images, workdir / "missing", workdir / "out", **changed)
-    assert not (workdir / "out").exists()
 
 
 def test_features_are_matched_by_id_in_any_order(images: Dataset, have: Callable[..., Path], workdir: Path) -> None:

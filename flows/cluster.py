@@ -1,0 +1,32 @@
+"""Workers on this machine, one a GPU, or one a core where there is none."""
+
+import os
+from typing import TYPE_CHECKING
+
+from flows import device
+
+if TYPE_CHECKING:
+    from distributed import SpecCluster
+
+
+def start() -> "SpecCluster":
+    """Start a scheduler and its workers; each sees a single GPU, or computes on a single core."""
+    import dask
+    from distributed import Nanny, Scheduler, SpecCluster
+
+    dask.config.set({"distributed.worker.daemon": False})  # their processes decode, in processes of their own
+    workers = {
+        i: {"cls": Nanny, "options": {"nthreads": 1, "memory_limit": 0, "env": environment(i)}}
+        for i in range(device.slots())
+    }
+    return SpecCluster(workers, {"cls": Scheduler, "options": {"dashboard_address": None, "port": 0}})
+
+
+def environment(worker: int) -> dict[str, str]:
+    """What a worker is to see of the machine."""
+    import torch
+
+    if torch.cuda.is_available():
+        given = os.environ.get("CUDA_VISIBLE_DEVICES")
+        return {"CUDA_VISIBLE_DEVICES": given.split(",")[worker] if given else str(worker)}
+    return {"OMP_NUM_THREADS": "1"}

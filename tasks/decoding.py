@@ -1,0 +1,142 @@
+"""Images decoded and brought to the encoder's size ahead of it, so that it need not wait.
+
+Processes decode where there is much to do; a few images are decoded in threads, sooner than processes start.
+"""
+
+import multiprocessing
+import os
+import queue
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import suppress
+from functools import lru_cache
+from itertools import islice
+from typing import TypeVar
+
+import numpy as np
+from PIL import Image
+
+from tasks import dataset
+from tasks.errors import InputError
+
+T = TypeVar("T")
+Shape = Callable[[Image.Image], Image.Image]
+
+PIECE = 16  # images in one job of a worker
+AHEAD = 2  # batches ready or in the making while the encoder has one
+FEW = 4096  # images that threads decode before processes have started
+
+
+def workers() -> int:
+    """Workers that decode: one a core."""
+    return len(os.sched_getaffinity(0))
+
+
+def decoders(images: int) -> Executor:
+    """Who decodes `images` images; the same workers each time that this process asks.
+
+    A daemonic process, as Dask starts its workers unless told otherwise, may have no children: threads decode there.
+    """
+    daemonic = multiprocessing.current_process().daemon
+    return _pool(threads=images <= FEW or daemonic)
+
+
+@lru_cache(maxsize=2)
+def _pool(*, threads: bool) -> Executor:
+    if threads:
+        return ThreadPoolExecutor(workers(), thread_name_prefix="decode")
+    context = multiprocessing.get_context("forkserver")  # this process has threads, which a plain fork would break
+    main = getattr(sys.modules["__main__"], "__spec__", None)  # which every worker imports
+    context.set_forkserver_preload([__name__, "open_clip", *([main.name] if main else [])])
+    return ProcessPoolExecutor(workers(), context, initializer=_begin)
+
+
+def _begin() -> None:
+    """End with the parent, even where that is killed: its queue would be waited on for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent
+
+    def end() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=end, daemon=True).start()
+
+
+def batches(encoded: Iterator[bytes], name: str, size: int, shape: Shape, pool: Executor) -> Iterator[np.ndarray]:
+    """Decode images in order, `size` at a time; the last batch may be smaller.
+
+    Args:
+        encoded: the images.
+        name: what they are called where one cannot be read.
+        size: images a batch.
+        shape: brings an image to the size of all.
+        pool: who decodes.
+
+    Yields:
+        (B, h, w, 3) uint8.
+
+    Raises:
+        InputError: an image cannot be read any more.
+    """
+    return _ahead(_batches(encoded, name, size, shape, pool))
+
+
+def _batches(encoded: Iterator[bytes], name: str, size: int, shape: Shape, pool: Executor) -> Iterator[np.ndarray]:
+    jobs: deque[list[Future[np.ndarray]]] = deque()
+    more, start = True, 0
+    while more or jobs:
+        while more and len(jobs) < AHEAD:
+            some = list(islice(encoded, size))
+            more = len(some) == size
+            if some:
+                pieces = [(start + k, some[k : k + PIECE]) for k in range(0, len(some), PIECE)]
+                jobs.append([pool.submit(pixels, piece, name, first, shape) for first, piece in pieces])
+                start += len(some)
+        if jobs:
+            yield np.concatenate([job.result() for job in jobs.popleft()])
+
+
+def pixels(encoded: list[bytes], name: str, first: int, shape: Shape) -> np.ndarray:
+    """(n, h, w, 3) uint8 of encoded images, the first of which is image `first` of `name`."""
+    images = []
+    for row, data in enumerate(encoded, first):
+        try:
+            images.append(np.asarray(shape(dataset.decode(data))))
+        except (OSError, ValueError, SyntaxError, RuntimeError, Image.DecompressionBombError) as error:
+            raise InputError(f"image {row} of {name} cannot be read any more ({error}); run prepare again") from error
+    return np.stack(images)
+
+
+def _ahead(items: Iterator[T]) -> Iterator[T]:
+    """Go through `items` in a thread that is one item ahead."""
+    ready: queue.Queue[T | BaseException | None] = queue.Queue(1)
+    stopped = threading.Event()
+
+    def offer(item: T | BaseException | None) -> None:
+        while not stopped.is_set():
+            with suppress(queue.Full):
+                ready.put(item, timeout=1)
+                return
+
+    def fill() -> None:
+        try:
+            for item in items:
+                offer(item)
+                if stopped.is_set():
+                    return
+            offer(None)
+        except BaseException as error:  # raised again where the items are used
+            offer(error)
+
+    threading.Thread(target=fill, daemon=True).start()
+    try:
+        while (item := ready.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stopped.set()

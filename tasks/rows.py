@@ -1,0 +1,154 @@
+"""Rows of features on their way: what a run has finished, kept so that the next one does only the rest.
+
+    .winnow/embed/<encoder>/<index>/   a run at work, named by the encoder and the index of the images
+        text.npy about.json            features of the classes, and what made them
+        <shard>.rows                   float16 rows of a shard, batch after batch: its length says how much is done
+        <shard>.todo.npy               the places in the shard to be encoded, where some rows were there already
+    .winnow/embed/<encoder>/last/      all rows of the last run that ended, with the SHA-256 of each image
+
+Only the last run is kept: one copy of the features of the data set, for new images to be added to.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tasks import files
+
+TEXT, ABOUT = "text.npy", "about.json"
+CHUNK = 65_536  # rows copied at a time
+
+
+@dataclass(frozen=True)
+class Room:
+    """Where the rows of one run are kept.
+
+    Attributes:
+        encoder: names what makes the rows.
+        index: names the images.
+        dim: features a row.
+    """
+
+    encoder: str
+    index: str
+    dim: int
+
+    @property
+    def folder(self) -> Path:
+        """Rows of the run at work."""
+        return files.SCRATCH / "embed" / self.encoder / self.index
+
+    @property
+    def last(self) -> Path:
+        """Rows of the last run that ended."""
+        return self.folder.parent / "last"
+
+    def open(self, index: pd.DataFrame, text: np.ndarray, about: dict[str, Any]) -> None:
+        """Begin a run, or go on with one; the images that the last run had are not to be done again."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with files.whole_file(self.folder / TEXT) as partial, partial.open("wb") as file:
+            np.save(file, text)
+        with files.whole_file(self.folder / ABOUT) as partial:
+            files.write_json(partial, about)
+        if self.last.exists():
+            known = pd.Series(self._known(index) < 0)
+            for shard, wanted in known.groupby(index["shard"].to_numpy(), sort=False):
+                self._begin(str(shard), np.flatnonzero(wanted))
+
+    def _begin(self, shard: str, todo: np.ndarray) -> None:
+        """Say what is to be done of a shard. What a run began with stays, whatever the last one is by now."""
+        if not self._todo(shard).exists():
+            self._rows(shard).unlink(missing_ok=True)
+            with files.whole_file(self._todo(shard)) as partial, partial.open("wb") as file:
+                np.save(file, todo)
+
+    def _known(self, index: pd.DataFrame) -> np.ndarray:
+        """(N,) row of `last` for each image, -1 for those that it lacks."""
+        theirs = pd.read_parquet(self.last / "sha256.parquet")["sha256"].drop_duplicates()
+        places = np.append(theirs.index.to_numpy(), -1)
+        return places[pd.Index(theirs).get_indexer(index["sha256"])]
+
+    def about(self) -> Any:
+        """What makes the features."""
+        return files.read_json(self.folder / ABOUT)
+
+    def todo(self, shard: str, count: int) -> np.ndarray:
+        """Places of the images, among `count` in a shard, that this run encodes, done or not; ascending."""
+        path = self._todo(shard)
+        return np.load(path) if path.exists() else np.arange(count)
+
+    def done(self, shards: list[str] | None = None) -> int:
+        """Images that this run has encoded, in all shards or in some."""
+        paths = self.folder.glob("*.rows") if shards is None else map(self._rows, shards)
+        return sum(path.stat().st_size for path in paths if path.exists()) // (2 * self.dim)
+
+    def disk(self, count: int) -> int:
+        """Bytes of `count` images while the rows are gathered: at work, kept, and in the result."""
+        return 3 * count * 2 * self.dim
+
+    @contextmanager
+    def append(self, shard: str, batch_size: int, count: int) -> Iterator[tuple[int, Callable[[np.ndarray], None]]]:
+        """Give how many of the `count` rows of a shard are done, in whole batches, and a function that writes more.
+
+        Rows lie at the place that their batch has, so two writers, where a lost worker turns up again, do no harm.
+        """
+        with os.fdopen(os.open(self._rows(shard), os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0) as file:
+            done = os.fstat(file.fileno()).st_size // (2 * self.dim)
+            begin = count if done >= count else done // batch_size * batch_size
+            file.seek(begin * 2 * self.dim)
+
+            def write(rows: np.ndarray) -> None:
+                file.write(np.ascontiguousarray(rows, np.float16).data)
+                os.fdatasync(file.fileno())  # no length may be on the disk before its rows
+
+            yield begin, write
+
+    def gather(self, index: pd.DataFrame, shards: list[str]) -> np.ndarray:
+        """(N, d) memory map of all rows in the order of the index, which become the last run's."""
+        known = self._known(index) if self.last.exists() else np.full(len(index), -1)
+        before = np.load(self.last / "rows.npy", mmap_mode="r") if self.last.exists() else None
+        ends = index["shard"].value_counts(sort=False)[shards].cumsum()
+        with files.whole_folder(self.last) as fresh:
+            rows = np.lib.format.open_memmap(fresh / "rows.npy", "w+", np.float16, (len(index), self.dim))
+            for shard, begin, end in zip(shards, [0, *ends], ends, strict=False):
+                self._copy(rows, shard, np.arange(begin, end), known, before)
+            rows.flush()
+            index[["sha256"]].to_parquet(fresh / "sha256.parquet", index=False)
+        return np.load(self.last / "rows.npy", mmap_mode="r")
+
+    def _copy(
+        self, rows: np.ndarray, shard: str, places: np.ndarray, known: np.ndarray, before: np.ndarray | None
+    ) -> None:
+        """Put the rows of a shard at their `places`: those of this run, and the others from `before`."""
+        todo = self.todo(shard, len(places))
+        if len(todo):
+            fresh = np.memmap(self._rows(shard), np.float16, "r", shape=(len(todo), self.dim))
+            for start in range(0, len(todo), CHUNK):
+                rows[places[todo[start : start + CHUNK]]] = fresh[start : start + CHUNK]
+        old = np.delete(places, todo)
+        for start in range(0, len(old), CHUNK):
+            assert before is not None
+            some = old[start : start + CHUNK]
+            rows[some] = before[known[some]]
+
+    def close(self) -> None:
+        """Keep the last run's rows and nothing else."""
+        for folder in files.SCRATCH.glob("embed/*/*"):
+            if folder != self.last:
+                shutil.rmtree(folder, ignore_errors=True)
+        for folder in files.SCRATCH.glob("embed/*"):
+            if folder != self.last.parent:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _rows(self, shard: str) -> Path:
+        return self.folder / f"{shard}.rows"
+
+    def _todo(self, shard: str) -> Path:
+        return self.folder / f"{shard}.todo.npy"
