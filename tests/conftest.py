@@ -100,7 +100,7 @@ def images(workdir: Path, image_folder: Path, monkeypatch: pytest.MonkeyPatch) -
     from tasks import prepare
     from tasks.sources import open_source
 
-    monkeypatch.setattr(prepare, "SHARD_BYTES", 12_000)
+    monkeypatch.setattr(prepare, "SHARD", 8)
     prepare.run(
         open_source(image_folder), workdir / "in", test_share=0.2, max_rejected=0, wrong_labels=0.2, damaged=0, seed=0
     )
