@@ -86,9 +86,10 @@ class Adapt(Block):
 
 
 class Score(Block):
-    """How diversity is counted."""
+    """How diversity is counted, and what counts as nearly the same."""
 
     neighbours: float = Field(default=0.1, gt=0)
+    near_duplicates: float = Field(default=0.97, gt=0, le=1)
 
 
 class Optimize(Block):

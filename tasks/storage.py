@@ -104,8 +104,10 @@ def open_parquet(files: Any, path: str) -> pq.ParquetFile:
         InputError: it is none, or is gone.
     """
     try:
-        return pq.ParquetFile(path if is_local(files) else files.open(path, "rb"))
-    except (pa.ArrowException, OSError) as error:
+        file = pq.ParquetFile(path if is_local(files) else files.open(path, "rb"))
+        _ = file.schema_arrow.names  # are they text?
+        return file
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InputError(f"prepare.source: {path} is not a readable Parquet file ({error})") from error
 
 

@@ -73,11 +73,15 @@ def is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(plain) or pa.types.is_large_string(plain))
 
 
-def _labels(name: str, file: pq.ParquetFile, label: str) -> np.ndarray:
+def _column(name: str, file: pq.ParquetFile, column: str) -> pa.ChunkedArray:
     try:
-        labels = file.read(columns=[label])[label].to_pandas()
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(f"prepare.source: {name}: column `{label}` is damaged ({error})") from error
+        return file.read(columns=[column]).column(0)
+    except (pa.ArrowException, OSError, IndexError) as error:
+        raise InputError(f"prepare.source: {name}: column `{column}` is damaged ({error})") from error
+
+
+def _labels(name: str, file: pq.ParquetFile, label: str) -> np.ndarray:
+    labels = _column(name, file, label).to_pandas()
     if labels.isna().any():
         raise InputError(f"prepare.source: {name}: row {labels.isna().argmax()} has no label")
     return labels.to_numpy(dtype=np.int64 if pd.api.types.is_numeric_dtype(labels) else object)
@@ -88,7 +92,7 @@ def _ids(name: str, file: pq.ParquetFile) -> list[str]:
     kind = file.schema_arrow.field(column).type
     paths: list[str | None] = [None] * file.metadata.num_rows
     if pa.types.is_struct(kind) and (at := kind.get_field_index("path")) >= 0 and is_text(kind.field(at).type):
-        paths = file.read(columns=[f"{column}.path"])[column].combine_chunks().field("path").to_pylist()
+        paths = [row and row["path"] for row in _column(name, file, f"{column}.path").to_pylist()]
     return [f"{stem}/{path or f'{row:08d}'}" for row, path in enumerate(paths)]
 
 

@@ -48,36 +48,48 @@ def paths(base: str, name: str) -> list[str]:
 
 def _read(base: str, name: str, columns: list[str]) -> pa.Table:
     files, root = storage.connect(base)
-    if name.endswith(".parquet"):
-        return storage.open_parquet(files, f"{root}/{name}").read()
-    bad: list[str] = []
-    count = 0
-
-    def set_down(row: csv.InvalidRow) -> str:
-        nonlocal count
-        count += 1
-        if count <= SHOWN:
-            text = row.text if len(row.text) < 80 else row.text[:80] + "..."
-            bad.append(f"row {row.number}: {row.actual_columns} values for {row.expected_columns} columns: {text!r}")
-        return "skip"
-
+    bad = BadRows()
     try:
-        with files.open(f"{root}/{name}", "rb") as file:
-            table = csv.read_csv(
-                file,
-                read_options=csv.ReadOptions(use_threads=False),  # rows have numbers only so
-                parse_options=csv.ParseOptions(delimiter="\t" if name.endswith(".tsv") else ",",
-                                               invalid_row_handler=set_down, newlines_in_values=True),
-                convert_options=csv.ConvertOptions(column_types={column: pa.binary() for column in columns}),
-            )  # fmt: skip
+        if name.endswith(".parquet"):
+            table = storage.open_parquet(files, f"{root}/{name}").read()
+        else:
+            with files.open(f"{root}/{name}", "rb") as file:
+                table = csv.read_csv(
+                    file,
+                    read_options=csv.ReadOptions(use_threads=False),  # rows have numbers only so
+                    parse_options=csv.ParseOptions(delimiter="\t" if name.endswith(".tsv") else ",",
+                                                   invalid_row_handler=bad.add, newlines_in_values=True),
+                    convert_options=csv.ConvertOptions(column_types={column: pa.binary() for column in columns}),
+                )  # fmt: skip
+        twice = [column for column in columns if table.column_names.count(column) > 1]
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InputError(f"prepare.source: {name} cannot be read as a table ({error})") from error
-    if count:
-        raise faults(name, bad, count)
+    if twice:
+        raise InputError(f"prepare.source: {name} has the column `{twice[0]}` twice")
+    if bad.count:
+        raise faults(name, bad.shown, bad.count)
     return table
 
 
+class BadRows:
+    """Rows of a CSV with too few or too many values: the first few, and how many there are."""
+
+    def __init__(self) -> None:
+        self.shown: list[str] = []
+        self.count = 0
+
+    def add(self, row: csv.InvalidRow) -> str:
+        """Set a row down, and go on."""
+        self.count += 1
+        if self.count <= SHOWN:
+            text = row.text if len(row.text) < 80 else row.text[:80] + "..."
+            values = f"{row.actual_columns} values for {row.expected_columns} columns"
+            self.shown.append(f"row {row.number}: {values}: {text!r}")
+        return "skip"
+
+
 def _text(value: Any) -> str | None:
+    """A value as text; None for what is missing, blank or not UTF-8."""
     try:
         return (value.decode() if isinstance(value, bytes) else "" if value is None else str(value)).strip() or None
     except UnicodeDecodeError:

@@ -1,0 +1,122 @@
+"""Images that are nearly the same, by the cosine of their features: twins of one class, or of two, which contradict.
+
+Every pair is compared, a block at a time, and none is missed. Most of the work is saved by a bound: a cosine is at most
+the product of the parts along a few main directions, plus the product of the lengths of what is left (Cauchy-Schwarz).
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from rich.progress import track
+from torch import Tensor
+
+from tasks import features
+from tasks.features import Features
+from tasks.files import whole_file
+
+BLOCK = 4096  # images compared with as many at a time: 64 MiB of cosines
+DIRECTIONS = 64  # main directions of the bound
+ROOM = 1e-4  # for rounding, so that the bound is one
+
+
+def find(data: Features, cosine: float, device: str) -> pd.DataFrame:
+    """For each image the earlier one of its class, and the earlier one of another class, that are nearest to it.
+
+    Args:
+        data: image features (N, d) with labels.
+        cosine: from which two images count as nearly the same.
+        device: where to compute.
+
+    Returns:
+        A row a pair, in the order of the later image: id, of (the earlier image), cosine, same_class. At most 2 N rows.
+    """
+    n = len(data.labels)
+    basis = _main_directions(data, device)
+    labels = torch.from_numpy(np.asarray(data.labels)).to(device)
+    best = torch.full((2, n), -1.0, device=device)  # of another class, and of its own
+    of = torch.zeros((2, n), dtype=torch.int64, device=device)
+    starts = range(0, n, BLOCK)
+    for j in track(starts, "near duplicates", disable=not sys.stderr.isatty(), transient=True):
+        later = _rows(data, j, device)
+        later_bound = _bounding(later, basis)
+        for i in range(0, j + 1, BLOCK):
+            earlier = _rows(data, i, device) if i < j else later
+            maybe = _candidates(_bounding(earlier, basis) @ later_bound.T, cosine - ROOM, diagonal=i == j)
+            if len(maybe):
+                _update(best, of, earlier, later, labels, i, j, maybe, cosine)
+    return _table(data, best.cpu().numpy(), of.cpu().numpy(), cosine)
+
+
+def _rows(data: Features, start: int, device: str) -> Tensor:
+    return torch.from_numpy(data.rows(np.arange(start, min(start + BLOCK, len(data.labels))))).to(device)
+
+
+def _main_directions(data: Features, device: str) -> Tensor | None:
+    """(d, DIRECTIONS) orthonormal: where the features of a seeded sample are longest; None where d is small."""
+    n, d = data.image.shape
+    if d <= 2 * DIRECTIONS:
+        return None
+    some = np.sort(np.random.default_rng(0).choice(n, size=min(n, 4 * BLOCK), replace=False))
+    rows = torch.from_numpy(data.rows(some)).to(device)
+    return torch.linalg.eigh(rows.T @ rows).eigenvectors[:, -DIRECTIONS:]
+
+
+def _bounding(rows: Tensor, basis: Tensor | None) -> Tensor:
+    """Vectors whose products are at least the cosines: the parts along `basis`, and the length of what is left."""
+    if basis is None:
+        return rows
+    parts = rows @ basis
+    left = (1 - parts.square().sum(1, keepdim=True)).clamp(min=0).sqrt()
+    return torch.cat([parts, left], 1)
+
+
+def _candidates(bound: Tensor, cosine: float, *, diagonal: bool) -> Tensor:
+    """Columns of `bound` (earlier x later) with a value of `cosine` or more; above the diagonal only, where asked."""
+    if diagonal:
+        bound = bound.triu(1)
+    return (bound.amax(0) >= cosine).nonzero()[:, 0]
+
+
+def _update(
+    best: Tensor,
+    of: Tensor,
+    earlier: Tensor,
+    later: Tensor,
+    labels: Tensor,
+    i: int,
+    j: int,
+    columns: Tensor,
+    cosine: float,
+) -> None:
+    """Compare some columns exactly, and keep for each the nearest of each kind."""
+    exact = earlier @ later[columns].T
+    if i == j:
+        exact[torch.arange(len(earlier), device=exact.device)[:, None] >= columns[None]] = -1
+    same = labels[i : i + len(earlier), None] == labels[j + columns][None]
+    for kind in (0, 1):
+        value, row = exact.masked_fill(same != bool(kind), -1).max(0)
+        better = (value >= cosine) & (value > best[kind, j + columns])
+        best[kind, j + columns[better]] = value[better]
+        of[kind, j + columns[better]] = i + row[better]
+
+
+def _table(data: Features, best: np.ndarray, of: np.ndarray, cosine: float) -> pd.DataFrame:
+    row, kind = np.nonzero(cosine <= best.T)
+    return pd.DataFrame(
+        {
+            "id": data.ids[row],
+            "of": data.ids[of[kind, row]],
+            "cosine": best[kind, row].clip(max=1).astype(np.float32),
+            "same_class": kind == 1,
+        }
+    )
+
+
+def run(embed: Path, out: Path, *, cosine: float, device: str) -> None:
+    """Find the near duplicates of the feature folder `embed`; write them to the Parquet file `out`."""
+    table = find(features.load(embed), cosine, device)
+    with whole_file(out) as partial:
+        table.to_parquet(partial, index=False)
