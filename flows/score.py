@@ -1,18 +1,25 @@
 """Stage score: alignment and diversity of every sample. Run as `python -m flows.score`."""
 
 from prefect import flow
+from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows import runtime
+from flows import progress, runtime
 from flows.settings import Settings
-from tasks import score
+from tasks import files, score
 
 
-@flow(name="score")
+@flow(name="score", task_runner=ThreadPoolTaskRunner(max_workers=1))  # type: ignore[arg-type]
 def run(settings: Settings) -> None:
-    """Score the pool."""
+    """Score the pool, some classes at a time."""
     embed, adapted, out = (runtime.DATA / stage for stage in ("embed", "adapt", "score"))
-    runtime.gpu_task(score.run)(embed, adapted, out, **runtime.dumped(settings.score))
+    how = runtime.dumped(settings.score)
+    with files.scratch("score", score.key(embed, adapted, **how)) as scratch:
+        spans = score.spans(embed)
+        work = runtime.gpu_task(score.classes)
+        running = [work.submit(embed, adapted, span, scratch, **how) for span in spans]
+        progress.watch("score", running, len(spans), lambda: len(list(scratch.glob("*.npz"))))
+        runtime.as_task(score.gather)(embed, adapted, scratch, out)
 
 
 if __name__ == "__main__":
-    runtime.main(run)
+    runtime.main(run, mapped=True)
