@@ -8,8 +8,10 @@ Each round measures all three, one after the other, on the same images and the s
 - winnow: shards read, decoded by the workers of `tasks.decoding`, encoded, and the rows written (`tasks.embed.shards`);
 - open_clip: the loop of its zero-shot evaluation, a DataLoader with as many workers over the same files.
 
-Weights are random: they cost as much as trained ones. Workers and models are started before the clock is. The last line
-is one JSON object; `share` is the median over the rounds of the rate beside the bare one's.
+Weights are random: they cost as much as trained ones. Workers and models are started before the clock is. The last
+line is one JSON object; `share` is the median over the rounds of the rate beside the bare one's. Where other programs
+compete for the cores, look at the processor time an image instead: `processor_share` is the bare model's beside that
+of the stage with its workers.
 """
 
 import hashlib
@@ -24,6 +26,7 @@ from typing import Annotated, Any
 import numpy as np
 import open_clip
 import pandas as pd
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
@@ -175,30 +178,46 @@ def main(
         "open_clip": OpenClip(opened, paths, batch_size),
     }
     rates: dict[str, list[float]] = {name: [] for name in legs}
+    work_done: dict[str, list[float]] = {name: [] for name in legs}
     for turn in range(rounds + 1):
         for name, leg in legs.items():
-            start = time.perf_counter()
+            start, used = time.perf_counter(), processor_seconds()
             leg()
-            print(turn, name, time.perf_counter() - start, file=__import__("sys").stderr, flush=True)
             if turn:  # the first starts workers and warms caches
                 rates[name].append(n / (time.perf_counter() - start))
-    shares = {name: statistics.median(np.divide(rates[name], rates["bare"]).tolist()) for name in legs}
-    show(model, opened.device, rates, shares)
+                work_done[name].append(n / (processor_seconds() - used))
+    shares, work_shares = (
+        {name: statistics.median(np.divide(found[name], found["bare"]).tolist()) for name in legs}
+        for found in (rates, work_done)
+    )
+    show(model, opened.device, rates, shares, work_shares)
     figures = {
         "images_per_second": statistics.median(rates["winnow"]),
         "bare_images_per_second": statistics.median(rates["bare"]),
         "share": shares["winnow"],
         "open_clip_share": shares["open_clip"],
+        "processor_share": work_shares["winnow"],
+        "open_clip_processor_share": work_shares["open_clip"],
     }
     print(json.dumps({key: round(value, 3) for key, value in figures.items()} | {"n": n, "model": model}))
 
 
-def show(model: str, where: str, rates: dict[str, list[float]], shares: dict[str, float]) -> None:
+def processor_seconds() -> float:
+    """Seconds of all cores that this process and its workers have had."""
+    this = psutil.Process()
+    return sum(sum(one.cpu_times()[:2]) for one in [this, *this.children(recursive=True)])
+
+
+def show(
+    model: str, where: str, rates: dict[str, list[float]], shares: dict[str, float], work: dict[str, float]
+) -> None:
     """Print the table."""
     kind = "bfloat16" if precision.native(torch.device(where).type) else "float32"
-    table = Table(f"{model}, {where}, {kind}, {decoding.workers()} workers", "images/s", "share of bare")
+    table = Table(
+        f"{model}, {where}, {kind}, {decoding.workers()} workers", "images/s", "share of bare", "in processor time"
+    )
     for name, found in rates.items():
-        table.add_row(name, f"{statistics.median(found):.1f}", f"{shares[name]:.0%}")
+        table.add_row(name, f"{statistics.median(found):.1f}", f"{shares[name]:.0%}", f"{work[name]:.0%}")
     Console(width=100).print(table)
 
 
