@@ -1,22 +1,28 @@
 """Stage score: alignment and diversity of every sample. Run as `python -m flows.score`."""
 
 from prefect import flow
+from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows import device, runtime
+from flows import device, progress, runtime
 from flows.settings import Settings
-from tasks import near_duplicates, score
+from tasks import files, near_duplicates, score
 
 
-@flow(name="score")
+@flow(name="score", task_runner=ThreadPoolTaskRunner(max_workers=1))  # type: ignore[arg-type]
 def run(settings: Settings) -> None:
-    """Score the pool, and find what is nearly the same."""
+    """Score the pool, some classes at a time, and find what is nearly the same."""
     embed, adapted, out = (runtime.DATA / stage for stage in ("embed", "adapt", "score"))
     how = settings.score
-    runtime.gpu_task(score.run)(embed, adapted, out, neighbours=how.neighbours, device=device.best())
+    with files.scratch("score", score.key(embed, adapted, neighbours=how.neighbours)) as scratch:
+        spans = score.spans(embed)
+        work = runtime.gpu_task(score.classes)
+        running = [work.submit(embed, adapted, span, scratch, neighbours=how.neighbours) for span in spans]
+        progress.watch("score", running, len(spans), lambda: len(list(scratch.glob("*.npz"))))
+        runtime.as_task(score.gather)(embed, adapted, scratch, out)
     runtime.gpu_task(near_duplicates.run)(
         embed, out / "near_duplicates.parquet", cosine=how.near_duplicates, device=device.best()
     )
 
 
 if __name__ == "__main__":
-    runtime.main(run)
+    runtime.main(run, mapped=True)

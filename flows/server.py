@@ -21,7 +21,7 @@ def shared() -> Iterator[dict[str, str]]:
         yield dict(os.environ)
         return
     server = SubprocessASGIServer()
-    server.start()
+    server.start(timeout=120)  # a busy machine needs more than the usual 20 seconds
     try:
         yield os.environ | {"PREFECT_API_URL": server.api_url}
     finally:

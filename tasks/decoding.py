@@ -6,7 +6,6 @@ Processes decode where there is much to do; a few images are decoded in threads,
 import multiprocessing
 import os
 import queue
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -27,7 +26,7 @@ Shape = Callable[[Image.Image], Image.Image]
 
 PIECE = 16  # images in one job of a worker
 AHEAD = 2  # batches ready or in the making while the encoder has one
-FEW = 4096  # images that threads decode before processes have started
+FEW = 20_000  # images that threads decode about as soon as processes have started
 
 
 def workers() -> int:
@@ -49,9 +48,11 @@ def _pool(*, threads: bool) -> Executor:
     if threads:
         return ThreadPoolExecutor(workers(), thread_name_prefix="decode")
     context = multiprocessing.get_context("forkserver")  # this process has threads, which a plain fork would break
-    main = getattr(sys.modules["__main__"], "__spec__", None)  # which every worker imports
-    context.set_forkserver_preload([__name__, "open_clip", *([main.name] if main else [])])
+    context.set_forkserver_preload([__name__, "open_clip", "prefect"])  # what workers import, once for all
     return ProcessPoolExecutor(workers(), context, initializer=_begin)
+
+
+os.register_at_fork(after_in_child=_pool.cache_clear)  # a fork has none of its parent's workers
 
 
 def _begin() -> None:

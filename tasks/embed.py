@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import psutil
+from rich.filesize import decimal
 
 from tasks import dataset, decoding, encoder, features, files, given, prompts, rows
 from tasks.dataset import Dataset
@@ -29,7 +30,7 @@ from tasks.errors import InputError
 from tasks.rows import Room
 
 TRIAL = 32  # images that the estimate is measured on
-GIB = 2**30
+DECODER = 2**28  # bytes of a process that decodes
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Plan:
         hours, rest = divmod(round(self.seconds), 3600)
         return (
             f"embed: {self.todo:,} of {self.total:,} images to encode: about {hours}:{rest // 60:02}:{rest % 60:02} "
-            f"a worker, {self.memory / GIB:.1f} GiB of memory, {self.disk / GIB:.2f} GiB of disk"
+            f"a worker, {decimal(self.memory)} of memory, {decimal(self.disk)} of disk"
         )
 
 
@@ -110,7 +111,7 @@ def _seconds_an_image(opened: Encoder, data: Dataset, todo: dict[str, np.ndarray
 def _memory(left: int) -> int:
     """Bytes that this process has with its model, and that the processes which decode for it will have."""
     workers = decoding.workers() if left > decoding.FEW else 0
-    return psutil.Process().memory_info().rss + workers * GIB // 4
+    return psutil.Process().memory_info().rss + workers * DECODER
 
 
 def shards(work: Work, room: Room, some: list[str], *, device: str) -> None:

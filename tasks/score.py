@@ -5,7 +5,10 @@ Out: data/score/scores.parquet, a row a sample in the order of the pool.
 """
 
 import sys
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,11 +17,13 @@ from rich.progress import track
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tasks import adapters, features
+from tasks import adapters, features, files
 from tasks.adapters import Adapted, Adapters
 from tasks.features import Features
-from tasks.files import whole_folder
 
+ADAPTERS = "adapters.safetensors"
+SPAN = 2**16  # samples, about, that one task scores
+PART = ("members", "sas", "sds", "predicted")
 BLOCK = 2**24  # distances held at a time: 64 MiB in float32, whatever the size of a class
 
 
@@ -36,17 +41,34 @@ def score(data: Features, adapted: Adapted, *, neighbours: float, device: str) -
         A row a sample, in input order: id, label, class_name, alignment, sas, sds, predicted, damaged. Higher
         `alignment` means more likely to be rightly labelled: the log odds of it, or SAS for the published method.
     """
+    every = range(len(data.classes))
+    some = track(every, description="score", disable=not sys.stderr.isatty(), transient=True)
+    return _table(data, adapted, [_of_classes(data, adapted, some, neighbours, device)])
+
+
+def _of_classes(
+    data: Features, adapted: Adapted, some: Iterable[int], neighbours: float, device: str
+) -> dict[str, np.ndarray]:
+    """Rows of the samples of some classes, and their sas, sds and predicted."""
     on_image: nn.Module = nn.Identity()
     text = torch.from_numpy(features.unit(data.text)).to(device)
     if isinstance(adapted, Adapters):
         on_image, text = adapted.image.to(device), F.normalize(adapted.text.to(device)(text))
+    by_class, parts = data.by_class(), []
+    for c in some:
+        z = on_image(torch.from_numpy(data.rows(by_class[c])).to(device))
+        sas, predicted = alignment(z, text, c)
+        parts.append((by_class[c], sas, diversity(z, count_neighbours(neighbours, len(z))), predicted))
+    return dict(zip(PART, map(np.concatenate, zip(*parts, strict=True)), strict=True))
+
+
+def _table(data: Features, adapted: Adapted, parts: Iterable[Mapping[str, np.ndarray]]) -> pd.DataFrame:
+    """The scores of all classes in input order; see `score`."""
     sas, sds = np.empty(len(data.labels), np.float32), np.empty(len(data.labels), np.float32)
     predicted = np.empty(len(data.labels), np.int64)
-    for c, members in enumerate(track(data.by_class(), description="score", disable=not sys.stderr.isatty(),
-                                      transient=True)):  # fmt: skip
-        z = on_image(torch.from_numpy(data.rows(members)).to(device))
-        sas[members], predicted[members] = alignment(z, text, c)
-        sds[members] = diversity(z, count_neighbours(neighbours, len(members)))
+    for part in parts:
+        members = part["members"]
+        sas[members], sds[members], predicted[members] = part["sas"], part["sds"], part["predicted"]
     table = pd.DataFrame(
         {
             "id": data.ids,
@@ -125,8 +147,50 @@ def count_neighbours(neighbours: float, n: int) -> int:
 
 
 def run(embed: Path, adapted: Path, out: Path, *, neighbours: float, device: str) -> None:
-    """Score the feature folder `embed` with what adaptation left in `adapted`; write scores.parquet to `out`."""
-    left = adapters.load(adapted / "adapters.safetensors")
-    table = score(features.load(embed), left, neighbours=neighbours, device=device)
-    with whole_folder(out) as folder:
+    """Score the feature folder `embed` with what adaptation left, in this process; write scores.parquet to `out`."""
+    with files.scratch("score", key(embed, adapted, neighbours=neighbours)) as scratch:
+        for span in spans(embed):
+            classes(embed, adapted, span, scratch, neighbours=neighbours, device=device)
+        gather(embed, adapted, scratch, out)
+
+
+def key(embed: Path, adapted: Path, **how: Any) -> str:
+    """Names the work: parts that were scored for other features or adapters are not mistaken for these."""
+    inputs = (embed / "image.npy", embed / "text.npy", embed / "labels.npy", adapted / ADAPTERS)
+    return files.sha256(*map(files.file_sha256, inputs), str(how))[:16]
+
+
+def spans(embed: Path) -> list[tuple[int, int]]:
+    """First and last class, plus one, of each part: neighbouring classes with about SPAN samples together."""
+    part = _data(embed).counts.cumsum() // SPAN
+    first = np.flatnonzero(np.diff(part, prepend=-1))
+    return [(int(a), int(b)) for a, b in zip(first, [*first[1:], len(part)], strict=True)]
+
+
+def classes(
+    embed: Path, adapted: Path, span: tuple[int, int], scratch: Path, *, neighbours: float, device: str
+) -> None:
+    """Score the classes of a span into a file in `scratch`, and not again where it is there."""
+    out = scratch / f"{span[0]:08d}.npz"
+    if not out.exists():
+        found = _of_classes(_data(embed), adapters.load(adapted / ADAPTERS), range(*span), neighbours, device)
+        with files.whole_file(out) as partial, partial.open("wb") as file:
+            np.savez(file, **found)  # type: ignore[arg-type]
+
+
+def gather(embed: Path, adapted: Path, scratch: Path, out: Path) -> None:
+    """Put the parts together and write scores.parquet to `out`."""
+    parts = (np.load(path) for path in sorted(scratch.glob("*.npz")))
+    table = _table(_data(embed), adapters.load(adapted / ADAPTERS), parts)
+    with files.whole_folder(out) as folder:
         table.to_parquet(folder / "scores.parquet", index=False)
+
+
+def _data(embed: Path) -> Features:
+    """The features, read and checked once a process."""
+    return _load(embed, (embed / "image.npy").stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=1)
+def _load(embed: Path, _: int) -> Features:
+    return features.load(embed)

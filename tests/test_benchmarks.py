@@ -5,15 +5,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import open_clip
 import pandas as pd
 import pytest
 import typer
 from typer.testing import CliRunner
 
-from benchmarks import accuracy, baselines, label_noise, scale
+from benchmarks import accuracy, baselines, embed, flat, label_noise, scale
 from benchmarks.accuracy import Cell, Task
 from benchmarks.baselines import Pool
-from tasks import budget, features
+from tasks import budget, decoding, features
 from tasks.classifier import Training
 from tasks.features import Features
 
@@ -56,6 +57,21 @@ def test_scale_reports_what_it_promises(tmp_path: Path) -> None:
     assert {"scores_seconds", "default_seconds", "peak_gib", "matmul_share", "n"} <= set(found)
     assert found["n"] == 2000
     assert 0 < found["peak_gib"] < 8
+
+
+def test_embed_reports_what_it_promises(workdir: Path, image_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (workdir / "winnow-flat.json").write_text(json.dumps(flat.TINY))
+    open_clip.add_model_config(workdir / "winnow-flat.json")
+    monkeypatch.setattr(decoding, "FEW", decoding.FEW)  # which the benchmark changes
+    found = last_line(embed.main, "--images", image_folder, "--n", 10, "--rounds", 1, "--model", "winnow-flat")
+    assert {"images_per_second", "bare_images_per_second", "share", "processor_share", "n", "model"} <= set(found)
+    assert found["share"] > 0
+
+
+def test_flat_reports_what_it_promises(tmp_path: Path) -> None:
+    found = last_line(flat.main, "--n", 2000, "--folder", tmp_path)
+    assert set(found) == {"peak_gib", "peak_gib_of_a_tenth", "bytes_an_image", "images_per_second", "n"}
+    assert 0 < found["peak_gib"] < 4
 
 
 def test_every_method_meets_every_budget(planted: Features, tmp_path: Path) -> None:

@@ -127,14 +127,26 @@ def test_neighbours_are_a_share_of_the_class_or_a_number(neighbours: float, n: i
 
 @pytest.mark.parametrize("method", ["winnow", "paper"])
 def test_the_stage_writes_the_same_bytes_again(
-    workdir: Path, planted: Features, fitted: Adapters, judged: Alignment, method: Method
+    workdir: Path,
+    planted: Features,
+    fitted: Adapters,
+    judged: Alignment,
+    method: Method,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     left: Adapted = fitted if method == "paper" else judged
     (workdir / "embed").mkdir()
     features.save(workdir / "embed", planted)
     adapters.save(workdir / "adapters.safetensors", left)
-    for out in ("one", "two"):
-        score.run(workdir / "embed", workdir, workdir / out, neighbours=0.1, device="cpu")
+    for out, span in (("one", 2**16), ("two", 100)):
+        monkeypatch.setattr(score, "SPAN", span)  # one task for all classes, or several
+        (workdir / f"{out}-parts").mkdir()
+        spans = score.spans(workdir / "embed")
+        assert [c for span in spans for c in range(*span)] == list(range(5))
+        assert (len(spans) > 1) == (span == 100)
+        for part in [*spans, spans[0]]:
+            score.classes(workdir / "embed", workdir, part, workdir / f"{out}-parts", neighbours=0.1, device="cpu")
+        score.gather(workdir / "embed", workdir, workdir / f"{out}-parts", workdir / out)
     assert (workdir / "one/scores.parquet").read_bytes() == (workdir / "two/scores.parquet").read_bytes()
     expected = score.score(features.load(workdir / "embed"), left, neighbours=0.1, device="cpu")
     pd.testing.assert_frame_equal(pd.read_parquet(workdir / "one/scores.parquet"), expected, check_dtype=False)
