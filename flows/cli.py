@@ -1,14 +1,13 @@
 """The `winnow` command. Imports are inside the commands, so that `--help` answers at once."""
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from flows import releases
+from flows.terminal import clear_errors
 from tasks.errors import InputError
 
 app = typer.Typer(
@@ -17,6 +16,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Keep the part of a labelled image data set that is worth training on.",
 )
+app.add_typer(releases.app, name="release")
 
 
 class Method(StrEnum):
@@ -74,7 +74,7 @@ def select(
     Writes a row a sample in input order: id, label, class_name, alignment (higher: more likely rightly labelled), sas,
     sds, predicted, selected, and why it was dropped: reason and evidence.
     """
-    with _clear_errors():
+    with clear_errors():
         _check_out(out)
         _check_neighbours(neighbours)
         from flows import device
@@ -115,7 +115,7 @@ def score(
     Writes a row a sample in input order: id, label, class_name, alignment (higher: more likely rightly labelled), sas,
     sds, predicted.
     """
-    with _clear_errors():
+    with clear_errors():
         _check_out(out)
         _check_neighbours(neighbours)
         from flows import device
@@ -134,23 +134,10 @@ def show(
     release: Annotated[Path, typer.Argument(help="A release folder.")] = Path("data/release"),
 ) -> None:
     """Say in a few lines what a release kept and dropped, and what that was worth."""
-    with _clear_errors():
+    with clear_errors():
         from flows.show import describe
 
         describe(release)
-
-
-@contextmanager
-def _clear_errors() -> Iterator[None]:
-    """Turn bad input into one clear message and exit code 2."""
-    import logging
-
-    logging.basicConfig(format="winnow: %(levelname)s: %(message)s", level=logging.WARNING)
-    try:
-        yield
-    except InputError as error:
-        print(f"winnow: {error}", file=sys.stderr)
-        raise typer.Exit(2) from error
 
 
 def _check_out(out: Path) -> None:

@@ -8,8 +8,7 @@ from rich.table import Table
 
 from tasks import reasons
 from tasks.arms import ARMS
-from tasks.errors import InputError
-from tasks.files import read_json
+from tasks.manifest import load
 from tasks.reasons import REASONS
 
 
@@ -17,11 +16,9 @@ def describe(release: Path) -> None:
     """Print the summary of the release in a folder.
 
     Raises:
-        InputError: there is no release.
+        InputError: there is no release, or none of a format that is known.
     """
-    if not (release / "manifest.json").is_file():
-        raise InputError(f"{release} holds no release (no manifest.json); make one with `dvc repro`")
-    manifest = read_json(release / "manifest.json")
+    manifest = load(release).manifest
     console = Console(highlight=False, soft_wrap=True)
     pool, kept = manifest["pool"]["samples"], manifest["subset"]["samples"]
     counts = [count["kept"] for count in manifest["class_counts"].values()]
