@@ -41,6 +41,16 @@ class Balance(StrEnum):
     uniform = "uniform"
 
 
+class Form(StrEnum):
+    """Values of --format."""
+
+    ids = "ids"
+    imagefolder = "imagefolder"
+    webdataset = "webdataset"
+    parquet = "parquet"
+    torch = "torch"
+
+
 FeatureFolder = Annotated[
     Path,
     typer.Argument(
@@ -127,6 +137,33 @@ def score(
         table = chain.score(data, Recipe(), method=method.value, neighbours=neighbours, seed=seed, device=device.best())
         _write(table[chain.COLUMNS], out)
         typer.echo(f"scored {len(table):,} samples in {len(data.classes)} classes: {out}")
+
+
+@app.command()
+def export(
+    release: Annotated[Path, typer.Argument(metavar="RELEASE", help="A release folder.")],
+    form: Annotated[Form, typer.Option("--format", help="The images, or only the list of ids.")],
+    out: Annotated[Path, typer.Option(help="Folder to make.")],
+    images: releases.Images = None,
+    test: Annotated[bool, typer.Option("--test", help="Also the held-out images, as split test.")] = False,
+    link: Annotated[
+        Path | None,
+        typer.Option(help="Image folder that the images came from: imagefolder links to its files, where they agree."),
+    ] = None,
+) -> None:
+    """Write the images that a release kept, or only their list, for use elsewhere.
+
+    The same release gives the same bytes; a broken-off export goes on; `sha256sum -c SHA256SUMS` checks it.
+    """
+    with clear_errors():
+        from tasks import export as exporting
+        from tasks import manifest
+
+        if link and form is not Form.imagefolder:
+            raise InputError("--link is for --format imagefolder; the other formats hold images in files of their own")
+        request = exporting.Request(form.value, test, link)
+        count = exporting.run(manifest.load(release), out, request, images)
+        typer.echo(f"{count:,} samples as {form.value}: {out} (check: cd {out} && sha256sum --quiet -c SHA256SUMS)")
 
 
 @app.command()

@@ -16,6 +16,7 @@ plt.switch_backend("Agg")  # files only: no window, whatever the machine
 
 KEPT, DROPPED, OTHER = "#1b6ca8", "#d1495b", "#9aa5b1"
 MOST_CLASSES = 40  # more are not told apart in a bar chart
+LONGEST_NAME = 32  # characters of a class name that are shown
 COLUMNS = 8  # of the gallery
 MOST_POINTS = 20_000  # more only blacken a scatter plot
 
@@ -42,10 +43,16 @@ def class_counts(pool: np.ndarray, kept: np.ndarray, classes: list[str], path: P
     figure, axes = plt.subplots(figsize=(max(6, 0.28 * len(order)), 3), layout="constrained")
     axes.bar(range(len(order)), pool[order], color=OTHER, label="pool")
     axes.bar(range(len(order)), kept[order], color=KEPT, label="kept")
-    axes.set_xticks(range(len(order)), [classes[c] for c in order], rotation=60, ha="right")
+    axes.set_xticks(range(len(order)), [shortened(classes[c]) for c in order], rotation=60, ha="right")
     axes.set_ylabel("images")
     axes.legend(frameon=False, ncols=2, loc="lower right", bbox_to_anchor=(1, 1))
     _save(figure, axes, path)
+
+
+def shortened(name: str) -> str:
+    """A class name that fits beside others."""
+    plain = " ".join(name.split())
+    return plain if len(plain) <= LONGEST_NAME else plain[: LONGEST_NAME - 1] + "…"
 
 
 def scores(table: pd.DataFrame, path: Path) -> None:

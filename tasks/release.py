@@ -123,7 +123,7 @@ def _draw(folder: Path, data: Dataset, table: pd.DataFrame, described: dict[str,
     suspects = table[~table["selected"]].sort_values(["alignment", "id"]).head(SUSPECTS)
     images = dataset.thumbnails(data, list(suspects["id"]), 96)
     captions = [
-        f"said: {given}\nlike: {data.classes[looks]}"
+        f"said: {figures.shortened(given)}\nlike: {figures.shortened(data.classes[looks])}"
         for given, looks in zip(suspects["class_name"], suspects["predicted"], strict=True)
     ]
     figures.gallery([images[i] for i in suspects["id"]], captions, folder / "suspects.png")

@@ -90,15 +90,19 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def photo_stages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give what the stages before a release leave, and a release of it: see `support.write_stages`."""
     room = tmp_path_factory.mktemp("stages")
-    write_photos(room / "photos")
+    write_photos(room / "originals")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(room)
-        return write_stages(room / "photos", room / "data")
+        return write_stages(room / "originals", room / "data")
 
 
 @pytest.fixture
 def stages(photo_stages: Path, workdir: Path) -> Path:
-    """Give the working directory a folder `data` of the stages: 24 images to choose from, 16 of them kept."""
+    """Give the working directory a folder `data` of the stages: 24 images to choose from, 16 of them kept.
+
+    `originals` holds the images they came from.
+    """
+    shutil.copytree(photo_stages.with_name("originals"), workdir / "originals")
     return Path(shutil.copytree(photo_stages, workdir / "data"))
 
 
