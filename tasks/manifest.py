@@ -82,3 +82,11 @@ def load(folder: Path) -> Release:
 def digest(table: pd.DataFrame) -> str:
     """SHA-256 of the ids and labels of a table, whatever its order."""
     return features.digest(table["id"].to_numpy(dtype=str), table["label"].to_numpy())
+
+
+def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A tree of dictionaries as one, with dotted keys."""
+    leaves: dict[str, Any] = {}
+    for key, value in tree.items():
+        leaves |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return leaves

@@ -15,11 +15,10 @@ import importlib.metadata
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 import pandas as pd
 
-from tasks import dataset, figures, files, manifest, reasons
+from tasks import dataset, figures, files, manifest, pages, reasons
 from tasks.arms import ARMS
 from tasks.dataset import Dataset
 from tasks.reasons import REASONS
@@ -76,11 +75,12 @@ def version(release: Path, source: str, tags: dict[str, str]) -> Version:
     opened = manifest.load(release)
     described, table = opened.manifest, opened.scores
     kept = table[table["selected"]]
-    measured = flat({"selection": described["selection"]}) | flat(described["adaptation"]) | flat(described["results"])
+    results = described["adaptation"] | described["results"]
+    measured = manifest.flat({"selection": described["selection"]} | results)
     return Version(
         name=f"{described['name']} keep={described['parameters']['optimize']['keep']:g}",
         fingerprint=opened.fingerprint,
-        parameters=flat(described["parameters"]),
+        parameters=manifest.flat(described["parameters"]),
         metrics={"kept": len(kept), "dropped": len(table) - len(kept)}
         | {key: value for key, value in measured.items() if not isinstance(value, str)},
         tags=tags,
@@ -89,14 +89,6 @@ def version(release: Path, source: str, tags: dict[str, str]) -> Version:
         source=source,
         artifacts=release,
     )
-
-
-def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A tree of dictionaries as one, with dotted keys."""
-    leaves: dict[str, Any] = {}
-    for key, value in tree.items():
-        leaves |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return leaves
 
 
 def class_counts(table: pd.DataFrame, classes: list[str]) -> np.ndarray:
@@ -130,12 +122,9 @@ def _draw(folder: Path, data: Dataset, table: pd.DataFrame, described: dict[str,
 
 
 def _card(data: Dataset, described: dict[str, Any]) -> str:
-    loader = jinja2.FileSystemLoader(Path(__file__).parent)
-    environment = jinja2.Environment(
-        loader=loader, undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=True
-    )
     results = described["results"]
-    return environment.get_template("card.md.jinja").render(
+    return pages.render(
+        "card.md.jinja",
         described
         | {
             "results": {"wrong_labels": None, "damaged": None} | results,
@@ -145,7 +134,7 @@ def _card(data: Dataset, described: dict[str, Any]) -> str:
             "kept_counts": [count["kept"] for count in described["class_counts"].values()],
             "held_out": len(data.split("test")),
             "size_category": _size_category(described["subset"]["samples"]),
-        }
+        },
     )
 
 

@@ -52,6 +52,10 @@ def example(out: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return known["data"]
 
 
+def sha256sum(out: Path) -> int:
+    return subprocess.run(["sha256sum", "--strict", "--quiet", "-c", "SHA256SUMS"], cwd=out, check=False).returncode
+
+
 def kept(released: Path) -> pd.DataFrame:
     table = manifest.load(released).scores
     return table[table["selected"]]
@@ -60,8 +64,7 @@ def kept(released: Path) -> pd.DataFrame:
 @pytest.mark.parametrize("form", FORMATS)
 def test_an_export_is_whole_by_sha256sum_and_lists_what_was_kept(released: Path, workdir: Path, form: str) -> None:
     out = made(released, workdir / "out", form)
-    checked = subprocess.run(["sha256sum", "--strict", "-c", "SHA256SUMS"], cwd=out, capture_output=True, check=False)
-    assert checked.returncode == 0, checked.stdout
+    assert sha256sum(out) == 0
     listed = {line.split("  ", 1)[1] for line in (out / "SHA256SUMS").read_text().splitlines()}
     assert listed == set(contents(out)) - {"SHA256SUMS"}
     samples, expected = pd.read_csv(out / "samples.csv"), kept(released)
