@@ -14,7 +14,10 @@ def run(settings: Settings) -> None:
     """Read the source, set aside what cannot be read, plant what is asked for."""
     how = runtime.dumped(settings.prepare)
     source = sources.open_source(Path(how.pop("source")))
-    runtime.as_task(prepare.run)(source, runtime.DATA / "prepare", **how, seed=settings.base.seed)
+    decisions = Path(how.pop("corrections"))
+    runtime.as_task(prepare.run)(
+        source, runtime.DATA / "prepare", **how, seed=settings.base.seed, corrections=decisions
+    )
 
 
 if __name__ == "__main__":

@@ -47,6 +47,7 @@ class Prepare(Block):
     max_rejected: Share = 0.05
     wrong_labels: Share = 0.0
     damaged: Share = 0.0
+    corrections: str = Field(default="corrections.csv", min_length=1)
 
 
 class Embed(Block):

@@ -4,6 +4,7 @@ In:  a source (`tasks.sources`). Out, in data/prepare/:
 
     images/             index.parquet, classes.json and shards/ (`tasks.dataset`)
     quarantine.parquet  id and reason of each image that was set aside
+    corrections.parquet a row for each decision of a person about a sample (`tasks.corrections`)
     truth.parquet       id, true label and damage of each sample in which a fault was planted; only evaluation and the
                         report read it
 """
@@ -15,7 +16,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import islice
+from itertools import compress, islice
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -27,6 +28,7 @@ from PIL import Image
 from rich.progress import track
 
 from tasks import budget, dataset, plant
+from tasks import corrections as decisions
 from tasks.errors import InputError
 from tasks.files import whole_folder, write_json
 from tasks.sources import Source
@@ -39,7 +41,15 @@ BATCH = 256  # images decoded at a time
 
 
 def run(
-    source: Source, out: Path, *, test_share: float, max_rejected: float, wrong_labels: float, damaged: float, seed: int
+    source: Source,
+    out: Path,
+    *,
+    test_share: float,
+    max_rejected: float,
+    wrong_labels: float,
+    damaged: float,
+    seed: int,
+    corrections: Path | None = None,
 ) -> None:
     """Read `source` and write the data set to `out`.
 
@@ -51,19 +61,23 @@ def run(
         wrong_labels: share of the pool to give a wrong label.
         damaged: share of the pool to damage.
         seed: fixes what is held out and what is planted.
+        corrections: a file of decisions about samples, which have the last word.
 
     Raises:
         InputError: too many images cannot be read, or a class is left without any.
     """
     table = _plan(source, test_share, wrong_labels, damaged, seed)
+    corrected = decisions.apply(table, source.classes, corrections)
+    table = corrected.table.assign(true_label=table["true_label"].mask(corrected.relabelled, corrected.table["label"]))
     with whole_folder(out) as folder:
         images = folder / "images"
         (images / "shards").mkdir(parents=True)
-        stored, rejected = _store(source, table, images / "shards", max_rejected, seed)
+        stored, rejected = _store(source, table, ~corrected.dropped, images / "shards", max_rejected, seed)
         index = table.merge(stored, on="id", validate="one_to_one")
         _refuse_empty(index, source.classes)
         index.drop(columns=["true_label", "damage"]).to_parquet(images / "index.parquet", index=False)
         write_json(images / "classes.json", source.classes)
+        corrected.applied.to_parquet(folder / "corrections.parquet", index=False)
         rejected.to_parquet(folder / "quarantine.parquet", index=False)
         planted = index[(index["true_label"] != index["label"]) | (index["damage"] != "")]
         planted[["id", "true_label", "damage"]].to_parquet(folder / "truth.parquet", index=False)
@@ -90,13 +104,14 @@ def _held_out(labels: np.ndarray, classes: int, test_share: float, rng: np.rando
 
 
 def _store(
-    source: Source, table: pd.DataFrame, shards: Path, max_rejected: float, seed: int
+    source: Source, table: pd.DataFrame, wanted: np.ndarray, shards: Path, max_rejected: float, seed: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Decode every image once, plant damage, write the shards; what was stored, and what was set aside and why."""
     stored, rejected = [], []
     with ThreadPoolExecutor() as pool, ShardWriter(shards) as writer:
-        jobs = zip(source.read(), table["id"], table["damage"], range(len(table)), strict=True)
-        progress = track(jobs, "prepare", len(table), disable=not sys.stderr.isatty(), transient=True)
+        every = zip(source.read(), table["id"], table["damage"], range(len(table)), strict=True)
+        jobs = compress(every, wanted)  # but for what a person dropped
+        progress = track(jobs, "prepare", int(wanted.sum()), disable=not sys.stderr.isatty(), transient=True)
         for batch in _batches(progress):
             for (_, name, _, _), result in zip(batch, pool.map(partial(_read, seed=seed), batch), strict=True):
                 if isinstance(result, str):

@@ -7,6 +7,7 @@ In:  every stage above. Out, in data/release/:
                      SHA-256 of the image's bytes
     manifest.json    what made it: encoder, adapters, parameters, inputs, counts, versions, and a SHA-256 of each file
     card.md          the data card, with figures/
+    report.html      the same for looking at, in one file: galleries, search, and corrections to save
 
 No timestamp, no run id and no absolute path goes in, so the same inputs give the same bytes.
 """
@@ -18,8 +19,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tasks import dataset, figures, files, manifest, pages, reasons
+from tasks import dataset, figures, files, manifest, pages, reasons, report
 from tasks.arms import ARMS
+from tasks.corrections import DECISIONS
 from tasks.dataset import Dataset
 from tasks.reasons import REASONS
 from tasks.tracking import Version
@@ -40,6 +42,7 @@ def run(stages: Path, out: Path, *, name: str, parameters: dict[str, Any]) -> No
         described = describe(stages, data, table, name, parameters)
         _draw(folder / "figures", data, table, described)
         (folder / "card.md").write_text(_card(data, described), encoding="utf-8")
+        (folder / "report.html").write_text(report.render(data, table, described), encoding="utf-8")
         paths = sorted(path for path in folder.rglob("*") if path.is_file())
         hashes = {path.relative_to(folder).as_posix(): files.file_sha256(path) for path in paths}
         files.write_json(folder / "manifest.json", described | {"files": hashes})
@@ -60,6 +63,7 @@ def describe(stages: Path, data: Dataset, table: pd.DataFrame, name: str, parame
         },
         "images_sha256": files.sha256(*data.index["id"], *data.index["sha256"]),
         "quarantined": len(pd.read_parquet(stages / "prepare" / "quarantine.parquet")),
+        "corrections": _corrections(stages / "prepare" / "corrections.parquet"),
         "encoder": files.read_json(stages / "embed" / "encoder.json"),
         "adapters_sha256": files.file_sha256(stages / "adapt" / "adapters.safetensors"),
         "selection": files.read_json(stages / "optimize" / "metrics.json"),
@@ -89,6 +93,12 @@ def version(release: Path, source: str, tags: dict[str, str]) -> Version:
         source=source,
         artifacts=release,
     )
+
+
+def _corrections(path: Path) -> dict[str, int]:
+    """How many decisions of a person went into the data, by kind."""
+    counted = pd.read_parquet(path)["decision"].value_counts()
+    return {decision: int(counted.get(decision, 0)) for decision in DECISIONS}
 
 
 def class_counts(table: pd.DataFrame, classes: list[str]) -> np.ndarray:
