@@ -105,9 +105,10 @@ class Evaluate(Block):
 
 
 class Release(Block):
-    """What the release is called."""
+    """What the release is called, and under which licence its source is."""
 
     name: str = Field(default="digits", pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")
+    license: str = Field(default="unknown", pattern=r"^[a-z0-9][a-z0-9.-]*$")
 
 
 class Settings(Block):

@@ -1,6 +1,7 @@
 """The pictures of a release: PNG files, or SVG that takes the colours of its page; the same bytes for the same data."""
 
 import io
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -130,4 +131,5 @@ def _save_svg(figure: Figure, path: Path) -> None:
     text = file.getvalue()
     for ours, pages in THEME.items():
         text = text.replace(ours, pages)
-    path.write_text(text[text.index("<svg") :], encoding="utf-8")
+    text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
+    path.write_text(text, encoding="utf-8")

@@ -7,6 +7,7 @@ In:  every stage above. Out, in data/release/:
                      SHA-256 of the image's bytes
     manifest.json    what made it: encoder, adapters, parameters, inputs, counts, versions, and a SHA-256 of each file
     card.md          the data card, with figures/
+    croissant.json   what the ids and scores are, in MLCommons Croissant
     report.html      the same for looking at, in one file: galleries, search, and corrections to save
 
 No timestamp, no run id and no absolute path goes in, so the same inputs give the same bytes.
@@ -19,7 +20,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tasks import dataset, figures, files, manifest, pages, reasons, report
+from tasks import croissant, dataset, figures, files, manifest, pages, reasons, report
 from tasks.arms import ARMS
 from tasks.corrections import DECISIONS
 from tasks.dataset import Dataset
@@ -28,10 +29,19 @@ from tasks.tracking import Version
 
 PACKAGES = ("winnow", "torch", "torchvision", "open_clip_torch", "numpy", "pandas", "pyarrow", "pillow", "scikit-learn")
 SUSPECTS = 24
+LEAST_KEPT = 10
 
 
-def run(stages: Path, out: Path, *, name: str, parameters: dict[str, Any]) -> None:
-    """Write the release of the results in `stages` (the folder of the stages' outputs) to `out`."""
+def run(stages: Path, out: Path, *, name: str, parameters: dict[str, Any], licence: str = "unknown") -> None:
+    """Write the release of the results in `stages` (the folder of the stages' outputs) to `out`.
+
+    Args:
+        stages: the folder of the stages' outputs.
+        out: the folder to write.
+        name: of the release.
+        parameters: all of them, for the manifest.
+        licence: of the source, by the hub's name for it; it carries over to the subset.
+    """
     data = dataset.load(stages / "prepare" / "images")
     table = pd.read_parquet(stages / "optimize" / "subset.parquet")
     table["sha256"] = table["id"].map(data.index.set_index("id")["sha256"])
@@ -39,7 +49,8 @@ def run(stages: Path, out: Path, *, name: str, parameters: dict[str, Any]) -> No
         kept = sorted(table.loc[table["selected"], "id"])
         (folder / "ids.txt").write_text("".join(f"{i}\n" for i in kept), encoding="utf-8")
         table.to_parquet(folder / "scores.parquet", index=False)
-        described = describe(stages, data, table, name, parameters)
+        described = describe(stages, data, table, name, parameters) | {"license": licence}
+        files.write_json(folder / "croissant.json", croissant.describe(folder, described))
         _draw(folder / "figures", data, table, described)
         (folder / "card.md").write_text(_card(data, described), encoding="utf-8")
         (folder / "report.html").write_text(report.render(data, table, described), encoding="utf-8")
@@ -143,9 +154,15 @@ def _card(data: Dataset, described: dict[str, Any]) -> str:
             "faults": {"wrong_labels": "wrong labels", "damaged": "damaged images"},
             "kept_counts": [count["kept"] for count in described["class_counts"].values()],
             "held_out": len(data.split("test")),
+            "least_kept": _least_kept(described["class_counts"]),
             "size_category": _size_category(described["subset"]["samples"]),
         },
     )
+
+
+def _least_kept(counts: dict[str, dict[str, int]]) -> list[tuple[str, dict[str, int]]]:
+    """The classes that lost the largest share, the worst first."""
+    return sorted(counts.items(), key=lambda item: (item[1]["kept"] / max(1, item[1]["pool"]), item[0]))[:LEAST_KEPT]
 
 
 def _size_category(n: int) -> str:
