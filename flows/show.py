@@ -42,7 +42,7 @@ def describe(release: Path) -> None:
         f"{adaptation['zero_shot_accuracy']:.1%} as the encoder came, {adaptation['adapted_accuracy']:.1%} adapted\n"
     )
     console.print(_accuracies(manifest["results"]["accuracy"], kept, pool))
-    console.print(f"\nrelease  {release}\nreport   {release / 'card.md'}")
+    console.print(f"\nrelease  {release}\nreport   {release / 'report.html'}")
     console.print("compare  make ui (MLflow's pages; choose two runs of “subset versions” and press Compare)")
 
 

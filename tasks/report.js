@@ -69,7 +69,7 @@ function save() {
   link.download = "corrections.csv";
   link.click();
   URL.revokeObjectURL(link.href);
-  one("status").textContent = "corrections.csv saved; name it in prepare.corrections";
+  one("status").textContent = "Saved. Add its rows to the project's corrections.csv.";
 }
 
 for (const id of ["words", "class", "reason"]) one(id).addEventListener("input", filter);
