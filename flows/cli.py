@@ -1,14 +1,13 @@
 """The `winnow` command. Imports are inside the commands, so that `--help` answers at once."""
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from flows import releases
+from flows.terminal import clear_errors
 from tasks.errors import InputError
 
 app = typer.Typer(
@@ -17,6 +16,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Keep the part of a labelled image data set that is worth training on.",
 )
+app.add_typer(releases.app, name="release")
 
 
 class Method(StrEnum):
@@ -39,6 +39,16 @@ class Balance(StrEnum):
     none = "none"
     proportional = "proportional"
     uniform = "uniform"
+
+
+class Form(StrEnum):
+    """Values of --format."""
+
+    ids = "ids"
+    imagefolder = "imagefolder"
+    webdataset = "webdataset"
+    parquet = "parquet"
+    torch = "torch"
 
 
 FeatureFolder = Annotated[
@@ -74,7 +84,7 @@ def select(
     Writes a row a sample in input order: id, label, class_name, alignment (higher: more likely rightly labelled), sas,
     sds, predicted, selected, and why it was dropped: reason and evidence.
     """
-    with _clear_errors():
+    with clear_errors():
         _check_out(out)
         _check_neighbours(neighbours)
         from flows import device
@@ -115,7 +125,7 @@ def score(
     Writes a row a sample in input order: id, label, class_name, alignment (higher: more likely rightly labelled), sas,
     sds, predicted.
     """
-    with _clear_errors():
+    with clear_errors():
         _check_out(out)
         _check_neighbours(neighbours)
         from flows import device
@@ -130,11 +140,38 @@ def score(
 
 
 @app.command()
+def export(
+    release: Annotated[Path, typer.Argument(metavar="RELEASE", help="A release folder.")],
+    form: Annotated[Form, typer.Option("--format", help="The images, or only the list of ids.")],
+    out: Annotated[Path, typer.Option(help="Folder to make.")],
+    images: releases.Images = None,
+    test: Annotated[bool, typer.Option("--test", help="Also the held-out images, as split test.")] = False,
+    link: Annotated[
+        Path | None,
+        typer.Option(help="Image folder that the images came from: imagefolder links to its files, where they agree."),
+    ] = None,
+) -> None:
+    """Write the images that a release kept, or only their list, for use elsewhere.
+
+    The same release gives the same bytes; a broken-off export goes on; `sha256sum -c SHA256SUMS` checks it.
+    """
+    with clear_errors():
+        from tasks import export as exporting
+        from tasks import manifest
+
+        if link and form is not Form.imagefolder:
+            raise InputError("--link is for --format imagefolder; the other formats hold images in files of their own")
+        request = exporting.Request(form.value, test, link)
+        count = exporting.run(manifest.load(release), out, request, images)
+        typer.echo(f"{count:,} samples as {form.value}: {out} (check: cd {out} && sha256sum --quiet -c SHA256SUMS)")
+
+
+@app.command()
 def show(
     release: Annotated[Path, typer.Argument(help="A release folder.")] = Path("data/release"),
 ) -> None:
     """Say in a few lines what a release kept and dropped, and what that was worth."""
-    with _clear_errors():
+    with clear_errors():
         from flows.show import describe
 
         describe(release)
@@ -153,25 +190,12 @@ def compare(
     Prints, for every setting that has both, the mean difference in accuracy with its 95% bootstrap interval, and how
     many seeds it takes to tell the two apart.
     """
-    with _clear_errors():
+    with clear_errors():
         from flows.show import differences
         from tasks.compare import compare as found
         from tasks.compare import read
 
         differences(a, b, found(read(table), a, b))
-
-
-@contextmanager
-def _clear_errors() -> Iterator[None]:
-    """Turn bad input into one clear message and exit code 2."""
-    import logging
-
-    logging.basicConfig(format="winnow: %(levelname)s: %(message)s", level=logging.WARNING)
-    try:
-        yield
-    except InputError as error:
-        print(f"winnow: {error}", file=sys.stderr)
-        raise typer.Exit(2) from error
 
 
 def _check_out(out: Path) -> None:

@@ -1,5 +1,7 @@
 """Stage prepare: the source becomes an index of its images. Run as `python -m flows.prepare`."""
 
+from pathlib import Path
+
 from prefect import flow
 
 from flows import runtime
@@ -12,7 +14,10 @@ def run(settings: Settings) -> None:
     """Read the source, set aside what cannot be read, plant what is asked for."""
     how = runtime.dumped(settings.prepare)
     source = sources.open_source(how.pop("source"), label=how.pop("label"), held_out=how.pop("held_out"))
-    runtime.as_task(prepare.run)(source, runtime.DATA / "prepare", **how, seed=settings.base.seed)
+    decisions = Path(how.pop("corrections"))
+    runtime.as_task(prepare.run)(
+        source, runtime.DATA / "prepare", **how, seed=settings.base.seed, corrections=decisions
+    )
 
 
 if __name__ == "__main__":

@@ -17,7 +17,8 @@ def run(settings: Settings) -> None:
     out = runtime.DATA / "release"
     parameters = runtime.dumped(settings)
     del parameters["runtime"]  # where it ran changes nothing
-    runtime.as_task(release.run)(runtime.DATA, out, name=settings.release.name, parameters=parameters)
+    licence = settings.release.license
+    runtime.as_task(release.run)(runtime.DATA, out, name=settings.release.name, parameters=parameters, licence=licence)
     tags = {"git.commit": commit(), "prefect.flow_run": str(flow_run.get_id())}
     version = release.version(out, settings.prepare.source, tags)
     run_id = runtime.as_task(tracking.log)(version, Path.cwd())

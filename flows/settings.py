@@ -50,6 +50,7 @@ class Prepare(Block):
     drop: list[Droppable] = []
     wrong_labels: Share = 0.0
     damaged: Share = 0.0
+    corrections: str = Field(default="corrections.csv", min_length=1)
 
 
 class Embed(Block):
@@ -125,9 +126,10 @@ class Evaluate(Block):
 
 
 class Release(Block):
-    """What the release is called."""
+    """What the release is called, and under which licence its source is."""
 
     name: str = Field(default="digits", pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")
+    license: str = Field(default="unknown", pattern=r"^[a-z0-9][a-z0-9.-]*$")
 
 
 class Runtime(Block):

@@ -8,8 +8,7 @@ from rich.table import Table
 
 from tasks import reasons
 from tasks.arms import ARMS
-from tasks.errors import InputError
-from tasks.files import read_json
+from tasks.manifest import load
 from tasks.reasons import REASONS
 
 if TYPE_CHECKING:
@@ -20,11 +19,9 @@ def describe(release: Path) -> None:
     """Print the summary of the release in a folder.
 
     Raises:
-        InputError: there is no release.
+        InputError: there is no release, or none of a format that is known.
     """
-    if not (release / "manifest.json").is_file():
-        raise InputError(f"{release} holds no release (no manifest.json); make one with `dvc repro`")
-    manifest = read_json(release / "manifest.json")
+    manifest = load(release).manifest
     console = Console(highlight=False, soft_wrap=True)
     pool, kept = manifest["pool"]["samples"], manifest["subset"]["samples"]
     counts = [count["kept"] for count in manifest["class_counts"].values()]
@@ -48,7 +45,7 @@ def describe(release: Path) -> None:
         f"{adaptation['zero_shot_accuracy']:.1%} as the encoder came, {adaptation['adapted_accuracy']:.1%} adapted\n"
     )
     console.print(_accuracies(manifest["results"]["accuracy"], kept, pool))
-    console.print(f"\nrelease  {release}\nreport   {release / 'card.md'}")
+    console.print(f"\nrelease  {release}\nreport   {release / 'report.html'}")
     console.print("compare  make ui (MLflow's pages; choose two runs of “subset versions” and press Compare)")
 
 

@@ -6,6 +6,7 @@ In:  a source (`tasks.sources`). Out, in data/prepare/:
     quarantine.parquet  id and reason of each image that was set aside
     quality.parquet     a row an image of the index: id, and whether it is dark, light, blurry or blank (`tasks.flaws`)
     duplicates.parquet  images whose bytes are the same, and which of those have other labels (`tasks.duplicates`)
+    corrections.parquet a row for each decision of a person about a sample (`tasks.corrections`)
     truth.parquet       id, true label and damage of each sample in which a fault was planted; only evaluation and the
                         report read it
 
@@ -24,6 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks import budget, duplicates, flaws, plant, screen, storage
+from tasks import corrections as decisions
 from tasks.errors import InputError
 from tasks.files import whole_folder, write_json
 from tasks.sources import Source
@@ -47,6 +49,7 @@ def run(
     damaged: float,
     seed: int,
     drop: Collection[Droppable] = (),
+    corrections: Path | None = None,
 ) -> None:
     """Read `source` and write the data set to `out`.
 
@@ -59,11 +62,14 @@ def run(
         damaged: share of the pool to damage.
         seed: fixes what is held out and what is planted.
         drop: what is set aside though it can be read, of the images to choose from.
+        corrections: a file of decisions about samples, which have the last word.
 
     Raises:
         InputError: too many images cannot be read, or a class is left without any.
     """
     table = _plan(source, test_share, wrong_labels, damaged, seed)
+    corrected = decisions.apply(table, source.classes, corrections)
+    table = corrected.table.assign(true_label=table["true_label"].mask(corrected.relabelled, corrected.table["label"]))
     with whole_folder(out) as folder:
         images = folder / "images"
         images.mkdir()
@@ -71,6 +77,7 @@ def run(
             table = _copy(source, table, writer)
             base = str(images) if source.copy else source.base
             index, measures = _read(base, table, writer, max_rejected, seed)
+        index.loc[corrected.dropped & (index["reason"] == ""), "reason"] = "dropped by a person"
         quality = flaws.judge(measures)
         twice = duplicates.exact(index[index["reason"] == ""])
         _drop(index, quality, twice, drop)
@@ -80,6 +87,7 @@ def run(
         kept[INDEX].to_parquet(images / "index.parquet", index=False)
         write_json(images / "classes.json", source.classes)
         write_json(images / "source.json", {"source": source.base})
+        corrected.applied.to_parquet(folder / "corrections.parquet", index=False)
         set_aside = index.loc[index["reason"] != "", ["id", "reason"]]
         set_aside.to_parquet(folder / "quarantine.parquet", index=False)
         quality.insert(0, "id", index["id"])

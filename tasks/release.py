@@ -3,9 +3,12 @@
 In:  every stage above. Out, in data/release/:
 
     ids.txt          the ids that were kept, sorted
-    scores.parquet   a row for every sample of the pool: scores, prediction, selected, and why it was dropped
+    scores.parquet   a row for every sample of the pool: scores, prediction, selected, why it was dropped, and a
+                     SHA-256 of the image's bytes
     manifest.json    what made it: encoder, adapters, parameters, inputs, counts, versions, and a SHA-256 of each file
     card.md          the data card, with figures/
+    croissant.json   what the ids and scores are, in MLCommons Croissant
+    report.html      the same for looking at, in one file: galleries, search, and corrections to save
 
 No timestamp, no run id and no absolute path goes in, so the same inputs give the same bytes.
 """
@@ -14,35 +17,46 @@ import importlib.metadata
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 import pandas as pd
 
-from tasks import dataset, features, figures, files, reasons
+from tasks import croissant, dataset, figures, files, manifest, pages, reasons, report
 from tasks.arms import ARMS
+from tasks.corrections import DECISIONS
 from tasks.dataset import Dataset
 from tasks.reasons import REASONS
 from tasks.tracking import Version
 
-FORMAT = 1
 PACKAGES = ("winnow", "torch", "torchvision", "open_clip_torch", "numpy", "pandas", "pyarrow", "pillow", "scikit-learn")
 SUSPECTS = 24
+LEAST_KEPT = 10
 
 
-def run(stages: Path, out: Path, *, name: str, parameters: dict[str, Any]) -> None:
-    """Write the release of the results in `stages` (the folder of the stages' outputs) to `out`."""
+def run(stages: Path, out: Path, *, name: str, parameters: dict[str, Any], licence: str = "unknown") -> None:
+    """Write the release of the results in `stages` (the folder of the stages' outputs) to `out`.
+
+    Args:
+        stages: the folder of the stages' outputs.
+        out: the folder to write.
+        name: of the release.
+        parameters: all of them, for the manifest.
+        licence: of the source, by the hub's name for it; it carries over to the subset.
+    """
     data = dataset.load(stages / "prepare" / "images")
     table = pd.read_parquet(stages / "optimize" / "subset.parquet")
+    table["sha256"] = table["id"].map(data.index.set_index("id")["sha256"])
     with files.whole_folder(out) as folder:
         kept = sorted(table.loc[table["selected"], "id"])
         (folder / "ids.txt").write_text("".join(f"{i}\n" for i in kept), encoding="utf-8")
         table.to_parquet(folder / "scores.parquet", index=False)
-        manifest = describe(stages, data, table, name, parameters)
-        _draw(folder / "figures", data, table, manifest)
-        (folder / "card.md").write_text(_card(stages, data, manifest), encoding="utf-8")
+        described = describe(stages, data, table, name, parameters) | {"license": licence}
+        files.write_json(folder / "croissant.json", croissant.describe(folder, described))
+        _draw(folder / "figures", data, table, described)
+        (folder / "card.md").write_text(_card(data, described), encoding="utf-8")
+        (folder / "report.html").write_text(report.render(data, table, described), encoding="utf-8")
         paths = sorted(path for path in folder.rglob("*") if path.is_file())
         hashes = {path.relative_to(folder).as_posix(): files.file_sha256(path) for path in paths}
-        files.write_json(folder / "manifest.json", manifest | {"files": hashes})
+        files.write_json(folder / "manifest.json", described | {"files": hashes})
 
 
 def describe(stages: Path, data: Dataset, table: pd.DataFrame, name: str, parameters: dict[str, Any]) -> dict[str, Any]:
@@ -50,15 +64,17 @@ def describe(stages: Path, data: Dataset, table: pd.DataFrame, name: str, parame
     kept = table[table["selected"]]
     counts = class_counts(table, data.classes), class_counts(kept, data.classes)
     return {
-        "format": FORMAT,
+        "format": manifest.FORMAT,
         "name": name,
-        "pool": {"samples": len(table), "classes": len(data.classes), "digest": digest(table)},
-        "subset": {"samples": len(kept), "digest": digest(kept)},
+        "classes": data.classes,
+        "pool": {"samples": len(table), "classes": len(data.classes), "digest": manifest.digest(table)},
+        "subset": {"samples": len(kept), "digest": manifest.digest(kept)},
         "class_counts": {
             c: {"pool": int(pool), "kept": int(left)} for c, pool, left in zip(data.classes, *counts, strict=True)
         },
         "images_sha256": files.sha256(*data.index["id"], *data.index["sha256"]),
         "quarantined": len(pd.read_parquet(stages / "prepare" / "quarantine.parquet")),
+        "corrections": _corrections(stages / "prepare" / "corrections.parquet"),
         "encoder": files.read_json(stages / "embed" / "encoder.json"),
         "adapters_sha256": files.file_sha256(stages / "adapt" / "adapters.safetensors"),
         "selection": files.read_json(stages / "optimize" / "metrics.json"),
@@ -71,34 +87,29 @@ def describe(stages: Path, data: Dataset, table: pd.DataFrame, name: str, parame
 
 def version(release: Path, source: str, tags: dict[str, str]) -> Version:
     """What MLflow is told of the release in the folder `release`, whose images came from `source`."""
-    manifest, table = files.read_json(release / "manifest.json"), pd.read_parquet(release / "scores.parquet")
+    opened = manifest.load(release)
+    described, table = opened.manifest, opened.scores
     kept = table[table["selected"]]
-    measured = flat({"selection": manifest["selection"]}) | flat(manifest["adaptation"]) | flat(manifest["results"])
+    results = described["adaptation"] | described["results"]
+    measured = manifest.flat({"selection": described["selection"]} | results)
     return Version(
-        name=f"{manifest['name']} keep={manifest['parameters']['optimize']['keep']:g}",
-        fingerprint=files.file_sha256(release / "manifest.json"),
-        parameters=flat(manifest["parameters"]),
+        name=f"{described['name']} keep={described['parameters']['optimize']['keep']:g}",
+        fingerprint=opened.fingerprint,
+        parameters=manifest.flat(described["parameters"]),
         metrics={"kept": len(kept), "dropped": len(table) - len(kept)}
         | {key: value for key, value in measured.items() if not isinstance(value, str)},
         tags=tags,
-        pool=(table[["id", "class_name"]], manifest["pool"]["digest"]),
-        subset=(kept[["id", "class_name"]], manifest["subset"]["digest"]),
+        pool=(table[["id", "class_name"]], described["pool"]["digest"]),
+        subset=(kept[["id", "class_name"]], described["subset"]["digest"]),
         source=source,
         artifacts=release,
     )
 
 
-def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A tree of dictionaries as one, with dotted keys."""
-    leaves: dict[str, Any] = {}
-    for key, value in tree.items():
-        leaves |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return leaves
-
-
-def digest(table: pd.DataFrame) -> str:
-    """SHA-256 of the ids and labels of a table, whatever its order."""
-    return features.digest(table["id"].to_numpy(dtype=str), table["label"].to_numpy())
+def _corrections(path: Path) -> dict[str, int]:
+    """How many decisions of a person went into the data, by kind."""
+    counted = pd.read_parquet(path)["decision"].value_counts()
+    return {decision: int(counted.get(decision, 0)) for decision in DECISIONS}
 
 
 def class_counts(table: pd.DataFrame, classes: list[str]) -> np.ndarray:
@@ -115,40 +126,43 @@ def without_folders(parameters: Any) -> Any:
     return parameters
 
 
-def _draw(folder: Path, data: Dataset, table: pd.DataFrame, manifest: dict[str, Any]) -> None:
+def _draw(folder: Path, data: Dataset, table: pd.DataFrame, described: dict[str, Any]) -> None:
     folder.mkdir()
-    seeds = manifest["parameters"]["evaluate"]["seeds"]
-    figures.accuracy(manifest["results"]["accuracy"], seeds, folder / "accuracy.png")
+    seeds = described["parameters"]["evaluate"]["seeds"]
+    figures.accuracy(described["results"]["accuracy"], seeds, folder / "accuracy.png")
     pool, kept = class_counts(table, data.classes), class_counts(table[table["selected"]], data.classes)
     figures.class_counts(pool, kept, data.classes, folder / "classes.png")
     figures.scores(table, folder / "scores.png")
     suspects = table[~table["selected"]].sort_values(["alignment", "id"]).head(SUSPECTS)
     images = dataset.thumbnails(data, list(suspects["id"]), 96)
     captions = [
-        f"said: {given}\nlike: {data.classes[looks]}"
+        f"said: {figures.shortened(given)}\nlike: {figures.shortened(data.classes[looks])}"
         for given, looks in zip(suspects["class_name"], suspects["predicted"], strict=True)
     ]
     figures.gallery([images[i] for i in suspects["id"]], captions, folder / "suspects.png")
 
 
-def _card(stages: Path, data: Dataset, manifest: dict[str, Any]) -> str:
-    loader = jinja2.FileSystemLoader(Path(__file__).parent)
-    environment = jinja2.Environment(
-        loader=loader, undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=True
-    )
-    results = manifest["results"]
-    return environment.get_template("card.md.jinja").render(
-        manifest
+def _card(data: Dataset, described: dict[str, Any]) -> str:
+    results = described["results"]
+    return pages.render(
+        "card.md.jinja",
+        described
         | {
             "results": {"wrong_labels": None, "damaged": None} | results,
             "arms": ARMS,
             "reasons": {reasons.key(reason): meaning for reason, (_, meaning) in REASONS.items()},
             "faults": {"wrong_labels": "wrong labels", "damaged": "damaged images"},
-            "kept_counts": [count["kept"] for count in manifest["class_counts"].values()],
+            "kept_counts": [count["kept"] for count in described["class_counts"].values()],
             "held_out": len(data.split("test")),
-            "size_category": _size_category(manifest["subset"]["samples"]),
-        }
+            "least_kept": _least_kept(described["class_counts"]),
+            "size_category": _size_category(described["subset"]["samples"]),
+        },
     )
+
+
+def _least_kept(counts: dict[str, dict[str, int]]) -> list[tuple[str, dict[str, int]]]:
+    """The classes that lost the largest share, the worst first."""
+    return sorted(counts.items(), key=lambda item: (item[1]["kept"] / max(1, item[1]["pool"]), item[0]))[:LEAST_KEPT]
 
 
 def _size_category(n: int) -> str:

@@ -66,6 +66,22 @@ def log(version: Version, project: Path) -> str:
         return str(run.info.run_id)
 
 
+def tag(fingerprint: str, tags: dict[str, str], project: Path) -> str | None:
+    """Add tags to the run of the release with a fingerprint; its id, or None where there is no such run."""
+    if uri(project).startswith("sqlite:///") and not Path(uri(project).removeprefix("sqlite:///")).is_file():
+        return None  # asking would make the database, which takes seconds
+    import mlflow
+
+    mlflow.set_tracking_uri(uri(project))
+    same = f"tags.`{VERSION_TAG}` = '{fingerprint}' and attributes.status = 'FINISHED'"
+    found = mlflow.search_runs(experiment_names=[EXPERIMENT], filter_string=same, max_results=1, output_format="list")
+    if not found:
+        return None
+    for key, value in tags.items():
+        mlflow.MlflowClient().set_tag(found[0].info.run_id, key, value)
+    return str(found[0].info.run_id)
+
+
 def _log_inputs(version: Version) -> None:
     import mlflow
     from mlflow.data.code_dataset_source import CodeDatasetSource

@@ -1,6 +1,7 @@
 """What tests share: a place to work in, features with a known truth, a folder of images, a small encoder."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import settings
-from PIL import Image
+from support import write_photos, write_stages
 
 from tasks import dataset
 from tasks.dataset import Dataset
@@ -72,14 +73,7 @@ def write_features(tmp_path: Path, planted: Features) -> Callable[..., Path]:
 @pytest.fixture
 def image_folder(tmp_path: Path) -> Path:
     """Three classes of ten small images each, a folder a class."""
-    rng = np.random.default_rng(0)
-    for c, name in enumerate(("blue", "green", "red")):
-        (tmp_path / "photos" / name).mkdir(parents=True)
-        for i in range(10):
-            pixels = rng.integers(0, 60, (20, 24, 3))
-            pixels[..., 2 - c] += 150
-            Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / "photos" / name / f"{i}.png")
-    return tmp_path / "photos"
+    return write_photos(tmp_path / "photos")
 
 
 @pytest.fixture(scope="session")
@@ -105,3 +99,29 @@ def images(workdir: Path, image_folder: Path, monkeypatch: pytest.MonkeyPatch) -
         open_source(image_folder), workdir / "in", test_share=0.2, max_rejected=0, wrong_labels=0.2, damaged=0, seed=0
     )
     return dataset.load(workdir / "in/images")
+
+
+@pytest.fixture(scope="session")
+def photo_stages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give what the stages before a release leave, and a release of it: see `support.write_stages`."""
+    room = tmp_path_factory.mktemp("stages")
+    write_photos(room / "originals")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(room)
+        return write_stages(room / "originals", room / "data")
+
+
+@pytest.fixture
+def stages(photo_stages: Path, workdir: Path) -> Path:
+    """Give the working directory a folder `data` of the stages: 24 images to choose from, 16 of them kept.
+
+    `originals` holds the images they came from.
+    """
+    shutil.copytree(photo_stages.with_name("originals"), workdir / "originals")
+    return Path(shutil.copytree(photo_stages, workdir / "data"))
+
+
+@pytest.fixture
+def released(stages: Path) -> Path:
+    """Give the release in `data`, which a test may change."""
+    return stages / "release"

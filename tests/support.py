@@ -7,13 +7,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
+from PIL import Image
 from ruamel.yaml import YAML
 
-from tasks import storage
-from tasks.sources import Source
+from tasks import adapters, explain, prepare, release, storage
+from tasks.adapters import Adapters
+from tasks.files import write_json
+from tasks.sources import Source, open_source
 
 ROOT = Path(__file__).parents[1]
 SHORT = {"pretrain": {"steps": 60}, "evaluate": {"steps": 20, "seeds": 2}}
+PARAMETERS = {
+    "prepare": {"source": "/home/someone/photos", "wrong_labels": 0.0},
+    "embed": {"path": "data/pretrain", "prompts": ["a {}"]},
+    "optimize": {"keep": 0.5, "method": "winnow", "solver": "exact", "balance": "proportional"},
+    "evaluate": {"seeds": 2, "steps": 10},
+}
 
 
 @dataclass(frozen=True)
@@ -74,3 +85,40 @@ def checkout(folder: Path, env: dict[str, str]) -> Project:
     for command in (["init", "-q"], ["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "x"]):
         subprocess.run(["git", *command], cwd=folder, env=env, check=True)
     return project
+
+
+def write_photos(folder: Path) -> Path:
+    """Three classes of ten small images each, a folder a class."""
+    rng = np.random.default_rng(0)
+    for c, name in enumerate(("blue", "green", "red")):
+        (folder / name).mkdir(parents=True)
+        for i in range(10):
+            pixels = rng.integers(0, 60, (20, 24, 3))
+            pixels[..., 2 - c] += 150
+            Image.fromarray(pixels.astype(np.uint8)).save(folder / name / f"{i}.png")
+    return folder
+
+
+def write_stages(photos: Path, data: Path) -> Path:
+    """What the stages leave for `photos`, and a release: 24 images to choose from, all but those of a class kept."""
+    source = open_source(photos)
+    prepare.run(source, data / "prepare", test_share=0.2, max_rejected=0, wrong_labels=0, damaged=0, seed=0)
+    pool = pd.read_parquet(data / "prepare/images/index.parquet").query("split == 'train'")
+    table = pool[["id", "label"]].iloc[::-1].assign(class_name=pool["label"].map(dict(enumerate(source.classes))))
+    table = table.assign(alignment=range(24), sas=range(24), sds=1.0, predicted=0, damaged=False, similarity=0.5)
+    table = table.assign(selected=pool["label"] != 1, reason="", evidence="")
+    table.loc[~table["selected"], "reason"] = ["suspected label", *["damaged"] * 2, *["redundant"] * 5]
+    for stage in ("embed", "adapt", "optimize", "evaluate"):
+        (data / stage).mkdir()
+    table.to_parquet(data / "optimize/subset.parquet", index=False)
+    write_json(data / "optimize/metrics.json", explain.summary(table))
+    adapters.save(data / "adapt/adapters.safetensors", Adapters(4))
+    write_json(
+        data / "adapt/metrics.json",
+        {"measured_on": "held-out images", "zero_shot_accuracy": 0.5, "adapted_accuracy": 0.75},
+    )
+    write_json(data / "embed/encoder.json", {"encoder": "tiny", "weights_sha256": "ab", "prompts": ["a {}"]})
+    accuracy = {arm: {"mean": 0.5, "std": 0.125} for arm in ("subset", "random", "all")}
+    write_json(data / "evaluate/metrics.json", {"accuracy": accuracy})
+    release.run(data, data / "release", name="photos", parameters=PARAMETERS)
+    return data

@@ -14,7 +14,7 @@ from tasks.files import file_sha256, read_json
 from tasks.reasons import REASONS, key
 
 SCORES = ["id", "label", "class_name", "alignment", "sas", "sds", "predicted", "damaged", "selected", "similarity",
-          "reason", "evidence"]  # fmt: skip
+          "reason", "evidence", "sha256"]  # fmt: skip
 AFTER_OPTIMIZE = ["optimize", "evaluate", "release"]
 
 
@@ -63,6 +63,17 @@ def test_the_command_chooses_what_the_pipeline_chose(project: Project, tmp_path:
     assert done.returncode == 0, done.stdout
     ours, theirs = pd.read_parquet(out), pd.read_parquet(project.folder / "data" / "optimize" / "subset.parquet")
     pd.testing.assert_frame_equal(ours, theirs[list(ours)])
+
+
+def test_the_release_verifies_with_its_images_and_is_exported(project: Project, tmp_path: Path) -> None:
+    whole = project.run("winnow", "release", "verify")
+    assert (whole.returncode, "is whole" in whole.stdout) == (0, True), whole.stdout
+    exported = project.run(
+        "winnow", "export", "data/release", "--format", "imagefolder", "--out", str(tmp_path / "out")
+    )
+    assert exported.returncode == 0, exported.stdout
+    assert len(list((tmp_path / "out/train").rglob("*.png"))) == 2800
+    assert (project.folder / "data/release/report.html").stat().st_size < 10_000_000
 
 
 @pytest.mark.parametrize(

@@ -261,3 +261,28 @@ def test_no_damage_to_the_bytes_stops_the_run(workdir: Path, kind: str) -> None:
     assert "200" in stored
     assert rejected
     assert all(rejected.values())
+
+
+def test_a_person_has_the_last_word(workdir: Path, image_folder: Path) -> None:
+    """Decisions change what they name: neither what is held out, nor what is planted elsewhere."""
+    planted = {"wrong_labels": 0.3, "damaged": 0.1}
+    before = run(image_folder, workdir / "before", **planted)
+    index = pd.read_parquet(before / "images/index.parquet").set_index("id")
+    truth = pd.read_parquet(before / "truth.parquet").set_index("id")
+    wrong = truth.index[truth["true_label"] != index.loc[truth.index, "label"]][0]
+    right = ["blue", "green", "red"][truth.loc[wrong, "true_label"]]
+    drop = index.index[(index["split"] == "train") & ~index.index.isin(truth.index)][0]
+    file = workdir / "corrections.csv"
+    file.write_text(f"id,decision,label,by\n{wrong},relabel,{right},Ada\n{drop},drop,,Ada\n")
+    how = DEFAULTS | planted
+    prepare.run(open_source(image_folder), workdir / "after", **how, corrections=file)  # type: ignore[arg-type]
+    after = pd.read_parquet(workdir / "after/images/index.parquet").set_index("id")
+    assert set(index.index) - set(after.index) == {drop}
+    rest, columns = after.index.drop(wrong), ["label", "split", "sha256"]
+    pd.testing.assert_frame_equal(after.loc[rest, columns], index.loc[rest, columns])
+    assert after.loc[wrong, "label"] == truth.loc[wrong, "true_label"]
+    still = pd.read_parquet(workdir / "after/truth.parquet").set_index("id")
+    assert (still["true_label"] != after.loc[still.index, "label"]).sum() == 6
+    applied = pd.read_parquet(workdir / "after/corrections.parquet")
+    assert applied[["id", "decision", "by"]].to_numpy().tolist() == [[wrong, "relabel", "Ada"], [drop, "drop", "Ada"]]
+    assert sum(1 for _ in dataset.load(workdir / "after/images").all_images()) == len(after)

@@ -5,46 +5,12 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from support import PARAMETERS
 
 from flows import show
-from tasks import adapters, explain, files, prepare, release
-from tasks.adapters import Adapters
+from tasks import explain, files, manifest, release
 from tasks.files import read_json, write_json
 from tasks.reasons import REASONS
-from tasks.sources import open_source
-
-PARAMETERS = {
-    "prepare": {"source": "/home/someone/photos", "wrong_labels": 0.0},
-    "embed": {"path": "data/pretrain", "prompts": ["a {}"]},
-    "optimize": {"keep": 0.5, "method": "winnow", "solver": "exact", "balance": "proportional"},
-    "evaluate": {"seeds": 2, "steps": 10},
-}
-
-
-@pytest.fixture
-def stages(workdir: Path, image_folder: Path) -> Path:
-    """What the stages before leave: 24 images to choose from, 16 of them kept."""
-    data = workdir / "data"
-    source = open_source(image_folder)
-    prepare.run(source, data / "prepare", test_share=0.2, max_rejected=0, wrong_labels=0, damaged=0, seed=0)
-    pool = pd.read_parquet(data / "prepare/images/index.parquet").query("split == 'train'")
-    table = pool[["id", "label"]].iloc[::-1].assign(class_name=pool["label"].map(dict(enumerate(source.classes))))
-    table = table.assign(alignment=range(24), sas=range(24), sds=1.0, predicted=0, damaged=False, similarity=0.5)
-    table = table.assign(selected=pool["label"] != 1, reason="", evidence="")
-    table.loc[~table["selected"], "reason"] = ["suspected label", *["damaged"] * 2, *["redundant"] * 5]
-    for stage in ("embed", "adapt", "optimize", "evaluate"):
-        (data / stage).mkdir()
-    table.to_parquet(data / "optimize/subset.parquet", index=False)
-    write_json(data / "optimize/metrics.json", explain.summary(table))
-    adapters.save(data / "adapt/adapters.safetensors", Adapters(4))
-    write_json(
-        data / "adapt/metrics.json",
-        {"measured_on": "held-out images", "zero_shot_accuracy": 0.5, "adapted_accuracy": 0.75},
-    )
-    write_json(data / "embed/encoder.json", {"encoder": "tiny", "weights_sha256": "ab", "prompts": ["a {}"]})
-    accuracy = {arm: {"mean": 0.5, "std": 0.125} for arm in ("subset", "random", "all")}
-    write_json(data / "evaluate/metrics.json", {"accuracy": accuracy})
-    return data
 
 
 def made(stages: Path, out: Path, parameters: dict[str, Any] = PARAMETERS) -> Path:
@@ -71,16 +37,16 @@ def test_the_ids_are_those_kept_and_sorted(stages: Path, workdir: Path) -> None:
 
 def test_the_manifest_says_what_made_it(stages: Path, workdir: Path) -> None:
     out = made(stages, workdir / "out")
-    manifest, table = read_json(out / "manifest.json"), pd.read_parquet(out / "scores.parquet")
-    assert manifest["pool"] == {"samples": 24, "classes": 3, "digest": release.digest(table)}
-    assert manifest["subset"] == {"samples": 16, "digest": release.digest(table[table["selected"]])}
-    assert manifest["class_counts"]["green"] == {"pool": 8, "kept": 0}
-    assert manifest["selection"] == read_json(stages / "optimize/metrics.json")
-    assert manifest["adaptation"] == read_json(stages / "adapt/metrics.json")
-    assert manifest["adapters_sha256"] == files.file_sha256(stages / "adapt/adapters.safetensors")
-    assert manifest["encoder"]["encoder"] == "tiny"
-    assert "torch" in manifest["packages"]
-    assert manifest["files"] == {
+    made_of, table = read_json(out / "manifest.json"), pd.read_parquet(out / "scores.parquet")
+    assert made_of["pool"] == {"samples": 24, "classes": 3, "digest": manifest.digest(table)}
+    assert made_of["subset"] == {"samples": 16, "digest": manifest.digest(table[table["selected"]])}
+    assert made_of["class_counts"]["green"] == {"pool": 8, "kept": 0}
+    assert made_of["selection"] == read_json(stages / "optimize/metrics.json")
+    assert made_of["adaptation"] == read_json(stages / "adapt/metrics.json")
+    assert made_of["adapters_sha256"] == files.file_sha256(stages / "adapt/adapters.safetensors")
+    assert made_of["encoder"]["encoder"] == "tiny"
+    assert "torch" in made_of["packages"]
+    assert made_of["files"] == {
         name: files.file_sha256(out / name) for name in contents(out) if name != "manifest.json"
     }
 
@@ -137,8 +103,8 @@ def test_the_tracked_version_is_the_release(stages: Path, workdir: Path) -> None
 
 def test_the_digest_is_of_ids_and_labels_in_any_order() -> None:
     table = pd.DataFrame({"id": list("abc"), "label": [0, 1, 2], "other": 1})
-    assert release.digest(table) == release.digest(table.iloc[::-1].assign(other=2))
-    assert release.digest(table) != release.digest(table.assign(label=[0, 1, 1]))
+    assert manifest.digest(table) == manifest.digest(table.iloc[::-1].assign(other=2))
+    assert manifest.digest(table) != manifest.digest(table.assign(label=[0, 1, 1]))
 
 
 @pytest.mark.parametrize(

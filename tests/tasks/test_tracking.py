@@ -80,6 +80,18 @@ def test_another_release_stands_beside_it(database: Path, version: Callable[...,
     assert len({run.info.experiment_id for run in runs("keep 0.3") + runs("keep 0.5")}) == 1
 
 
+def test_a_run_is_tagged_with_the_version_that_it_became(
+    database: Path, version: Callable[..., Version], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = tracking.log(version("published"), database)
+    assert tracking.tag("published", {"winnow.version": "subset@v1.0.0"}, database) == run_id
+    assert runs("published")[0].data.tags["winnow.version"] == "subset@v1.0.0"
+    assert tracking.tag("another", {"winnow.version": "x"}, database) is None
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # MLflow sets it itself
+    assert tracking.tag("published", {"winnow.version": "x"}, tmp_path) is None
+    assert not (tmp_path / "mlflow.db").exists(), "asking makes no database"
+
+
 def test_nothing_is_left_outside_the_project(database: Path, version: Callable[..., Version]) -> None:
     run_id = tracking.log(version("place"), database)
     assert Path(mlflow.get_run(run_id).info.artifact_uri.removeprefix("file://")).is_relative_to(database)

@@ -1,0 +1,113 @@
+"""The `winnow release` commands. Imports are inside the commands, so that `--help` answers at once."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.terminal import clear_errors
+from tasks.errors import InputError
+
+app = typer.Typer(no_args_is_help=True, help="Verify, compare and publish releases.")
+
+
+class Bump(StrEnum):
+    """Values of --bump."""
+
+    major = "major"
+    minor = "minor"
+    patch = "patch"
+
+
+ReleaseFolder = Annotated[Path, typer.Argument(metavar="RELEASE", help="A release folder.")]
+Images = Annotated[
+    Path | None,
+    typer.Option(help="Where its images lie, as `prepare` leaves them. Without it: prepare/images beside the release."),
+]
+
+
+@app.command()
+def verify(release: ReleaseFolder = Path("data/release"), images: Images = None) -> None:
+    """Recompute every hash of a release, and those of its images where they are at hand.
+
+    Names each file, shard and sample at fault. Exit code 0: whole; 1: not whole; 2: no release that can be read.
+    """
+    with clear_errors():
+        from rich.console import Console
+        from rich.markup import escape
+
+        from tasks import manifest
+        from tasks import verify as verification
+
+        opened = manifest.load(release)
+        folder = images or (opened.images if opened.images.is_dir() else None)
+        faults = verification.run(opened, folder)
+        console = Console(highlight=False, soft_wrap=True)
+        for fault in faults:
+            console.print(f"[red]✗[/red] {escape(fault.where)}: {escape(fault.what)}")
+        checked = f"{len(opened.manifest['files'])} files" + (f" and the images in {folder}" if folder else "")
+        if faults:
+            console.print(f"{release} is not what was released ({checked})")
+            raise typer.Exit(1)
+        console.print(f"[green]✓[/green] {escape(str(release))} is whole: {escape(checked)}")
+        if not folder:
+            console.print("  no images at hand; name their folder with --images")
+        console.print(f"  manifest SHA-256 {opened.fingerprint}")
+
+
+@app.command()
+def diff(
+    before: Annotated[str, typer.Argument(help="A release folder, a version such as v1.2.0, or a Git revision.")],
+    after: Annotated[str, typer.Argument(help="Another.")] = "data/release",
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything, with every id, as JSON.")] = False,
+    page: Annotated[Path | None, typer.Option(help="Also write a self-contained HTML page.")] = None,
+) -> None:
+    """Say what changed from one release to another, and why samples came and went."""
+    with clear_errors():
+        import json
+
+        from flows import differences
+        from tasks import diff as difference
+        from tasks import versions
+
+        with versions.opened(before) as old, versions.opened(after) as new:
+            found = difference.compare(old, new)
+        if page:
+            differences.write(found, before, after, page)
+        if as_json:
+            typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        else:
+            differences.show(found, before, after)
+
+
+@app.command()
+def publish(
+    name: Annotated[str, typer.Argument(help="The artifact in dvc.yaml, such as subset.")],
+    version: Annotated[str | None, typer.Option(help="Publish as this version, such as 1.2.0.")] = None,
+    bump: Annotated[Bump | None, typer.Option(help="Publish as the version after the last, by this part.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything and say what would be done.")] = False,
+) -> None:
+    """Make the release a version that others can get.
+
+    Checks that the tree is clean and the results are up to date, commits dvc.lock and the release's small files, pushes
+    the data with DVC, registers the version as a Git tag in GTO's form, and tags the run in MLflow. Interrupted, the
+    same command goes on; a version is never overwritten. Git is not pushed: that is yours to do.
+    """
+    with clear_errors():
+        if (version is None) == (bump is None):
+            raise InputError("say either --version 1.2.0 or --bump major, minor or patch")
+        from tasks import publish as publication
+
+        what = publication.plan(name, version, bump.value if bump else None)
+        typer.echo(f"{what.tag}{': would' if dry_run else ''}")
+        for words, do in publication.steps(what):
+            typer.echo(f"- {words}")
+            if not dry_run:
+                do()
+        if not dry_run:
+            typer.echo(
+                f"published. Now share it:   git push origin HEAD {what.tag}\n"
+                f"others get it with         dvc artifacts get REPOSITORY {name} --rev {what.version}\n"
+                f"or follow it with          dvc import REPOSITORY {what.path} --rev {what.tag}"
+            )

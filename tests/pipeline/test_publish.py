@@ -1,0 +1,276 @@
+"""A release is published, and got elsewhere with nothing but DVC: from a folder, and from an S3 server."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from moto.server import ThreadedMotoServer
+from support import ROOT, Project
+
+from tasks import publish as publication
+from tasks.errors import InputError
+from tasks.files import file_sha256
+
+PIPELINE = """
+stages:
+  prepare: {cmd: mkdir -p data/prepare && cp -r made/prepare/images data/prepare/images, deps: [made/prepare],
+            outs: [data/prepare/images]}
+  release: {cmd: cp -r made/release data/release, deps: [made/release], outs: [data/release]}
+artifacts:
+  subset: {path: data/release, type: dataset}
+"""
+BUCKET = "shared"
+PUBLISH = (sys.executable, "-u", "-m", "flows.cli", "release", "publish", "subset")
+
+
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[str]:
+    """An S3 server with an empty bucket; its address."""
+    import boto3
+
+    server = ThreadedMotoServer(port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    url = f"http://{host}:{port}"
+    client = boto3.client("s3", endpoint_url=url, region_name="us-east-1", aws_access_key_id="a",
+                          aws_secret_access_key="b")  # fmt: skip # noqa: S106 the server takes any
+    client.create_bucket(Bucket=BUCKET)
+    yield url
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory, photo_stages: Path) -> Project:
+    """A project under Git and DVC, reproduced and committed."""
+    folder = tmp_path_factory.mktemp("template")
+    env = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+                        "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}  # fmt: skip
+    env["PYTHONPATH"] = str(ROOT)
+    env.pop("MLFLOW_TRACKING_URI", None)
+    made = Project(folder, env)
+    shutil.copytree(photo_stages, folder / "made")
+    (folder / "dvc.yaml").write_text(PIPELINE)
+    (folder / ".gitignore").write_text("/.winnow/\n/mlflow.db*\n/mlartifacts/\n")
+    do(made, "git", "init", "-q", "-b", "main")
+    for key, value in {"user.name": "t", "user.email": "t@t", "commit.gpgsign": "false"}.items():
+        do(made, "git", "config", key, value)
+    do(made, "dvc", "init", "-q")
+    do(made, "dvc", "repro", "-q")
+    commit(made)
+    return made
+
+
+def do(where: Project, *command: str) -> str:
+    done = where.run(*command)
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def commit(made: Project) -> None:
+    do(made, "git", "add", "-A")
+    do(made, "git", "commit", "-qm", "x")
+
+
+def use_folder(made: Project, store: Path) -> None:
+    do(made, "dvc", "remote", "add", "-q", "--default", "store", str(store))
+    commit(made)
+
+
+def copied(template: Project, workdir: Path) -> Project:
+    return Project(Path(shutil.copytree(template.folder, workdir / "project")), template.env)
+
+
+@pytest.fixture
+def published(template: Project, workdir: Path) -> Project:
+    """A project with a folder as its DVC remote, ready to publish."""
+    made = copied(template, workdir)
+    use_folder(made, workdir / "store")
+    return made
+
+
+def publish(made: Project, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return made.run(*PUBLISH, *arguments)
+
+
+def tags(made: Project) -> list[str]:
+    return do(made, "git", "tag").split()
+
+
+def new_release(made: Project) -> None:
+    """Make another release, as `dvc repro` after a change does."""
+    card = made.folder / "made/release/card.md"
+    card.write_text(card.read_text() + "\nMore.\n")
+    restate(made.folder / "made/release", "card.md")
+    commit(made)
+    do(made, "dvc", "repro", "-q")
+
+
+def restate(folder: Path, name: str) -> None:
+    from tasks.files import read_json, write_json
+
+    manifest = read_json(folder / "manifest.json")
+    manifest["files"][name] = file_sha256(folder / name)
+    write_json(folder / "manifest.json", manifest)
+
+
+def test_a_version_is_published_and_got_with_dvc_alone(published: Project, workdir: Path) -> None:
+    dry = publish(published, "--version", "1.2.0", "--dry-run")
+    assert (dry.returncode, tags(published), (workdir / "store").exists()) == (0, [], False)
+    done = publish(published, "--version", "1.2.0")
+    assert done.returncode == 0, done.stdout
+    assert tags(published) == ["subset@v1.2.0"]
+    assert "dvc artifacts get REPOSITORY subset --rev v1.2.0" in done.stdout
+    assert do(published, "git", "status", "--porcelain") == ""
+    assert (published.folder / "releases/subset/card.md").is_file()
+    message = do(published, "git", "for-each-ref", "--format=%(contents)", "refs/tags")
+    assert file_sha256(published.folder / "data/release/manifest.json") in message
+
+    origin = clone(published, workdir / "origin.git")
+    reader = Project(workdir / "reader", published.env)
+    reader.folder.mkdir()
+    do(reader, "dvc", "get", origin, "data/release", "--rev", "subset@v1.2.0", "-o", "got")
+    do(reader, "dvc", "artifacts", "get", origin, "subset", "--rev", "v1.2.0", "-o", "artifact")
+    do(reader, "git", "init", "-q")
+    do(reader, "dvc", "init", "-q")
+    do(reader, "dvc", "import", origin, "data/release", "--rev", "subset@v1.2.0", "-o", "imported")
+    for place in ("got", "artifact", "imported"):
+        assert contents(reader.folder / place) == contents(published.folder / "data/release"), place
+    do(reader, "dvc", "get", origin, "data/prepare/images", "--rev", "subset@v1.2.0", "-o", "images")
+    for command in (["release", "verify", "got", "--images", "images"],
+                    ["export", "got", "--images", "images", "--format", "imagefolder", "--out", "photos"]):  # fmt: skip
+        do(reader, sys.executable, "-m", "flows.cli", *command)
+    assert len(list((reader.folder / "photos/train").rglob("*.png"))) == 16
+
+
+def clone(made: Project, folder: Path) -> str:
+    do(made, "git", "clone", "-q", "--bare", ".", str(folder))
+    return str(folder)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*")
+            if path.is_file() and path.name != ".gitignore"}  # fmt: skip
+
+
+def test_an_import_follows_to_the_next_version_over_s3(template: Project, workdir: Path, bucket: str) -> None:
+    made = copied(template, workdir)
+    do(made, "dvc", "remote", "add", "-q", "--default", "store", f"s3://{BUCKET}/store")
+    do(made, "dvc", "remote", "modify", "store", "endpointurl", bucket)
+    commit(made)
+    assert publish(made, "--version", "1.0.0").returncode == 0
+    new_release(made)
+    second = publish(made, "--bump", "minor")
+    assert second.returncode == 0, second.stdout
+    assert tags(made) == ["subset@v1.0.0", "subset@v1.1.0"]
+
+    compared = do(made, sys.executable, "-m", "flows.cli", "release", "diff", "1.0.0", "subset@v1.1.0")
+    assert "1.0.0 → subset@v1.1.0" in compared
+    assert "kept by both 16" in compared
+
+    origin = clone(made, workdir / "origin.git")
+    reader = Project(workdir / "reader", made.env)
+    reader.folder.mkdir()
+    do(reader, "git", "init", "-q")
+    do(reader, "dvc", "init", "-q")
+    do(reader, "dvc", "import", origin, "data/release", "--rev", "subset@v1.0.0")
+    assert "More." not in (reader.folder / "release/card.md").read_text()
+    do(reader, "dvc", "update", "release.dvc", "--rev", "subset@v1.1.0")
+    assert contents(reader.folder / "release") == contents(made.folder / "data/release")
+    do(reader, "dvc", "artifacts", "get", origin, "subset", "--rev", "v1.0.0", "-o", "old")
+    assert "More." not in (reader.folder / "old/card.md").read_text()
+
+
+def test_a_version_is_never_overwritten_and_one_commit_has_one(
+    published: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert publish(published, "--version", "1.0.0").returncode == 0
+    monkeypatch.chdir(published.folder)
+    assert publication.plan("subset", "1.0.0", None).version == "v1.0.0"
+    assert publication.plan("subset", None, "major").version == "v1.0.0"
+    with pytest.raises(InputError, match=r"this commit is subset@v1.0.0 already"):
+        publication.plan("subset", "2.0.0", None)
+    new_release(published)
+    assert publication.plan("subset", None, "major").version == "v2.0.0"
+    with pytest.raises(InputError, match=r"subset@v1.0.0 is taken"):
+        publication.plan("subset", "1.0.0", None)
+
+
+def unclean(made: Project) -> None:
+    (made.folder / "notes.txt").write_text("x")
+
+
+def stale(made: Project) -> None:
+    (made.folder / "made/release/more.txt").write_text("x")
+    commit(made)
+
+
+def broken(made: Project) -> None:
+    card = made.folder / "data/release/card.md"
+    text = card.read_text()
+    card.unlink()  # a link into DVC's cache is not written through
+    card.write_text(text + "x")
+
+
+def remoteless(made: Project) -> None:
+    do(made, "dvc", "remote", "remove", "store")
+    commit(made)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "word"),
+    [
+        (unclean, "notes.txt is not committed"),
+        (stale, r"not up to date \(release\); run `dvc repro`"),
+        (broken, "data/release is not whole: card.md"),
+        (remoteless, "no default remote"),
+    ],
+)
+def test_what_cannot_be_published_is_refused(
+    published: Project, spoil: Callable[[Project], None], word: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoil(published)
+    monkeypatch.chdir(published.folder)
+    with pytest.raises(InputError, match=word):
+        publication.plan("subset", "1.0.0", None)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (("digits", "1.0.0", None), "names no artifact 'digits'; those there are: subset"),
+        (("subset", "one", None), "version one of subset"),
+    ],
+)
+def test_wrong_names_and_versions_are_refused(
+    published: Project, arguments: tuple[str, str, None], word: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(published.folder)
+    with pytest.raises(InputError, match=word):
+        publication.plan(*arguments)
+
+
+def test_a_publication_that_was_killed_is_finished_by_the_same_command(published: Project, workdir: Path) -> None:
+    for step in ("push the data", "tag the run"):
+        with subprocess.Popen([*PUBLISH, "--bump", "major"],
+                              cwd=published.folder, env=published.env, stdout=subprocess.PIPE, text=True,
+                              start_new_session=True) as process:  # fmt: skip
+            assert process.stdout
+            for line in process.stdout:
+                if line.startswith(f"- {step}"):
+                    break
+            os.killpg(process.pid, signal.SIGKILL)
+    time.sleep(0.1)
+    (published.folder / ".dvc/tmp/rwlock").unlink(missing_ok=True)
+    done = publish(published, "--bump", "major")
+    assert done.returncode == 0, done.stdout
+    assert tags(published) == ["subset@v1.0.0"]
+    assert do(published, "git", "log", "--oneline").count("subset v1.0.0") == 1
+    got = Project(workdir, published.env)
+    do(got, "dvc", "get", clone(published, workdir / "o.git"), "data/release", "--rev", "subset@v1.0.0", "-o", "got")
+    assert contents(workdir / "got") == contents(published.folder / "data/release")
