@@ -124,7 +124,7 @@ class Parquet:
 
     def add(self, sample: Sample, image: bytes) -> Path:
         """Write a row."""
-        path = _with_suffix(sample.file, image)
+        path = f"{sample.folder}/{_with_suffix(sample.file, image)}"
         self.rows.append({"image": {"bytes": image, "path": path}, "label": sample.label, "id": sample.id})
         if len(self.rows) == ROWS:
             self._flush()

@@ -11,7 +11,6 @@ from hashlib import sha256
 from pathlib import Path
 
 import pandas as pd
-import pyarrow as pa
 from rich.progress import track
 
 from tasks import dataset, files, manifest
@@ -101,15 +100,15 @@ def _images(release: Release, folder: Path) -> list[Fault]:
 
 
 def _shard(data: Dataset, shard: str) -> Iterator[Fault]:
-    """Images of a shard whose bytes have changed, or the shard, where it cannot be read to its end."""
+    """Images of a shard that are gone or whose bytes have changed, or the file of many that cannot be read."""
     rows = data.index[data.index["shard"] == shard]
     try:
-        for name, stated, image in zip(rows["id"], rows["sha256"], data.encoded(shard), strict=True):
-            if sha256(image).hexdigest() != stated:
-                yield Fault(name, f"its bytes in shard {shard} have changed")
-    except FileNotFoundError:
-        yield Fault(f"shard {shard}", f"is missing, with {len(rows):,} images")
-    except (OSError, ValueError, TypeError, pa.ArrowException, InputError) as error:
+        for name, stated, image in zip(rows["id"], rows["sha256"], data.stored(rows), strict=True):
+            if isinstance(image, OSError):
+                yield Fault(name, f"cannot be read ({image.strerror or image})")
+            elif sha256(image).hexdigest() != stated:
+                yield Fault(name, "its bytes have changed")
+    except InputError as error:
         yield Fault(f"shard {shard}", f"cannot be read to its end ({' '.join(str(error).split())[:120]})")
 
 

@@ -108,7 +108,7 @@ def photo_stages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_photos(room / "originals")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(room)
-        return write_stages(room / "originals", room / "data")
+        return write_stages(Path("originals"), room / "data")
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ def room(workdir: Path, encoder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         for i in range(IMAGES):
             pixels = rng.integers(0, 256, (64, 64, 3)).astype(np.uint8)
             Image.fromarray(pixels).save(workdir / f"photos/{c}/{i}.jpg")
-    monkeypatch.setattr(prepare, "SHARD_BYTES", 240_000)
+    monkeypatch.setattr(prepare, "SHARD", 256)
     prepare.run(open_source(workdir / "photos"), workdir / "data/prepare", test_share=0.2, max_rejected=0,
                 wrong_labels=0, damaged=0, seed=0)  # fmt: skip
     shutil.copytree(encoder, workdir / "data/pretrain")

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,15 +11,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 import torchvision
-from support import PARAMETERS
+from support import PARAMETERS, encoded
 from typer.testing import CliRunner
 
 from flows.cli import app
-from tasks import dataset, export, formats, manifest, pieces, prepare, release
+from tasks import export, formats, manifest, pieces, prepare, release
 from tasks.errors import InputError
 from tasks.export import Request
 from tasks.files import read_json, write_json
@@ -127,7 +129,7 @@ def test_prepare_reads_an_export_with_its_held_out_images(released: Path, workdi
     source = open_source(made(released, workdir / "out", form, test=True))
     assert source.table["split"].value_counts().to_dict() == {"train": 24, "test": 6}
     assert source.classes == ["blue", "green", "red"]
-    assert len(list(source.read())) == 30
+    assert len(encoded(source)) == 30
 
 
 def test_images_are_the_bytes_that_were_prepared(released: Path, workdir: Path) -> None:
@@ -138,14 +140,14 @@ def test_images_are_the_bytes_that_were_prepared(released: Path, workdir: Path) 
 
 
 def test_files_are_linked_where_they_agree(released: Path, workdir: Path) -> None:
-    originals = released.parents[1] / "originals"
-    (originals / "red/1.png").write_bytes(b"edited since")
-    out = made(released, workdir / "out", "imagefolder", link=originals)
-    linked = {path.name for path in (out / "train/red").iterdir() if path.samefile(originals / "red" / path.name)}
+    library = Path(shutil.copytree(released.parents[1] / "originals", workdir / "library"))
+    (library / "red/1.png").write_bytes(b"edited since")
+    out = made(released, workdir / "out", "imagefolder", link=library)
+    linked = {path.name for path in (out / "train/red").iterdir() if path.samefile(library / "red" / path.name)}
     copied = {path.name for path in (out / "train/red").iterdir()} - linked
     assert copied <= {"1.png"}
     assert len(linked) >= 7
-    assert (originals / "red/1.png").read_bytes() == b"edited since"
+    assert (library / "red/1.png").read_bytes() == b"edited since"
     assert contents(out) == contents(made(released, workdir / "copies", "imagefolder"))
 
 
@@ -179,8 +181,8 @@ import time
 from pathlib import Path
 from tasks import dataset, export, manifest, pieces
 export.THREADS, pieces.SAMPLES = 1, 5
-read = dataset.Dataset.encoded
-dataset.Dataset.encoded = lambda self, shard: (time.sleep(0.02) or image for image in read(self, shard))
+read = dataset.Dataset.read
+dataset.Dataset.read = lambda self, rows: (time.sleep(0.02) or image for image in read(self, rows))
 export.run(manifest.load(Path("data/release")), Path("out"), export.Request("{form}"))
 """
 
@@ -195,16 +197,9 @@ def until(condition: Any) -> None:
 
 def many_shards(released: Path) -> None:
     """Spread the images over six shards."""
-    data = dataset.load(released.parent / "prepare/images")
-    images = list(data.encoded(data.shards[0]))
-    (data.folder / "shards" / data.shards[0]).unlink()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(prepare, "SHARD_BYTES", sum(map(len, images)) // 6 + 1)
-        with prepare.ShardWriter(data.folder / "shards") as writer:
-            placed = [writer.add(name, image) for name, image in zip(data.index["id"], images, strict=True)]
-    index = data.index.assign(shard=[shard for shard, _ in placed], row=[row for _, row in placed])
-    assert index["shard"].nunique() >= 5
-    index.to_parquet(data.folder / "index.parquet", index=False)
+    path = released.parent / "prepare/images/index.parquet"
+    index = pd.read_parquet(path)
+    index.assign(shard=[f"{row // 5:05d}" for row in index.index], row=index.index % 5).to_parquet(path, index=False)
 
 
 def test_a_link_of_a_broken_off_export_is_never_written_through(released: Path, workdir: Path) -> None:
@@ -224,11 +219,10 @@ HOSTILE = ["../x", "a/b", "<script>alert(1)</script>", "..", "", "con:", "A", "a
 @pytest.fixture
 def hostile(photo_stages: Path, workdir: Path, image_folder: Path) -> Path:
     """Give a release whose classes and ids have names to beware of."""
-    photos = open_source(image_folder)
-    size = len(HOSTILE)
-    table = pd.DataFrame({"id": [f"../{'<b>' if i % 2 else 'up'}/{i % 3}" for i in range(30)], "label": range(30)})
-    table["id"] += [f"/{i}/same.png" if i < 20 else f"/{i}/plain" for i in range(30)]
-    source = Source(HOSTILE, table.assign(label=table["label"] % size, split="train"), photos.read)
+    photos, n = open_source(image_folder), 30
+    names = [f"{'<b>' if i % 2 else 'up'}/{i % 3}" + (f"/{i}/same.png" if i < 20 else f"/{i}/plain") for i in range(n)]
+    table = photos.table.assign(id=names, label=np.arange(n) % len(HOSTILE), split="train")
+    source = Source(photos.base, HOSTILE, table)
     data = workdir / "data"
     prepare.run(source, data / "prepare", test_share=0.1, max_rejected=0, wrong_labels=0, damaged=0, seed=0)
     pool = pd.read_parquet(data / "prepare/images/index.parquet").query("split == 'train'")
@@ -294,12 +288,9 @@ def test_images_that_are_not_those_of_the_release_are_refused(released: Path, wo
 
 
 def test_a_changed_image_is_named_and_nothing_is_left(released: Path, workdir: Path) -> None:
-    shard = released.parent / "prepare/images/shards/00000.parquet"
-    data = bytearray(shard.read_bytes())
-    for place in [match.start() for match in re.finditer(b"IDAT", bytes(data))]:
-        data[place + 20] ^= 1
-    shard.write_bytes(bytes(data))
-    with pytest.raises(InputError, match=r"png: its bytes in shard 00000.parquet of .* have changed"):
+    for path in (released.parents[1] / "originals").rglob("*.png"):
+        path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(InputError, match=r"the image .*png has changed since it was prepared"):
         made(released, workdir / "out", "webdataset")
     assert not (workdir / "out").exists()
 

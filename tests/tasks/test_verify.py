@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli import app
-from tasks import manifest, verify
+from tasks import manifest, prepare, verify
 from tasks.errors import InputError
 from tasks.files import file_sha256, read_json, write_json
 
@@ -71,23 +71,28 @@ def test_an_edited_label_is_noticed_even_where_the_hash_of_the_file_was_edited_t
 
 
 def test_a_flipped_byte_of_an_image_names_the_sample(released: Path) -> None:
-    shard = released.parent / "prepare/images/shards/00000.parquet"
-    place = shard.read_bytes().index(b"IDAT") + 20  # within the first image
-    flip(shard, place)
-    first = pd.read_parquet(released.parent / "prepare/images/index.parquet")["id"].iloc[0]
-    assert faults(released) == [(first, "its bytes in shard 00000.parquet have changed")]
+    flip(released.parents[1] / "originals/red/1.png", 60)
+    assert faults(released) == [("red/1.png", "its bytes have changed")]
 
 
-def test_a_missing_shard_is_named(released: Path) -> None:
-    (released.parent / "prepare/images/shards/00000.parquet").unlink()
-    assert faults(released) == [("shard 00000.parquet", "is missing, with 30 images")]
+def test_an_image_that_is_gone_is_named(released: Path) -> None:
+    (released.parents[1] / "originals/red/1.png").unlink()
+    assert faults(released) == [("red/1.png", "cannot be read (No such file or directory)")]
 
 
-def test_a_shard_cut_short_is_named(released: Path) -> None:
-    shard = released.parent / "prepare/images/shards/00000.parquet"
-    shard.write_bytes(shard.read_bytes()[:-200])
+def test_a_file_of_many_images_that_is_cut_short_is_named(released: Path) -> None:
+    images = released.parent / "prepare/images"
+    index = pd.read_parquet(images / "index.parquet")
+    originals = released.parents[1] / "originals"
+    with prepare.CopyWriter(images) as writer:
+        places = [writer.add(name, (originals / name).read_bytes()) for name in index["id"]]
+    places = pd.DataFrame(places, columns=["file", "place", "size"])
+    index.assign(**places, copied=True).to_parquet(images / "index.parquet", index=False)
+    assert faults(released) == []
+    copies = images / "copies/00000.parquet"
+    copies.write_bytes(copies.read_bytes()[:-200])
     ((where, what),) = faults(released)
-    assert where == "shard 00000.parquet"
+    assert where == "shard 00000"
     assert "cannot be read to its end" in what
 
 
