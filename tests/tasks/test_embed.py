@@ -23,7 +23,7 @@ PROMPTS = ["a photo of a {}.", "the colour {}"]
 @pytest.fixture
 def images(workdir: Path, image_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
     """`image_folder`, prepared: 24 images to choose from and 6 held out, in several shards."""
-    monkeypatch.setattr(prepare, "SHARD_BYTES", 12_000)
+    monkeypatch.setattr(prepare, "SHARD", 8)
     prepare.run(
         open_source(image_folder), workdir / "in", test_share=0.2, max_rejected=0, wrong_labels=0.2, damaged=0, seed=0
     )
