@@ -19,7 +19,7 @@ import numpy as np
 from tasks.errors import InputError
 from tasks.files import forget, read_json, sha256, whole_file, write_json
 
-CHUNK = 65_536  # rows read at a time, so that a file larger than memory can be checked
+CHUNK = 8192  # rows read at a time, so that a file larger than memory can be checked
 
 log = logging.getLogger(__name__)
 

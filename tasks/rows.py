@@ -23,7 +23,7 @@ import pandas as pd
 from tasks import files
 
 TEXT, ABOUT = "text.npy", "about.json"
-CHUNK = 65_536  # rows copied at a time
+CHUNK = 8192  # rows copied at a time
 
 
 @dataclass(frozen=True)
