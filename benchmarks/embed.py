@@ -20,6 +20,7 @@ import shutil
 import statistics
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -204,8 +205,11 @@ def main(
 
 def processor_seconds() -> float:
     """Seconds of all cores that this process and its workers have had."""
-    this = psutil.Process()
-    return sum(sum(one.cpu_times()[:2]) for one in [this, *this.children(recursive=True)])
+    this, total = psutil.Process(), 0.0
+    for one in [this, *this.children(recursive=True)]:
+        with suppress(psutil.NoSuchProcess):  # ended meanwhile
+            total += sum(one.cpu_times()[:2])
+    return total
 
 
 def show(

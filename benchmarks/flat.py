@@ -4,8 +4,8 @@
 
 Small images are made up and written as `prepare` leaves them, then embedded with a tiny model: a tenth of them first,
 then all. The resident memory of the process and of those that decode for it is looked at all the time; mapped files
-count, and what processes share counts more than once. The last line is one JSON object: the greatest sums, and the
-bytes that one more image costs.
+count, and what processes share counts in parts that add up. The last line is one JSON object: the greatest sums, and
+the bytes that one more image costs.
 """
 
 import json
@@ -29,7 +29,7 @@ from safetensors.torch import save_file
 
 from benchmarks.embed import write
 from flows import device
-from tasks import embed, files
+from tasks import decoding, embed, files
 from tasks.embed import Work
 from tasks.encoder import Checkpoint
 
@@ -64,6 +64,7 @@ def model(folder: Path) -> Checkpoint:
 def run(work: Work, folder: Path) -> None:
     """Embed in `folder`, as the stage does."""
     os.chdir(folder)
+    decoding.FEW = 0  # processes, as for a data set that is worth the time to measure
     embed.run_encoder(work, folder / "out", ["a {}"], work.images / "classes.json", device=device.best())
 
 
@@ -76,7 +77,7 @@ def measured(work: Work, folder: Path) -> dict[str, float]:
         process.join(PAUSE)
         with suppress(psutil.NoSuchProcess):
             whole = psutil.Process(process.pid)
-            peak = max(peak, sum(one.memory_info().rss for one in [whole, *whole.children(recursive=True)]))
+            peak = max(peak, sum(one.memory_full_info().pss for one in [whole, *whole.children(recursive=True)]))
     if process.exitcode:
         raise typer.Exit(process.exitcode)
     return {"seconds": time.perf_counter() - start, "mib": peak / 2**20}

@@ -13,6 +13,7 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPool
 from contextlib import suppress
 from functools import lru_cache
 from itertools import islice
+from multiprocessing import util
 from typing import TypeVar
 
 import numpy as np
@@ -49,7 +50,9 @@ def _pool(*, threads: bool) -> Executor:
         return ThreadPoolExecutor(workers(), thread_name_prefix="decode")
     context = multiprocessing.get_context("forkserver")  # this process has threads, which a plain fork would break
     context.set_forkserver_preload([__name__, "open_clip", "prefect"])  # what workers import, once for all
-    return ProcessPoolExecutor(workers(), context, initializer=_begin)
+    pool = ProcessPoolExecutor(workers(), context, initializer=_begin)
+    util.Finalize(None, pool.shutdown, exitpriority=100)  # before a child waits for its children, and its queues close
+    return pool
 
 
 os.register_at_fork(after_in_child=_pool.cache_clear)  # a fork has none of its parent's workers

@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from tasks.errors import InputError
-from tasks.files import read_json, sha256, whole_file, write_json
+from tasks.files import forget, read_json, sha256, whole_file, write_json
 
-CHUNK = 65_536  # rows read at a time, so that a file larger than memory can be checked
+CHUNK = 8192  # rows read at a time, so that a file larger than memory can be checked
 
 log = logging.getLogger(__name__)
 
@@ -108,6 +108,8 @@ def write_rows(path: Path, rows: np.ndarray, places: np.ndarray | None = None) -
         for start in range(0, count, CHUNK):
             part = slice(start, min(start + CHUNK, count))
             out[part] = unit(rows[part if places is None else places[part]])
+            forget(out)
+            forget(rows)
         out.flush()
 
 

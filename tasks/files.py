@@ -3,6 +3,7 @@
 import ctypes
 import hashlib
 import json
+import mmap
 import os
 import shutil
 import tempfile
@@ -10,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 SCRATCH = Path(".winnow")
 
@@ -65,6 +68,12 @@ def scratch(stage: str, key: str) -> Iterator[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def forget(rows: np.ndarray) -> None:
+    """Give back the memory of the pages of a memory map that were read or written; all stays in the file."""
+    if isinstance(rows, np.memmap):
+        rows._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -23,7 +23,7 @@ import pandas as pd
 from tasks import files
 
 TEXT, ABOUT = "text.npy", "about.json"
-CHUNK = 65_536  # rows copied at a time
+CHUNK = 8192  # rows copied at a time
 
 
 @dataclass(frozen=True)
@@ -132,11 +132,14 @@ class Room:
             fresh = np.memmap(self._rows(shard), np.float16, "r", shape=(len(todo), self.dim))
             for start in range(0, len(todo), CHUNK):
                 rows[places[todo[start : start + CHUNK]]] = fresh[start : start + CHUNK]
+                files.forget(rows)
         old = np.delete(places, todo)
         for start in range(0, len(old), CHUNK):
             assert before is not None
             some = old[start : start + CHUNK]
             rows[some] = before[known[some]]
+            files.forget(rows)
+            files.forget(before)
 
     def close(self) -> None:
         """Keep the last run's rows and nothing else."""

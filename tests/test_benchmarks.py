@@ -68,12 +68,6 @@ def test_embed_reports_what_it_promises(workdir: Path, image_folder: Path, monke
     assert found["share"] > 0
 
 
-def test_flat_reports_what_it_promises(tmp_path: Path) -> None:
-    found = last_line(flat.main, "--n", 2000, "--folder", tmp_path)
-    assert set(found) == {"peak_gib", "peak_gib_of_a_tenth", "bytes_an_image", "images_per_second", "n"}
-    assert 0 < found["peak_gib"] < 4
-
-
 def test_every_method_meets_every_budget(planted: Features, tmp_path: Path) -> None:
     images = np.random.default_rng(0).integers(0, 255, (len(planted.labels), 16, 16, 3)).astype(np.uint8)
     pool = Pool(planted, images, Training(4, 10, 16, 0.01, False), 0, tmp_path)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks import dataset, embed, files, prepare, rows
+from tasks import dataset, decoding, embed, files, prepare, rows
 from tasks.dataset import Dataset
 from tasks.embed import Work
 from tasks.encoder import Checkpoint, opened
@@ -47,6 +47,7 @@ def test_killed_at_ten_moments_the_bytes_are_the_same(
     images: Dataset, encoder: Path, workdir: Path, encoded: Callable[[], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened(Checkpoint("local-dir", encoder), "cpu")  # so that what is killed is at work
+    decoding._pool.cache_clear()  # threads do not go with a fork
     fork = multiprocessing.get_context("fork")
     work, rng = workdir / "other", np.random.default_rng(0)
     work.mkdir()
