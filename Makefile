@@ -19,7 +19,7 @@ demo: $(INSTALLED) ## install, run the pipeline on the bundled sample, and say w
 	@$(BIN)/python -m flows.demo
 
 test: $(INSTALLED) ## run the whole test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
 check: $(INSTALLED) ## lint and check types
 	$(BIN)/ruff check .

@@ -177,6 +177,27 @@ def show(
         describe(release)
 
 
+@app.command()
+def compare(
+    a: Annotated[str, typer.Argument(metavar="A", help="An arm or method of the table.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="Another.")],
+    table: Annotated[
+        Path, typer.Option(help="Results, a row a training run: arm or method, seed, accuracy, and what was varied.")
+    ] = Path("data/evaluate/accuracy.csv"),
+) -> None:
+    """Say whether models trained on A are better than those trained on B, seed by seed.
+
+    Prints, for every setting that has both, the mean difference in accuracy with its 95% bootstrap interval, and how
+    many seeds it takes to tell the two apart.
+    """
+    with clear_errors():
+        from flows.show import differences
+        from tasks.compare import compare as found
+        from tasks.compare import read
+
+        differences(a, b, found(read(table), a, b))
+
+
 def _check_out(out: Path) -> None:
     if out.suffix not in (".parquet", ".csv"):
         raise InputError(f"--out {out}: the table is written as .parquet or .csv")

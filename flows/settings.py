@@ -6,7 +6,7 @@ An unknown key, a wrong type or a value out of range is refused with the key's n
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from ruamel.yaml import YAML  # the reader that DVC uses, so both see the same values
 from ruamel.yaml.error import YAMLError
 
@@ -95,6 +95,7 @@ class Optimize(Block):
 class Evaluate(Block):
     """The models trained to judge a subset: the same steps for every subset."""
 
+    model: str = Field(default="small", min_length=1)
     image_size: int = Field(default=28, ge=8)
     width: Positive = 16
     steps: int = Field(default=250, ge=10)
@@ -102,6 +103,16 @@ class Evaluate(Block):
     lr: float = Field(default=0.01, gt=0)
     flip: bool = False
     seeds: Positive = 3
+
+    @field_validator("model")
+    @classmethod
+    def _model_is_known(cls, name: str) -> str:
+        if name != "small":  # else there is no need to wait for torch
+            from tasks import networks
+
+            if name not in networks.names():
+                raise ValueError(f"there are {', '.join(networks.names())}")
+        return name
 
 
 class Release(Block):

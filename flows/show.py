@@ -1,7 +1,7 @@
 """A release in a few lines: what was kept and dropped, what was found, what it is worth, and where it lies."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -10,6 +10,9 @@ from tasks import reasons
 from tasks.arms import ARMS
 from tasks.manifest import load
 from tasks.reasons import REASONS
+
+if TYPE_CHECKING:
+    from tasks.compare import Difference  # at run time it would bring SciPy
 
 
 def describe(release: Path) -> None:
@@ -53,3 +56,19 @@ def _accuracies(results: dict[str, Any], kept: int, pool: int) -> Table:
         images = pool if arm == "all" else kept
         table.add_row(name, f"{images:,}", f"{result['mean']:.2%} ± {100 * result['std']:.2f}")
     return table
+
+
+def differences(a: str, b: str, found: "list[Difference]") -> None:
+    """Print how much better models trained on `a` are than those trained on `b`, in points of accuracy."""
+    table = Table(*found[0].setting, "seeds", a, b, "difference", "95% interval", "seeds to tell", box=None)
+    for row in found:
+        table.add_row(
+            *map(str, row.setting.values()),
+            str(row.seeds),
+            f"{row.a:.2%}",
+            f"{row.b:.2%}",
+            f"{100 * row.mean:+.2f}",
+            f"{100 * row.low:+.2f} to {100 * row.high:+.2f}" if row.seeds > 1 else "",
+            f"{row.needed:,}" if row.needed else "",
+        )
+    Console(highlight=False).print(table)

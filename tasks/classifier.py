@@ -1,4 +1,4 @@
-"""A small residual network and its training run: what a subset is judged by.
+"""A network and its training run: what a subset is judged by.
 
 Every subset gets the same number of steps, so that a larger one is seen more varied, never longer.
 """
@@ -10,24 +10,29 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.optim import swa_utils
 
-from tasks import precision
+from tasks import networks, precision
+from tasks.networks import SmallResNet
 
-STEM_SIDE = 32  # larger images are reduced to about this before the body
+EMA_SHARE = 0.1  # weights are averaged over about the last tenth of the steps
 
 _global_seed = Lock()  # initial weights come from torch's global generator, and cells may train side by side
 
 
 @dataclass(frozen=True)
 class Training:
-    """How the network is trained: AdamW under a one-cycle schedule, label smoothing, random shifts.
+    """How a network is trained: a one-cycle schedule, label smoothing, random shifts.
+
+    Our own by AdamW; torchvision's by SGD with momentum and an average of the weights, as its references have it.
 
     Attributes:
-        width: channels of the first layer.
+        width: channels of the first layer of our own network.
         steps: of the optimiser.
         batch_size: images a step.
         lr: the highest step size.
         flip: mirror half of the images; wrong for digits and letters.
+        model: which network (`tasks.networks`).
     """
 
     width: int
@@ -35,64 +40,7 @@ class Training:
     batch_size: int
     lr: float
     flip: bool
-
-
-class SmallResNet(nn.Module):
-    """A residual network for images of 28 to 128 pixels: stem at half resolution, two stages, global max pooling."""
-
-    def __init__(self, side: int, classes: int, width: int) -> None:
-        super().__init__()
-        reduce = max(1, side // STEM_SIDE)
-        stem = min(width, 3 * (4 * reduce) ** 2)  # a patch has no more principal components
-        self.stem = nn.Conv2d(3, stem, 4 * reduce, 2 * reduce, reduce, bias=False)
-        self.body = nn.Sequential(
-            self.stem,
-            nn.BatchNorm2d(stem),
-            nn.ReLU(inplace=True),
-            _conv(stem, 2 * width),
-            nn.MaxPool2d(2),
-            Residual(2 * width),
-            _conv(2 * width, 4 * width),
-            nn.MaxPool2d(2),
-            Residual(4 * width),
-            nn.AdaptiveMaxPool2d(1),
-            nn.Flatten(),
-            nn.Linear(4 * width, classes, bias=False),
-        )
-
-    def whiten(self, images: Tensor) -> None:
-        """Fix the stem to the principal components of patches of `images` (n, 3, side, side), scaled to unit variance.
-
-        Inputs that are not correlated are learnt from in far fewer steps than pixels are.
-        """
-        stem = self.stem
-        patches = F.unfold(images, stem.kernel_size[0], stride=stem.stride[0]).transpose(1, 2).flatten(0, 1)
-        values, vectors = torch.linalg.eigh(patches.T @ patches / len(patches))
-        values, vectors = values.flip(0)[: stem.out_channels], vectors.flip(1)[:, : stem.out_channels]
-        stem.weight.data.copy_((vectors * (values + 1e-3).rsqrt()).T.reshape(stem.weight.shape))
-        stem.weight.requires_grad = False
-
-    def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, side, side) to (B, classes)."""
-        return self.body(images).float()
-
-
-class Residual(nn.Module):
-    """x + two convolutions of x, at constant shape."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.body = nn.Sequential(_conv(channels, channels), _conv(channels, channels))
-
-    def forward(self, images: Tensor) -> Tensor:
-        """(B, channels, h, w) to the same."""
-        return images + self.body(images)
-
-
-def _conv(channels_in: int, channels_out: int) -> nn.Sequential:
-    """3 x 3 convolution, batch normalisation, ReLU."""
-    convolution = nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm2d(channels_out), nn.ReLU(inplace=True))
+    model: str = networks.SMALL
 
 
 class Classifier:
@@ -136,21 +84,38 @@ def _train(x: Tensor, y: Tensor, training: Training, classes: int, seed: int, de
     generator = torch.Generator().manual_seed(seed)
     with _global_seed:
         torch.manual_seed(seed)
-        model = SmallResNet(x.shape[-1], classes, training.width)
-    model.whiten(x[:: max(1, len(x) // 1000)])
+        model = networks.build(training.model, side=x.shape[-1], classes=classes, width=training.width)
+    if isinstance(model, SmallResNet):
+        model.whiten(x[:: max(1, len(x) // 1000)])
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.AdamW(model.parameters(), lr=training.lr, weight_decay=0.05)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, training.lr, total_steps=training.steps, pct_start=0.2)
+    average = None if isinstance(model, SmallResNet) else _average(model, training.steps)
+    optimizer = _optimizer(model, training.lr)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, training.lr, total_steps=training.steps, pct_start=0.2,
+                                                   cycle_momentum=isinstance(model, SmallResNet))  # fmt: skip
     for rows in _batches(len(y), training.batch_size, training.steps, generator):
         batch = _shift(x[rows], training.flip, generator).to(device)
         with precision.autocast(device):
             scores = model(batch)
-        loss = F.cross_entropy(scores, y[rows].to(device), label_smoothing=0.1)
+        loss = F.cross_entropy(scores.float(), y[rows].to(device), label_smoothing=0.1)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         schedule.step()
-    return model.eval()
+        if average:
+            average.update_parameters(model)
+    return (average.module if average else model).eval()
+
+
+def _optimizer(model: nn.Module, lr: float) -> torch.optim.Optimizer:
+    if isinstance(model, SmallResNet):
+        return torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.05)
+    return torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9, nesterov=True, weight_decay=5e-4)
+
+
+def _average(model: nn.Module, steps: int) -> swa_utils.AveragedModel:
+    """Exponential moving average of weights and statistics, over a share of the steps."""
+    decay = max(0.0, 1 - 1 / max(1.0, EMA_SHARE * steps))
+    return swa_utils.AveragedModel(model, multi_avg_fn=swa_utils.get_ema_multi_avg_fn(decay), use_buffers=True)
 
 
 def _tensor(images: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> Tensor:

@@ -181,14 +181,17 @@ def _slope(x: Tensor, labels: Tensor, fold: Tensor, weight: Tensor, pull: Tensor
     A row pulls by P(class | image, label) - P(class | image), which is small where its label is probably wrong; `pull`
     (C, C) is the probability of a label (row) given a class (column).
     """
-    wide, gradient = weight.flatten(1), torch.zeros_like(weight).flatten(1)
-    for part in torch.arange(len(x)).split(max(2**22 // wide.shape[1], 1)):
-        p = torch.softmax((x[part] @ wide).view(-1, *weight.shape[1:]), 2)
-        gain = p * pull[labels[part]][:, None]
-        gain.div_(gain.sum(2, keepdim=True).clamp_min_(TINY)).sub_(p)
-        gain[torch.arange(len(part)), fold[part]] = 0
-        gradient.addmm_(x[part].T, gain.flatten(1))
-    return gradient.view_as(weight)
+    gradient, classes = torch.zeros_like(weight), weight.shape[2]
+    for k in range(FOLDS):  # the rows of a fold teach the heads of the others
+        others = [other for other in range(FOLDS) if other != k]
+        heads, uphill = weight[:, others].flatten(1), torch.zeros(len(weight), (FOLDS - 1) * classes)
+        for part in torch.nonzero(fold == k)[:, 0].split(max(2**22 // heads.shape[1], 1)):
+            p = torch.softmax((x[part] @ heads).view(len(part), FOLDS - 1, classes), 2)
+            gain = p * pull[labels[part]][:, None]
+            gain.div_(gain.sum(2, keepdim=True).clamp_min_(TINY)).sub_(p)
+            uphill.addmm_(x[part].T, gain.flatten(1))
+        gradient[:, others] += uphill.view(len(weight), FOLDS - 1, classes)
+    return gradient
 
 
 def by_fold(x: Tensor, fold: Tensor, steps: Tensor, base: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-DAMAGES = ("noise", "occlusion", "low_resolution")
+DAMAGES = ("noise", "occlusion", "low_resolution", "fog", "motion_blur")
 
 
 def wrong_labels(labels: np.ndarray, classes: int, share: float, rng: np.random.Generator) -> np.ndarray:
@@ -33,12 +33,13 @@ def choose_damage(n: int, share: float, rng: np.random.Generator) -> np.ndarray:
 
 
 def damage_image(image: Image.Image, kind: str, rng: np.random.Generator) -> Image.Image:
-    """A copy of an RGB image, damaged.
+    """A copy of an RGB image, damaged in one of the five ways of the paper.
 
     `noise` adds Gaussian noise of standard deviation 0.5, `occlusion` blacks out a square of 60% of the shorter side,
-    `low_resolution` scales the image down by eight and up again.
+    `low_resolution` scales the image down by eight and up again, `fog` lays clouds over it that hide 75% of it,
+    `motion_blur` smears it over 40% of the shorter side in some direction.
     """
-    pixels = np.array(image, dtype=np.float32)
+    pixels: np.ndarray = np.array(image, dtype=np.float32)
     height, width = pixels.shape[:2]
     if kind == "noise":
         pixels += rng.normal(0, 0.5 * 255, size=(height, width, 1))
@@ -49,6 +50,33 @@ def damage_image(image: Image.Image, kind: str, rng: np.random.Generator) -> Ima
     elif kind == "low_resolution":
         small = image.resize((max(1, width // 8), max(1, height // 8)), Image.Resampling.BOX)
         return small.resize((width, height), Image.Resampling.BILINEAR)
+    elif kind == "fog":
+        pixels = 0.25 * pixels + 0.75 * (128 + 127 * _clouds(height, width, rng)[..., None])
+    elif kind == "motion_blur":
+        pixels = _smear(pixels, 0.4 * min(height, width), rng.uniform(0, np.pi))
     else:
         raise ValueError(f"unknown damage {kind!r}")
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+
+
+def _clouds(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
+    """(height, width) in [0, 1]: smooth noise, each octave twice as fine and half as strong as the one before."""
+    clouds = np.zeros((height, width), np.float32)
+    for octave in range(1, 5):
+        grid = Image.fromarray(rng.random((2**octave, 2**octave), dtype=np.float32))
+        clouds += np.asarray(grid.resize((width, height), Image.Resampling.BICUBIC)) / 2**octave
+    return (clouds / (1 - 2.0**-4)).clip(0, 1)
+
+
+def _smear(pixels: np.ndarray, length: float, angle: float) -> np.ndarray:
+    """The mean of (h, w, 3) `pixels` moved along a line of `length` pixels; what moves in is the edge."""
+    rows, columns = np.arange(pixels.shape[0])[:, None], np.arange(pixels.shape[1])
+    steps = np.linspace(-length / 2, length / 2, max(3, round(length) + 1))
+    moved = [
+        pixels[
+            (rows + round(step * np.sin(angle))).clip(0, len(rows) - 1),
+            (columns + round(step * np.cos(angle))).clip(0, len(columns) - 1),
+        ]
+        for step in steps
+    ]
+    return np.stack(moved).mean(0)

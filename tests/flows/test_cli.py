@@ -198,3 +198,24 @@ def test_a_folder_without_a_release_is_refused(tmp_path: Path) -> None:
     result = winnow("show", tmp_path)
     assert result.exit_code == 2
     assert "holds no release" in result.stderr
+
+
+def test_two_arms_are_compared_seed_by_seed(tmp_path: Path) -> None:
+    table = tmp_path / "accuracy.csv"
+    table.write_text("arm,seed,accuracy,kept\nsubset,0,0.9,5\nsubset,1,0.8,5\nrandom,0,0.88,5\nrandom,1,0.77,5\n")
+    done = winnow("compare", "subset", "random", "--table", table)
+    assert done.exit_code == 0
+    assert done.stdout.split("\n")[1].split() == ["2", "85.00%", "82.50%", "+2.50", "+2.00", "to", "+3.00", "3"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(None, "does not exist"), ("", "is not a table in CSV"), ("arm,seed,accuracy\nsubset,0,0.9\n", "'random'")],
+)
+def test_results_that_cannot_be_compared_are_refused(content: str | None, message: str, tmp_path: Path) -> None:
+    table = tmp_path / "accuracy.csv"
+    if content is not None:
+        table.write_text(content)
+    done = run(WINNOW, "compare", "subset", "random", "--table", table)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert message in done.stderr

@@ -1,5 +1,7 @@
 """The judge of subsets learns, repeats itself, and takes images of any size it says it takes."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,8 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from tasks import classifier
-from tasks.classifier import SmallResNet, Training
+from tasks.classifier import Training
+from tasks.networks import SmallResNet
 
 QUICK = Training(width=4, steps=30, batch_size=16, lr=0.02, flip=False)
 
@@ -36,6 +39,21 @@ def test_the_same_seed_gives_the_same_accuracy_whatever_was_drawn_before() -> No
     first = measured(3, few)
     torch.rand(5)
     assert measured(3, few) == first
+
+
+def test_a_network_of_torchvision_learns_and_repeats_itself_beside_another() -> None:
+    images, labels = digits(120, 0)
+    training = Training(width=4, steps=25, batch_size=16, lr=0.02, flip=False, model="resnet18")
+
+    def fit(seed: int) -> torch.Tensor:
+        model = classifier.fit(images, labels, training, classes=2, seed=seed, device="cpu")
+        return model.logits(images)
+
+    with ThreadPoolExecutor(2) as pool:
+        first, other = pool.map(fit, (3, 4))
+    assert (first.argmax(1).numpy() == labels).mean() > 0.9
+    assert torch.equal(fit(3), first)
+    assert not torch.equal(first, other)
 
 
 def test_wrong_labels_make_it_worse() -> None:

@@ -67,6 +67,24 @@ def test_low_resolution_loses_what_is_finer_than_eight_pixels() -> None:
     assert np.asarray(plant.damage_image(stripes, "low_resolution", np.random.default_rng(0))).std() < 2
 
 
+def test_fog_hides_three_quarters_of_the_contrast_and_brightens() -> None:
+    halves = Image.fromarray(np.repeat([[0, 255]], 32, 1).repeat(64, 0).astype(np.uint8)).convert("RGB")
+    foggy = np.mean([np.asarray(plant.damage_image(halves, "fog", np.random.default_rng(i))) for i in range(60)], 0)
+    assert foggy[:, 32:].mean() - foggy[:, :32].mean() == pytest.approx(0.25 * 255, abs=8)
+    assert foggy[:, :32].min() > 90
+
+
+def test_motion_blurs_along_one_direction_and_keeps_the_mean() -> None:
+    dot = np.zeros((61, 61, 3), np.uint8)
+    dot[28:33, 28:33] = 250
+    smeared = np.asarray(plant.damage_image(Image.fromarray(dot), "motion_blur", np.random.default_rng(2)), np.float64)
+    assert smeared.mean() == pytest.approx(dot.mean(), rel=0.05)
+    rows, columns = np.nonzero(smeared.sum(2) > 5)
+    long, short = np.linalg.svd(np.stack([rows - rows.mean(), columns - columns.mean()]))[1]
+    assert long > 3 * short
+    assert np.hypot(np.ptp(rows), np.ptp(columns)) == pytest.approx(0.4 * 61 + 6, abs=5)
+
+
 def test_an_unknown_damage_is_a_mistake_of_the_program() -> None:
     with pytest.raises(ValueError, match="unknown damage 'rust'"):
         plant.damage_image(Image.new("RGB", (8, 8)), "rust", np.random.default_rng(0))
