@@ -19,10 +19,20 @@ def run(settings: Settings) -> None:
     del parameters["runtime"]  # where it ran changes nothing
     licence = settings.release.license
     runtime.as_task(release.run)(runtime.DATA, out, name=settings.release.name, parameters=parameters, licence=licence)
-    tags = {"git.commit": commit(), "prefect.flow_run": str(flow_run.get_id())}
-    version = release.version(out, settings.prepare.source, tags)
+    if not tracking.answers(Path.cwd()):
+        where = tracking.uri(Path.cwd())
+        get_run_logger().warning(
+            "%s does not answer; the release is made, record it later: winnow release record", where
+        )
+        return
+    version = described(out, settings, {"prefect.flow_run": str(flow_run.get_id())})
     run_id = runtime.as_task(tracking.log)(version, Path.cwd())
     get_run_logger().info("recorded in MLflow as run %s", run_id)
+
+
+def described(out: Path, settings: Settings, tags: dict[str, str]) -> tracking.Version:
+    """What MLflow is told of the release in `out`, made with these settings."""
+    return release.version(out, settings.prepare.source, tags | {"git.commit": commit()})
 
 
 def commit() -> str:

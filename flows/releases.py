@@ -111,3 +111,19 @@ def publish(
                 f"others get it with         dvc artifacts get REPOSITORY {name} --rev {what.version}\n"
                 f"or follow it with          dvc import REPOSITORY {what.path} --rev {what.tag}"
             )
+
+
+@app.command()
+def record(release: ReleaseFolder = Path("data/release")) -> None:
+    """Record a release in MLflow, if it is not there yet: one made while the server was down, or on another machine."""
+    with clear_errors():
+        from flows import settings
+        from flows.release import described
+        from tasks import tracking
+
+        version = described(release, settings.load(), {})
+        if not tracking.answers(Path.cwd()):
+            raise InputError(
+                f"MLflow at {tracking.uri(Path.cwd())} does not answer; start it, or unset MLFLOW_TRACKING_URI"
+            )
+        typer.echo(f"recorded as run {tracking.log(version, Path.cwd())}")

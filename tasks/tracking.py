@@ -4,6 +4,8 @@ Where MLFLOW_TRACKING_URI is not set, runs go to an SQLite file in the project, 
 """
 
 import os
+import urllib.error
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import pandas as pd
 
 EXPERIMENT = "subset versions"
 VERSION_TAG = "winnow.release"
+PATIENCE = 10  # seconds for a server to answer
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,20 @@ class Version:
 def uri(project: Path) -> str:
     """Where runs are tracked: MLFLOW_TRACKING_URI, or the project's own SQLite file."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{project.resolve() / 'mlflow.db'}"
+
+
+def answers(project: Path) -> bool:
+    """Whether there is a server to record on; a file always answers. Asked first: MLflow itself tries for minutes."""
+    place = uri(project)
+    if not place.startswith(("http://", "https://")):
+        return True
+    try:
+        with urllib.request.urlopen(f"{place.rstrip('/')}/health", timeout=PATIENCE):  # noqa: S310 http, as checked
+            return True
+    except urllib.error.HTTPError:
+        return True  # it may not like the question, but it is there
+    except OSError:
+        return False
 
 
 def log(version: Version, project: Path) -> str:

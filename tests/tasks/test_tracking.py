@@ -1,15 +1,20 @@
 """A version of the subset is one run in MLflow, whole, with our digests, beside the versions before it."""
 
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from unittest.mock import Mock
 
 import mlflow
 import pandas as pd
 import pytest
 from mlflow.entities import Run
+from typer.testing import CliRunner
 
+from flows.cli import app
 from tasks import tracking
+from tasks.files import file_sha256
 from tasks.tracking import Version
 
 POOL = pd.DataFrame({"id": ["a", "b", "c"], "label": [0, 1, 1]})
@@ -122,3 +127,33 @@ def test_runs_go_to_the_project_unless_the_environment_says_otherwise(
     assert tracking.uri(Path()) == f"sqlite:///{tmp_path}/mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://elsewhere:5000")
     assert tracking.uri(Path()) == "http://elsewhere:5000"
+
+
+def test_a_server_that_is_down_is_noticed_at_once_and_one_that_refuses_the_question_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert tracking.answers(tmp_path)
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:  # answers everything with an error
+        Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}/")
+        assert tracking.answers(tmp_path)
+        server.shutdown()
+    assert not tracking.answers(tmp_path)
+
+
+def test_a_release_made_while_the_server_was_down_is_recorded_from_disk(
+    database: Path, released: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parameters = Path(__file__).parents[2] / "params.yaml"
+    (released.parents[1] / "params.yaml").write_text(parameters.read_text())
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    down = CliRunner().invoke(app, ["release", "record", str(released)])
+    assert down.exit_code == 2
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{database / 'mlflow.db'}")
+    done = CliRunner().invoke(app, ["release", "record", str(released)])
+    assert done.exit_code == 0, done.output
+    (run,) = runs(file_sha256(released / "manifest.json"))
+    assert done.output.strip() == f"recorded as run {run.info.run_id}"
+    assert (run.data.metrics["kept"], run.data.tags["git.commit"]) == (16, "unknown")
+    assert "release/report.html" in artifacts(run)
