@@ -3,7 +3,7 @@
 from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows import device, progress, runtime
+from flows import progress, runtime
 from flows.settings import Settings
 from tasks import files, near_duplicates, score
 
@@ -19,9 +19,7 @@ def run(settings: Settings) -> None:
         running = [work.submit(embed, adapted, span, scratch, neighbours=how.neighbours) for span in spans]
         progress.watch("score", running, len(spans), lambda: len(list(scratch.glob("*.npz"))))
         runtime.as_task(score.gather)(embed, adapted, scratch, out)
-    runtime.gpu_task(near_duplicates.run)(
-        embed, out / "near_duplicates.parquet", cosine=how.near_duplicates, device=device.best()
-    )
+    runtime.gpu_task(near_duplicates.run)(embed, out / "near_duplicates.parquet", cosine=how.near_duplicates)
 
 
 if __name__ == "__main__":
