@@ -37,6 +37,7 @@ def table(stages: Path) -> pd.DataFrame:
 def page_file(photo_stages: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give a report with samples of every reason."""
     room = tmp_path_factory.mktemp("report")
+    shutil.copytree(photo_stages.with_name("originals"), room / "originals")
     stages = Path(shutil.copytree(photo_stages, room / "data"))
     made = table(stages)
     made.to_parquet(stages / "optimize/subset.parquet", index=False)
