@@ -41,7 +41,7 @@ from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 
 from flows import device
-from tasks import dataset, decoding, embed, encoder, files, precision, rows
+from tasks import dataset, decoding, embed, encoder, files, precision, prepare, rows, storage
 from tasks.embed import Work
 from tasks.encoder import Checkpoint, Encoder
 
@@ -51,23 +51,23 @@ SIDE = 320  # pixels of images that are made up where no folder is given
 
 
 def write(folder: Path, images: Iterable[bytes], shard: int = 2**28) -> None:
-    """Write images as `prepare` leaves them, in one class, in shards of about `shard` bytes."""
-    (folder / "shards").mkdir(parents=True)
+    """Write images as `prepare` leaves them, in one class, in files of about `shard` bytes."""
+    (folder / "copies").mkdir(parents=True)
     found: list[tuple[str, str, int, str]] = []
     for number, part in enumerate(_parts(images, shard)):
-        name = f"{number:05d}.parquet"
+        name = f"copies/{number:05d}.parquet"
         ids = [f"{len(found) + row:09d}" for row in range(len(part))]
         found += [
             (i, name, row, hashlib.sha256(image).hexdigest())
             for row, (i, image) in enumerate(zip(ids, part, strict=True))
         ]
-        pq.write_table(
-            pa.table({"id": ids, "image": part}), folder / "shards" / name, row_group_size=256, compression="none"
-        )
-    index = pd.DataFrame(found, columns=["id", "shard", "row", "sha256"]).assign(
-        label=0, split="train", width=0, height=0
+        pq.write_table(pa.table({"id": ids, "image": part}), folder / name, row_group_size=256, compression="none")
+    index = pd.DataFrame(found, columns=["id", "file", "place", "sha256"]).assign(
+        label=0, split="train", width=0, height=0, size=storage.ROW, copied=True
     )
+    index = index.assign(shard=[f"{i // prepare.SHARD:05d}" for i in index.index], row=index.index % prepare.SHARD)
     index.to_parquet(folder / "index.parquet", index=False)
+    files.write_json(folder / "source.json", {"source": "."})
     files.write_json(folder / "classes.json", ["thing"])
 
 

@@ -145,6 +145,7 @@ def export(
     form: Annotated[Form, typer.Option("--format", help="The images, or only the list of ids.")],
     out: Annotated[Path, typer.Option(help="Folder to make.")],
     images: releases.Images = None,
+    source: releases.Source = None,
     test: Annotated[bool, typer.Option("--test", help="Also the held-out images, as split test.")] = False,
     link: Annotated[
         Path | None,
@@ -162,7 +163,7 @@ def export(
         if link and form is not Form.imagefolder:
             raise InputError("--link is for --format imagefolder; the other formats hold images in files of their own")
         request = exporting.Request(form.value, test, link)
-        count = exporting.run(manifest.load(release), out, request, images)
+        count = exporting.run(manifest.load(release), out, request, images, source)
         typer.echo(f"{count:,} samples as {form.value}: {out} (check: cd {out} && sha256sum --quiet -c SHA256SUMS)")
 
 

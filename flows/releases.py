@@ -27,8 +27,13 @@ Images = Annotated[
 ]
 
 
+Source = Annotated[
+    str | None, typer.Option(help="Where the source of the images lies, if not where prepare.source said at the time.")
+]
+
+
 @app.command()
-def verify(release: ReleaseFolder = Path("data/release"), images: Images = None) -> None:
+def verify(release: ReleaseFolder = Path("data/release"), images: Images = None, source: Source = None) -> None:
     """Recompute every hash of a release, and those of its images where they are at hand.
 
     Names each file, shard and sample at fault. Exit code 0: whole; 1: not whole; 2: no release that can be read.
@@ -42,7 +47,7 @@ def verify(release: ReleaseFolder = Path("data/release"), images: Images = None)
 
         opened = manifest.load(release)
         folder = images or (opened.images if opened.images.is_dir() else None)
-        faults = verification.run(opened, folder)
+        faults = verification.run(opened, folder, source)
         console = Console(highlight=False, soft_wrap=True)
         for fault in faults:
             console.print(f"[red]✗[/red] {escape(fault.where)}: {escape(fault.what)}")

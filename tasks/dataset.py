@@ -78,10 +78,10 @@ class Dataset:
         return map(decode, self.read(self.index))
 
 
-def load(folder: Path) -> Dataset:
-    """Read the index that `prepare` wrote to `folder`."""
-    source = read_json(folder / "source.json")["source"]
-    return Dataset(folder, pd.read_parquet(folder / "index.parquet"), read_json(folder / "classes.json"), source)
+def load(folder: Path, source: str | None = None) -> Dataset:
+    """Read the index that `prepare` wrote to `folder`; `source` is where the source lies now, if it was moved."""
+    source = source or read_json(folder / "source.json")["source"]
+    return Dataset(folder, pd.read_parquet(folder / "index.parquet"), read_json(folder / "classes.json"), str(source))
 
 
 def decode(data: bytes) -> Image.Image:

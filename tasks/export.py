@@ -40,7 +40,7 @@ class Request:
     link: Path | None = None
 
 
-def run(release: Release, out: Path, request: Request, images: Path | None = None) -> int:
+def run(release: Release, out: Path, request: Request, images: Path | None = None, source: str | None = None) -> int:
     """Export the release to the folder `out`; the number of samples in it.
 
     Args:
@@ -48,11 +48,12 @@ def run(release: Release, out: Path, request: Request, images: Path | None = Non
         out: the folder to make. One that holds this very export already is left as it is.
         request: what to export.
         images: the folder of images as `prepare` leaves it; the list of ids needs none.
+        source: where the source of the images lies now, if it was moved.
 
     Raises:
         InputError: `out` holds something else, or the images are not those of the release.
     """
-    data = _images(release, request, images)
+    data = _images(release, request, images, source)
     table = _listed(release) if data is None else pieces.plan(release, data, test=request.test)
     about = _about(release, request, table)
     if not _is_free(out, about):
@@ -70,7 +71,7 @@ def run(release: Release, out: Path, request: Request, images: Path | None = Non
     return len(table)
 
 
-def _images(release: Release, request: Request, images: Path | None) -> Dataset | None:
+def _images(release: Release, request: Request, images: Path | None, source: str | None) -> Dataset | None:
     """The images, where they are needed."""
     if request.format == "ids":
         return None
@@ -80,7 +81,7 @@ def _images(release: Release, request: Request, images: Path | None) -> Dataset 
             f"{folder} holds no images (no index.parquet); name the folder that `prepare` wrote with --images, or get "
             "it with `dvc get REPOSITORY data/prepare/images`. --format ids needs no images"
         )
-    return dataset.load(folder)
+    return dataset.load(folder, source)
 
 
 def _listed(release: Release) -> pd.DataFrame:

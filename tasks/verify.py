@@ -29,8 +29,10 @@ class Fault:
     what: str
 
 
-def run(release: Release, images: Path | None = None) -> list[Fault]:
+def run(release: Release, images: Path | None = None, source: str | None = None) -> list[Fault]:
     """Recompute every hash in the manifest of `release`, and those of the images in the folder `images` if given.
+
+    `source` is where the source of the images lies now, if it was moved.
 
     Returns:
         What is at fault, empty if nothing is.
@@ -39,7 +41,7 @@ def run(release: Release, images: Path | None = None) -> list[Fault]:
     if any(fault.where == "scores.parquet" for fault in faults):
         return [*faults, *_cut(_ids(release, None))]
     faults += [*_cut(_ids(release, release.scores)), *_digests(release)]
-    return faults + _images(release, images) if images else faults
+    return faults + _images(release, dataset.load(images, source)) if images else faults
 
 
 def _files(release: Release) -> Iterator[Fault]:
@@ -81,9 +83,8 @@ def _digests(release: Release) -> Iterator[Fault]:
             yield Fault("scores.parquet", f"ids and labels of the {name} are not those in the manifest")
 
 
-def _images(release: Release, folder: Path) -> list[Fault]:
+def _images(release: Release, data: Dataset) -> list[Fault]:
     """Images that cannot be read, or whose bytes are not those that were prepared."""
-    data = dataset.load(folder)
     stored = data.index.set_index("id")["sha256"]
     pool = release.scores.set_index("id")["sha256"]
     gone = pool.index.difference(stored.index)

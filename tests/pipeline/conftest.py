@@ -15,10 +15,11 @@ from flows import server
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep what shares a project and a server in one process, where tests run in several."""
+    """Where tests run in several processes, keep those in one that share the project, and those of a file."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("pipeline"))
+            shared = "project" in getattr(item, "fixturenames", ())
+            item.add_marker(pytest.mark.xdist_group("project" if shared else item.path.stem))
 
 
 @pytest.fixture(scope="session")

@@ -55,6 +55,7 @@ def template(tmp_path_factory: pytest.TempPathFactory, photo_stages: Path) -> Pr
     env.pop("MLFLOW_TRACKING_URI", None)
     made = Project(folder, env)
     shutil.copytree(photo_stages, folder / "made")
+    shutil.copytree(photo_stages.with_name("originals"), folder / "originals")
     (folder / "dvc.yaml").write_text(PIPELINE)
     (folder / ".gitignore").write_text("/.winnow/\n/mlflow.db*\n/mlartifacts/\n")
     do(made, "git", "init", "-q", "-b", "main")
@@ -142,8 +143,10 @@ def test_a_version_is_published_and_got_with_dvc_alone(published: Project, workd
     for place in ("got", "artifact", "imported"):
         assert contents(reader.folder / place) == contents(published.folder / "data/release"), place
     do(reader, "dvc", "get", origin, "data/prepare/images", "--rev", "subset@v1.2.0", "-o", "images")
-    for command in (["release", "verify", "got", "--images", "images"],
-                    ["export", "got", "--images", "images", "--format", "imagefolder", "--out", "photos"]):  # fmt: skip
+    do(reader, "dvc", "get", origin, "originals", "--rev", "subset@v1.2.0", "-o", "source")
+    there = ["--images", "images", "--source", "source"]
+    for command in (["release", "verify", "got", *there],
+                    ["export", "got", *there, "--format", "imagefolder", "--out", "photos"]):  # fmt: skip
         do(reader, sys.executable, "-m", "flows.cli", *command)
     assert len(list((reader.folder / "photos/train").rglob("*.png"))) == 16
 
