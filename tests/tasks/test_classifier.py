@@ -43,7 +43,7 @@ def test_the_same_seed_gives_the_same_accuracy_whatever_was_drawn_before() -> No
 
 def test_a_network_of_torchvision_learns_and_repeats_itself_beside_another() -> None:
     images, labels = digits(120, 0)
-    training = Training(width=4, steps=25, batch_size=16, lr=0.02, flip=False, model="shufflenet_v2_x0_5")
+    training = Training(width=4, steps=25, batch_size=16, lr=0.02, flip=False, model="resnet18")
 
     def fit(seed: int) -> torch.Tensor:
         model = classifier.fit(images, labels, training, classes=2, seed=seed, device="cpu")
