@@ -115,13 +115,7 @@ def test_killed_runs_end_with_the_same_bytes(project: Project, tmp_path: Path, e
     """From scratch in another folder, killed and interrupted, then left alone: the results of an undisturbed run."""
     other = checkout(tmp_path, environment)
     kill, interrupt = signal.SIGKILL, signal.SIGINT
-    for stage, how in (
-        ("prepare", kill),
-        ("adapt", kill),
-        ("evaluate", kill),
-        ("evaluate", interrupt),
-        ("release", kill),
-    ):
+    for stage, how in (("prepare", kill), ("evaluate", interrupt), ("release", kill)):
         words = end_in(other, stage, how)
         assert how == kill or "interrupted; the same command goes on" in words
         for folder in (other.folder / "data").iterdir():
