@@ -10,16 +10,19 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export DVC_NO_ANALYTICS := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
-.PHONY: help demo test check ui clean
+.PHONY: help demo test test-all check ui clean
 
 help: ## list these commands
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
 
 demo: $(INSTALLED) ## install, run the pipeline on the bundled sample, and say what came out
 	@$(BIN)/python -m flows.demo
 
-test: $(INSTALLED) ## run the whole test suite
+test: $(INSTALLED) ## run the test suite
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+
+test-all: $(INSTALLED) ## the same, with the tests that take minutes
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup -m ""
 
 check: $(INSTALLED) ## lint and check types
 	$(BIN)/ruff check .

@@ -47,6 +47,7 @@ from tasks.encoder import Checkpoint, Encoder
 
 HOME = Path(".winnow/benchmarks/embed")
 PHOTOS = Path("/work/shared/data/caltech101/images")
+TICK = 0.01  # seconds in which the system counts processor time
 SIDE = 320  # pixels of images that are made up where no folder is given
 
 
@@ -186,7 +187,7 @@ def main(
             leg()
             if turn:  # the first starts workers and warms caches
                 rates[name].append(n / (time.perf_counter() - start))
-                work_done[name].append(n / (processor_seconds() - used))
+                work_done[name].append(n / max(processor_seconds() - used, TICK))
     shares, work_shares = (
         {name: statistics.median(np.divide(found[name], found["bare"]).tolist()) for name in legs}
         for found in (rates, work_done)

@@ -17,6 +17,8 @@ from support import ROOT
 from tasks import prepare
 from tasks.sources import open_source
 
+pytestmark = pytest.mark.slow
+
 CLASSES, IMAGES, ROW = 3, 400, 2 * 64  # of each class, and bytes of a row
 PARAMETERS = {"embed": {"batch_size": 8, "prompts": "a {}"}}
 
