@@ -19,10 +19,10 @@ demo: $(INSTALLED) ## install, run the pipeline on the bundled sample, and say w
 	@$(BIN)/python -m flows.demo
 
 test: $(INSTALLED) ## run the test suite
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 test-all: $(INSTALLED) ## the same, with the tests that take minutes
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup -m ""
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m ""
 
 check: $(INSTALLED) ## lint and check types
 	$(BIN)/ruff check .

@@ -14,14 +14,6 @@ from support import Project, checkout
 from flows import server
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where tests run in several processes, keep those in one that share the project, and those of a file."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            shared = "project" in getattr(item, "fixturenames", ())
-            item.add_marker(pytest.mark.xdist_group("project" if shared else item.path.stem))
-
-
 @pytest.fixture(scope="session")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """The environment of a user who has the project's Python first on the path, and a Prefect server running."""
