@@ -46,7 +46,6 @@ from tasks.embed import Work
 from tasks.encoder import Checkpoint, Encoder
 
 HOME = Path(".winnow/benchmarks/embed")
-PHOTOS = Path("/work/shared/data/caltech101/images")
 TICK = 0.01  # seconds in which the system counts processor time
 SIDE = 320  # pixels of images that are made up where no folder is given
 
@@ -85,9 +84,9 @@ def _parts(images: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
         yield part
 
 
-def photographs(folder: Path, n: int) -> list[Path]:
-    """`n` files spread evenly over a folder, or over noise that is made up where there is none."""
-    if not folder.is_dir():
+def photographs(folder: Path | None, n: int) -> list[Path]:
+    """`n` files spread evenly over a folder, or over noise that is made up where none is given."""
+    if folder is None:
         folder, rng = HOME / "made", np.random.default_rng(0)
         (folder / "thing").mkdir(parents=True, exist_ok=True)
         for i in range(n):
@@ -164,7 +163,12 @@ class OpenClip:
 
 
 def main(
-    images: Annotated[Path, typer.Option(help="Folder of images, a folder a class; else some are made up.")] = PHOTOS,
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, file_okay=False, help="Folder of images, a folder a class; without it some are made up."
+        ),
+    ] = None,
     n: Annotated[int, typer.Option(min=8, help="Images a round.")] = 256,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds.")] = 3,
     batch_size: Annotated[int, typer.Option(min=1, help="Images a batch.")] = 32,

@@ -111,7 +111,6 @@ def test_a_missing_source_is_refused_with_its_name(project: Project) -> None:
     assert "Traceback" not in done.stdout
 
 
-@pytest.mark.slow
 def test_killed_runs_end_with_the_same_bytes(project: Project, tmp_path: Path, environment: dict[str, str]) -> None:
     """From scratch in another folder, killed and interrupted, then left alone: the results of an undisturbed run."""
     other = checkout(tmp_path, environment)

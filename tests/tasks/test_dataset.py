@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from tasks import dataset, prepare
+from tasks import dataset
 from tasks.dataset import Dataset
-from tasks.sources import open_source
 
 
 def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
@@ -141,38 +140,28 @@ def test_what_cannot_be_read_whole_is_an_error(damage: Callable[[bytes], bytes])
             dataset.decode(damage(encoded(noise, kind)))
 
 
-@pytest.fixture
-def prepared(workdir: Path, image_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
-    """`image_folder`, prepared, in several shards."""
-    monkeypatch.setattr(prepare, "SHARD", 8)
-    prepare.run(
-        open_source(image_folder), workdir / "out", test_share=0.2, max_rejected=0, wrong_labels=0, damaged=0, seed=0
-    )
-    return dataset.load(workdir / "out/images")
-
-
-def test_images_come_in_the_order_of_the_index(prepared: Dataset, image_folder: Path) -> None:
-    assert len(prepared.shards) > 2
-    for name, image in zip(prepared.index["id"], prepared.all_images(), strict=True):
+def test_images_come_in_the_order_of_the_index(images: Dataset, image_folder: Path) -> None:
+    assert len(images.shards) > 2
+    for name, image in zip(images.index["id"], images.all_images(), strict=True):
         assert image.tobytes() == Image.open(image_folder / name).convert("RGB").tobytes()
 
 
-def test_splits_part_the_index(prepared: Dataset) -> None:
-    train, test = prepared.split("train"), prepared.split("test")
+def test_splits_part_the_index(images: Dataset) -> None:
+    train, test = images.split("train"), images.split("test")
     assert (len(train), len(test)) == (24, 6)
-    assert set(train["id"]) | set(test["id"]) == set(prepared.index["id"])
+    assert set(train["id"]) | set(test["id"]) == set(images.index["id"])
 
 
-def test_pixels_are_every_image_at_one_size(prepared: Dataset, image_folder: Path) -> None:
-    block = dataset.pixels(prepared, 12)
+def test_pixels_are_every_image_at_one_size(images: Dataset, image_folder: Path) -> None:
+    block = dataset.pixels(images, 12)
     assert (block.shape, block.dtype) == ((30, 12, 12, 3), np.uint8)
-    last = Image.open(image_folder / prepared.index["id"].iloc[-1]).resize((12, 12), Image.Resampling.BILINEAR)
+    last = Image.open(image_folder / images.index["id"].iloc[-1]).resize((12, 12), Image.Resampling.BILINEAR)
     assert (block[-1] == np.asarray(last)).all()
 
 
-def test_thumbnails_are_found_by_id_and_keep_their_proportions(prepared: Dataset, image_folder: Path) -> None:
+def test_thumbnails_are_found_by_id_and_keep_their_proportions(images: Dataset, image_folder: Path) -> None:
     wanted = ["red/7.png", "blue/0.png", "red/1.png"]
-    found = dataset.thumbnails(prepared, wanted, 12)
+    found = dataset.thumbnails(images, wanted, 12)
     assert set(found) == set(wanted)
     for name, thumbnail in found.items():
         assert thumbnail.tobytes() == Image.open(image_folder / name).resize((12, 10)).tobytes()
