@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 
 from tasks import adapters, explain, prepare, release, storage
 from tasks.adapters import Adapters
+from tasks.errors import InputError
 from tasks.files import write_json
 from tasks.sources import Source, open_source
 
@@ -23,7 +25,7 @@ PARAMETERS = {
     "prepare": {"source": "/home/someone/photos", "wrong_labels": 0.0},
     "embed": {"path": "data/pretrain", "prompts": ["a {}"]},
     "optimize": {"keep": 0.5, "method": "winnow", "solver": "exact", "balance": "proportional"},
-    "evaluate": {"seeds": 2, "steps": 10},
+    "evaluate": {"model": "small", "seeds": 2, "steps": 10},
 }
 
 
@@ -65,6 +67,14 @@ def encoded(source: Source) -> list[bytes]:
     assert len(images) == len(source.table)
     assert all(isinstance(image, bytes) for image in images)
     return images  # type: ignore[return-value]
+
+
+def refusal(source: Path) -> str:
+    """What is said of a source that is refused."""
+    with pytest.raises(InputError) as error:
+        open_source(source)
+    assert str(error.value).startswith("prepare.source: ")
+    return str(error.value)
 
 
 def stages_run(output: str) -> list[str]:

@@ -7,9 +7,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from support import encoded
+from support import encoded, refusal
 
-from tasks.errors import InputError
 from tasks.sources import open_source
 
 
@@ -38,13 +37,6 @@ def touch(*paths: Path) -> None:
     for path in paths:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(path.as_posix().encode())
-
-
-def refusal(path: Path) -> str:
-    with pytest.raises(InputError) as error:
-        open_source(path)
-    assert str(error.value).startswith("prepare.source: ")
-    return str(error.value)
 
 
 def test_an_image_folder_has_a_class_a_folder_and_ids_below_it(tmp_path: Path) -> None:

@@ -6,9 +6,8 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import encoded
+from support import encoded, refusal
 
-from tasks.errors import InputError
 from tasks.sources import open_source
 from tasks.sources.table import is_below
 
@@ -16,13 +15,6 @@ from tasks.sources.table import is_below
 def write(folder: Path, text: str | bytes, name: str = "list.csv") -> Path:
     (folder / name).write_bytes(text if isinstance(text, bytes) else text.encode())
     return folder / name
-
-
-def refusal(path: Path) -> str:
-    with pytest.raises(InputError) as error:
-        open_source(path)
-    assert str(error.value).startswith("prepare.source: ")
-    return str(error.value)
 
 
 def test_a_table_names_images_labels_and_splits(tmp_path: Path) -> None:

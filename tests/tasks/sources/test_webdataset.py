@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 import webdataset
-from support import encoded
+from support import encoded, refusal
 
-from tasks.errors import InputError
 from tasks.sources import open_source
 
 
@@ -26,13 +25,6 @@ def samples(count: int, start: int = 0) -> list[dict[str, Any]]:
         {"__key__": f"{i:04d}", "jpg": f"image {i}".encode() * (i + 1), "cls": str(i % 3).encode()}
         for i in range(start, start + count)
     ]
-
-
-def refusal(path: Path) -> str:
-    with pytest.raises(InputError) as error:
-        open_source(path)
-    assert str(error.value).startswith("prepare.source: ")
-    return str(error.value)
 
 
 def member(name: str, data: bytes = b"x", **changed: Any) -> tuple[tarfile.TarInfo, io.BytesIO]:
