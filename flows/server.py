@@ -1,11 +1,8 @@
 """One Prefect server for a whole pipeline, where none is running."""
 
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 
 @contextmanager
@@ -26,11 +23,3 @@ def shared() -> Iterator[dict[str, str]]:
         yield os.environ | {"PREFECT_API_URL": server.api_url}
     finally:
         server.stop()
-
-
-def dvc(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    """Run DVC in this project, with this Python first on the path, so that stages run with it too."""
-    python = Path(sys.executable)
-    env = dict(env or os.environ)
-    env["PATH"] = f"{python.parent}{os.pathsep}{env['PATH']}"
-    return subprocess.run([python, "-m", "dvc", *arguments], env=env, stdout=subprocess.PIPE, text=True, check=False)

@@ -17,7 +17,7 @@ from gto.registry import GitRegistry
 from gto.versions import SemVer
 from ruamel.yaml import YAML
 
-from tasks import manifest, tracking, verify
+from tasks import manifest, pipeline, tracking, verify
 from tasks.errors import InputError
 from tasks.files import whole_folder
 from tasks.manifest import Release
@@ -71,8 +71,8 @@ def plan(name: str, version: str | None, bump: str | None) -> Publication:
         remote = repository.config["core"].get("remote")
         if not remote:
             raise InputError("DVC has no default remote to push to; set one: dvc remote add --default NAME URL")
-        if stale := repository.status():
-            raise InputError(f"the results are not up to date ({', '.join(sorted(stale))}); run `dvc repro` first")
+    if waiting := pipeline.stale():
+        raise InputError(f"the results are not up to date ({', '.join(waiting)}); run `dvc repro` first")
     return Publication(name, _version(name, version, bump), path, release, remote)
 
 

@@ -19,7 +19,8 @@ from tasks.files import file_sha256
 
 PIPELINE = """
 stages:
-  prepare: {cmd: mkdir -p data/prepare && cp -r made/prepare/images data/prepare/images, deps: [made/prepare],
+  source: {cmd: mkdir -p looked && cat at/it > looked/it, always_changed: true, outs: [looked]}
+  prepare: {cmd: mkdir -p data/prepare && cp -r made/prepare/images data/prepare/images, deps: [made/prepare, looked],
             outs: [data/prepare/images]}
   release: {cmd: cp -r made/release data/release, deps: [made/release], outs: [data/release]}
 artifacts:
@@ -57,7 +58,9 @@ def template(tmp_path_factory: pytest.TempPathFactory, photo_stages: Path) -> Pr
     shutil.copytree(photo_stages, folder / "made")
     shutil.copytree(photo_stages.with_name("originals"), folder / "originals")
     (folder / "dvc.yaml").write_text(PIPELINE)
-    (folder / ".gitignore").write_text("/.winnow/\n/mlflow.db*\n/mlartifacts/\n")
+    (folder / "at").mkdir()
+    (folder / "at/it").write_text("what the source holds")
+    (folder / ".gitignore").write_text("/at/\n/.winnow/\n/mlflow.db*\n/mlartifacts/\n")
     do(made, "git", "init", "-q", "-b", "main")
     for key, value in {"user.name": "t", "user.email": "t@t", "commit.gpgsign": "false"}.items():
         do(made, "git", "config", key, value)
@@ -208,6 +211,10 @@ def unclean(made: Project) -> None:
     (made.folder / "notes.txt").write_text("x")
 
 
+def changed(made: Project) -> None:
+    (made.folder / "at/it").write_text("something else, which only the stage that looks every time sees")
+
+
 def stale(made: Project) -> None:
     (made.folder / "made/release/more.txt").write_text("x")
     commit(made)
@@ -230,6 +237,7 @@ def remoteless(made: Project) -> None:
     [
         (unclean, "notes.txt is not committed"),
         (stale, r"not up to date \(release\); run `dvc repro`"),
+        (changed, r"not up to date \(prepare\)"),
         (broken, "data/release is not whole: card.md"),
         (remoteless, "no default remote"),
     ],
