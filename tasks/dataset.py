@@ -13,6 +13,7 @@ import hashlib
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -43,11 +44,23 @@ class Dataset:
     @property
     def shards(self) -> list[str]:
         """Names of the shards, units of work of at most a few thousand images each, in order."""
-        return list(self.index["shard"].unique())
+        return list(self._places)
+
+    @cached_property
+    def _places(self) -> dict[str, slice]:
+        """Where the rows of each shard lie, which follow one another: found once, since there are thousands of them."""
+        counts = self.index["shard"].value_counts(sort=False)
+        return {
+            str(name): slice(end - n, end) for name, n, end in zip(counts.index, counts, counts.cumsum(), strict=True)
+        }
+
+    def of(self, shard: str) -> pd.DataFrame:
+        """The rows of the index that are in a shard."""
+        return self.index.iloc[self._places[shard]]
 
     def encoded(self, shard: str) -> Iterator[bytes]:
         """The encoded images of a shard, in order (`read`)."""
-        return self.read(self.index[self.index["shard"] == shard])
+        return self.read(self.of(shard))
 
     def read(self, rows: pd.DataFrame) -> Iterator[bytes]:
         """The encoded images of some rows of the index, in its order.

@@ -89,7 +89,7 @@ def start(work: Work, texts: list[str], names: Path, *, device: str) -> Plan:
     key = files.sha256(opened.key, str(work.batch_size))[:16], files.file_sha256(work.images / "index.parquet")[:16]
     room = Room(*key, text.shape[1])
     room.open(data.index, text, opened.about | {"prompts": texts})
-    todo = {shard: room.todo(shard, count) for shard, count in _counts(data).items()}
+    todo = {shard: room.todo(shard, len(data.of(shard))) for shard in data.shards}
     left = sum(len(wanted) for wanted in todo.values()) - room.done()
     seconds = left * _seconds_an_image(opened, data, todo, work.batch_size) if left else 0.0
     return Plan(room, data.shards, len(data.index), left, seconds, _memory(left), room.disk(len(data.index)))
@@ -121,8 +121,8 @@ def shards(work: Work, room: Room, some: list[str], *, device: str) -> None:
         InputError: the encoder gives features that are no numbers, or an image cannot be read any more.
     """
     data, opened = _data(work.images), encoder.opened(work.checkpoint, device)
-    counts = _counts(data)
-    pool = decoding.decoders(sum(counts[shard] for shard in some) - room.done(some))
+    counts = {shard: len(data.of(shard)) for shard in some}
+    pool = decoding.decoders(sum(counts.values()) - room.done(some))
     for shard in some:
         wanted = room.todo(shard, counts[shard])
         with room.append(shard, work.batch_size, len(wanted)) as (begin, write):
@@ -206,14 +206,3 @@ def _data(images: Path) -> Dataset:
 @lru_cache(maxsize=1)
 def _load(images: Path, _: int) -> Dataset:
     return dataset.load(images)
-
-
-@lru_cache(maxsize=1)
-def _count(images: Path, _: int) -> dict[str, int]:
-    index = _data(images).index
-    return {str(shard): int(n) for shard, n in index["shard"].value_counts(sort=False).items()}
-
-
-def _counts(data: Dataset) -> dict[str, int]:
-    """Images in each shard."""
-    return _count(data.folder, (data.folder / "index.parquet").stat().st_mtime_ns)

@@ -158,7 +158,8 @@ def _shard(
     tree: Path, data: Dataset, shard: str, rows: pd.DataFrame, open_piece: Callable[[str, int], Writer]
 ) -> dict[str, Any]:
     """Write the samples of one shard: the file of each in order, and the SHA-256 of each file."""
-    stored = data.index[(data.index["shard"] == shard) & data.index["id"].isin(rows["id"])]
+    stored = data.of(shard)
+    stored = stored[stored["id"].isin(rows["id"])]
     wanted = {row["id"]: row for row in rows.to_dict("records")}
     current: dict[str, tuple[int, Writer]] = {}  # the piece of each split that is being written
     written: list[str] = []

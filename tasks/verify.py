@@ -102,7 +102,7 @@ def _images(release: Release, data: Dataset) -> list[Fault]:
 
 def _shard(data: Dataset, shard: str) -> Iterator[Fault]:
     """Images of a shard that are gone or whose bytes have changed, or the file of many that cannot be read."""
-    rows = data.index[data.index["shard"] == shard]
+    rows = data.of(shard)
     try:
         for name, stated, image in zip(rows["id"], rows["sha256"], data.stored(rows), strict=True):
             if isinstance(image, OSError):
