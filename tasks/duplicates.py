@@ -1,4 +1,4 @@
-"""What is in a data set more than once: the same bytes, or features that are nearly the same."""
+"""What is in a data set more than once, byte for byte. `tasks.near_duplicates` finds what only looks the same."""
 
 import pandas as pd
 
