@@ -90,8 +90,10 @@ def run(cell: Cell, room: Path) -> dict[str, Any]:
     import torch
 
     from benchmarks import baselines
-    from tasks import budget, classifier, plant
-    from tasks.classifier import Training
+    from tasks import budget
+    from tasks.images import plant
+    from tasks.training import classifier
+    from tasks.training.classifier import Training
 
     torch.set_num_threads(1)
     task = TASKS[cell.dataset]

@@ -16,11 +16,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_predict
 from torch.nn import functional as F
 
-from tasks import adapt, budget, classifier, coverage, files, optimize, score
+from tasks import adapt, budget, files, optimize, score
 from tasks.budget import Balance
-from tasks.classifier import Training
 from tasks.features import Features, unit
 from tasks.methods import Method
+from tasks.selection import coverage
+from tasks.training import classifier
+from tasks.training.classifier import Training
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@
 Each round measures all three, one after the other, on the same images and the same machine:
 
 - bare: the model alone, on tensors that are decoded, scaled and in memory already;
-- winnow: shards read, decoded by the workers of `tasks.decoding`, encoded, and the rows written (`tasks.embed.shards`);
+- winnow: shards read, decoded by the workers of `images.decoding`, encoded, and written (`tasks.embed.shards`);
 - open_clip: the loop of its zero-shot evaluation, a DataLoader with as many workers over the same files.
 
 Weights are random: they cost as much as trained ones. Workers and models are started before the clock is. The last
@@ -41,9 +41,12 @@ from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 
 from flows import device
-from tasks import dataset, decoding, embed, encoder, files, precision, prepare, rows, storage
+from tasks import dataset, embed, files, prepare
 from tasks.embed import Work
-from tasks.encoder import Checkpoint, Encoder
+from tasks.encoders import encoder, rows
+from tasks.encoders.encoder import Checkpoint, Encoder
+from tasks.images import decoding, storage
+from tasks.training import precision
 
 HOME = Path(".winnow/benchmarks/embed")
 TICK = 0.01  # seconds in which the system counts processor time

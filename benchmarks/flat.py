@@ -29,9 +29,10 @@ from safetensors.torch import save_file
 
 from benchmarks.embed import write
 from flows import device
-from tasks import decoding, embed, files
+from tasks import embed, files
 from tasks.embed import Work
-from tasks.encoder import Checkpoint
+from tasks.encoders.encoder import Checkpoint
+from tasks.images import decoding
 
 SIDE, SHARD, BATCH, PAUSE = 8, 2**24, 1024, 0.2
 TINY = {

@@ -26,9 +26,10 @@ from rich.table import Table
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.baselines import label_quality
-from tasks import adapt, features, plant, score
-from tasks.alignment import align
+from tasks import adapt, features, score
 from tasks.features import Features, unit
+from tasks.images import plant
+from tasks.selection.alignment import align
 
 KEPT = (0.3, 0.5, 0.7, 0.8)
 OURS, RIVALS = "ours", ("raw_clip", "cleanlab_self_confidence", "cleanlab_normalized_margin")
@@ -56,7 +57,7 @@ NOISES: dict[str, Planter] = {"symmetric 20%": symmetric(0.2), "symmetric 40%": 
 
 
 def ours(data: Features, seed: int, strength: float) -> Scores:
-    """The log odds of `tasks.alignment`."""
+    """The log odds of `selection.alignment`."""
     return {OURS: align(data, seed).log_odds}
 
 

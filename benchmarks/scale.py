@@ -29,7 +29,7 @@ from rich.table import Table
 from sklearn.neighbors import NearestNeighbors
 
 from tasks import adapt, budget, features, files, optimize, score
-from tasks.adapters import Adapters
+from tasks.selection.adapters import Adapters
 
 DIM, GROUPS, CHUNK = 512, 8, 65_536
 KEEP, NEIGHBOURS, WRONG = 0.3, 0.1, 0.1

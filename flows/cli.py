@@ -157,8 +157,8 @@ def export(
     The same release gives the same bytes; a broken-off export goes on; `sha256sum -c SHA256SUMS` checks it.
     """
     with clear_errors():
-        from tasks import export as exporting
-        from tasks import manifest
+        from tasks.releases import export as exporting
+        from tasks.releases import manifest
 
         if link and form is not Form.imagefolder:
             raise InputError("--link is for --format imagefolder; the other formats hold images in files of their own")
@@ -193,8 +193,8 @@ def compare(
     """
     with clear_errors():
         from flows.show import differences
-        from tasks.compare import compare as found
-        from tasks.compare import read
+        from tasks.training.compare import compare as found
+        from tasks.training.compare import read
 
         differences(a, b, found(read(table), a, b))
 

@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tasks import pages
 from tasks.files import whole_file
+from tasks.reports import pages
 
 SHOWN = 12  # rows of a list in the terminal
 

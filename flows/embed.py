@@ -9,7 +9,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from flows import progress, runtime
 from flows.settings import Settings
 from tasks import embed
-from tasks.encoder import Checkpoint
+from tasks.encoders.encoder import Checkpoint
 
 UNITS = 1000  # tasks at most, however many shards there are
 

@@ -6,8 +6,8 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from flows import device, runtime
 from flows.settings import Settings
 from tasks import evaluate, files
-from tasks.arms import ARMS
-from tasks.classifier import Training
+from tasks.training.arms import ARMS
+from tasks.training.classifier import Training
 
 
 @flow(name="evaluate", task_runner=ThreadPoolTaskRunner(max_workers=device.slots()))  # type: ignore[arg-type]

@@ -42,8 +42,8 @@ def verify(release: ReleaseFolder = Path("data/release"), images: Images = None,
         from rich.console import Console
         from rich.markup import escape
 
-        from tasks import manifest
-        from tasks import verify as verification
+        from tasks.releases import manifest
+        from tasks.releases import verify as verification
 
         opened = manifest.load(release)
         folder = images or (opened.images if opened.images.is_dir() else None)
@@ -73,8 +73,8 @@ def diff(
         import json
 
         from flows import differences
-        from tasks import diff as difference
-        from tasks import versions
+        from tasks.releases import diff as difference
+        from tasks.releases import versions
 
         with versions.opened(before) as old, versions.opened(after) as new:
             found = difference.compare(old, new)
@@ -102,7 +102,7 @@ def publish(
     with clear_errors():
         if (version is None) == (bump is None):
             raise InputError("say either --version 1.2.0 or --bump major, minor or patch")
-        from tasks import publish as publication
+        from tasks.releases import publish as publication
 
         what = publication.plan(name, version, bump.value if bump else None)
         typer.echo(f"{what.tag}{': would' if dry_run else ''}")

@@ -5,7 +5,8 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows import progress, runtime
 from flows.settings import Settings
-from tasks import files, near_duplicates, score
+from tasks import files, score
+from tasks.selection import near_duplicates
 
 
 @flow(name="score", task_runner=ThreadPoolTaskRunner(max_workers=1))  # type: ignore[arg-type]

@@ -118,7 +118,7 @@ class Evaluate(Block):
     @classmethod
     def _model_is_known(cls, name: str) -> str:
         if name != "small":  # else there is no need to wait for torch
-            from tasks import networks
+            from tasks.training import networks
 
             if name not in networks.names():
                 raise ValueError(f"there are {', '.join(networks.names())}")

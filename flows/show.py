@@ -7,12 +7,12 @@ from rich.console import Console
 from rich.table import Table
 
 from tasks import reasons
-from tasks.arms import ARMS
-from tasks.manifest import load
 from tasks.reasons import REASONS
+from tasks.releases.manifest import load
+from tasks.training.arms import ARMS
 
 if TYPE_CHECKING:
-    from tasks.compare import Difference  # at run time it would bring SciPy
+    from tasks.training.compare import Difference  # at run time it would bring SciPy
 
 
 def describe(release: Path) -> None:

@@ -2,7 +2,8 @@
 
 In:  a feature folder (data/embed). Out: data/adapt/adapters.safetensors and metrics.json (accuracy before and after).
 
-`winnow` fits heads that never saw the labels they judge (`tasks.alignment`); `paper` fits two linear adapters to all.
+`winnow` fits heads that never saw the labels they judge (`selection.alignment`); `paper` fits two linear
+adapters to all.
 """
 
 import sys
@@ -17,12 +18,13 @@ from rich.progress import track
 from torch import Tensor
 from torch.nn import functional as F
 
-from tasks import adapters, features
-from tasks.adapters import Adapted, Adapters
-from tasks.alignment import Alignment, align
+from tasks import features
 from tasks.features import Features
 from tasks.files import whole_folder, write_json
 from tasks.methods import Method
+from tasks.selection import adapters
+from tasks.selection.adapters import Adapted, Adapters
+from tasks.selection.alignment import Alignment, align
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 index.parquet   in the order of the source: id, label, split ("train" is the pool to choose from, "test" is held out),
                 shard (the unit of work that it belongs to) and its row there, width, height, sha256 of the image's
-                bytes, and where they are (`tasks.storage`): file, place, size, and copied: False where the file lies in
-                the source, True where it had to be written here
+                bytes, and where they are (`images.storage`): file, place, size, and copied: False where the file lies
+                in the source, True where it had to be written here
 classes.json    class names; `label` is an index into them
 source.json     the source, as the parameter gave it: what `file` is relative to
 copies/         Parquet files of the images that were copied: id, image
@@ -20,9 +20,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageOps
 
-from tasks import storage
 from tasks.errors import InputError
 from tasks.files import read_json
+from tasks.images import storage
 
 # What is decoded. Others that Pillow knows run programs (EPS), or are none that a data set of images is made of.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "AVIF", "PPM", "JPEG2000", "TGA", "ICO", "PCX")

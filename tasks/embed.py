@@ -8,7 +8,7 @@ In:  data/prepare/images, and an encoder or a feature folder. Out, in data/embed
 
 `start`, then `shards` for every shard, in any order and on any machine that sees this folder, then `finish`. A shard is
 encoded in batches that are fixed by the places of its images, so a run that was killed ends with the same bytes.
-`tasks.rows` says how what is finished is kept.
+`encoders.rows` says how what is finished is kept.
 """
 
 import time
@@ -23,11 +23,13 @@ import numpy as np
 import psutil
 from rich.filesize import decimal
 
-from tasks import dataset, decoding, encoder, features, files, given, prompts, rows
+from tasks import dataset, features, files
 from tasks.dataset import Dataset
-from tasks.encoder import Checkpoint, Encoder
+from tasks.encoders import encoder, given, prompts, rows
+from tasks.encoders.encoder import Checkpoint, Encoder
+from tasks.encoders.rows import Room
 from tasks.errors import InputError
-from tasks.rows import Room
+from tasks.images import decoding
 
 TRIAL = 32  # images that the estimate is measured on
 DECODER = 2**28  # bytes of a process that decodes
@@ -76,7 +78,7 @@ def start(work: Work, texts: list[str], names: Path, *, device: str) -> Plan:
     Args:
         work: what to embed.
         texts: prompts, with {} for the name of the class.
-        names: file with the names of the classes (`tasks.prompts.class_names`).
+        names: file with the names of the classes (`encoders.prompts.class_names`).
         device: where to compute.
 
     Raises:

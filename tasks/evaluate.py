@@ -16,9 +16,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from tasks import budget, classifier, dataset, files
-from tasks.arms import ARMS, Arm
-from tasks.classifier import Training
+from tasks import budget, dataset, files
+from tasks.training import classifier
+from tasks.training.arms import ARMS, Arm
+from tasks.training.classifier import Training
 
 
 def key(images: Path, subset: Path, size: int, training: Training) -> str:

@@ -3,8 +3,8 @@
 In:  data/score/scores.parquet, data/embed (features). Out: data/optimize/subset.parquet (the scores, `selected`, and
 why what was dropped was dropped) and metrics.json.
 
-`winnow` covers each class by what is trusted in it (`tasks.coverage`). The objective of `paper` (eq. 5 to 7) is linear
-in the samples, so its optimum is a sort, which `exact` is (`docs/method.md`); `gradient` is the published loop.
+`winnow` covers each class by what is trusted in it (`selection.coverage`). The objective of `paper` (eq. 5 to 7) is
+linear in the samples, so its optimum is a sort, which `exact` is (`docs/method.md`); `gradient` is the published loop.
 """
 
 import logging
@@ -17,11 +17,12 @@ import torch
 from rich.progress import Progress, track
 from scipy.special import expit
 
-from tasks import budget, coverage, explain, features
+from tasks import budget, features
 from tasks.budget import Balance
 from tasks.features import Features
 from tasks.files import whole_folder, write_json
 from tasks.methods import Method, Solver
+from tasks.selection import coverage, explain
 
 ALPHA = 0.1  # weight of diversity against alignment
 BETA = 2.0  # weight of the ratio
@@ -44,7 +45,7 @@ def select(
     balance: Balance,
     device: str,
 ) -> pd.DataFrame:
-    """Choose, and explain: adds `selected`, the columns of `tasks.explain`, and for the published method `combined`.
+    """Choose, and explain: adds `selected`, the columns of `selection.explain`, and for `paper` also `combined`.
 
     Args:
         scores: columns id, label, alignment, sas, sds, predicted, damaged; a row a sample.

@@ -4,8 +4,8 @@ In:  a source (`tasks.sources`). Out, in data/prepare/:
 
     images/             index.parquet, classes.json, source.json, and what had to be copied (`tasks.dataset`)
     quarantine.parquet  id and reason of each image that was set aside
-    quality.parquet     a row an image of the index: id, and whether it is dark, light, blurry or blank (`tasks.flaws`)
-    duplicates.parquet  images whose bytes are the same, and which of those have other labels (`tasks.duplicates`)
+    quality.parquet     a row an image of the index: id, and whether it is dark, light, blurry or blank (`images.flaws`)
+    duplicates.parquet  images whose bytes are the same, and which of those have other labels (`images.duplicates`)
     corrections.parquet a row for each decision of a person about a sample (`tasks.corrections`)
     truth.parquet       id, true label and damage of each sample in which a fault was planted; only evaluation and the
                         report read it
@@ -24,10 +24,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks import budget, duplicates, flaws, plant, screen, storage
+from tasks import budget
 from tasks import corrections as decisions
 from tasks.errors import InputError
 from tasks.files import whole_folder, write_json
+from tasks.images import duplicates, flaws, plant, screen, storage
 from tasks.sources import Source
 
 Droppable = Literal["duplicates", "dark", "light", "blurry", "low_information"]

@@ -20,12 +20,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tasks import croissant, dataset, figures, files, manifest, pages, reasons, report
-from tasks.arms import ARMS
+from tasks import dataset, files, reasons
 from tasks.corrections import DECISIONS
 from tasks.dataset import Dataset
 from tasks.reasons import REASONS
+from tasks.releases import croissant, manifest
+from tasks.reports import figures, pages, report
 from tasks.tracking import Version
+from tasks.training.arms import ARMS
 
 PACKAGES = ("winnow", "torch", "torchvision", "open_clip_torch", "numpy", "pandas", "pyarrow", "pillow", "scikit-learn")
 SUSPECTS = 24

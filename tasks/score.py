@@ -17,9 +17,10 @@ from rich.progress import track
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tasks import adapters, features, files
-from tasks.adapters import Adapted, Adapters
+from tasks import features, files
 from tasks.features import Features
+from tasks.selection import adapters
+from tasks.selection.adapters import Adapted, Adapters
 
 ADAPTERS = "adapters.safetensors"
 SPAN = 2**16  # samples, about, that one task scores

@@ -13,10 +13,12 @@ import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 
-from tasks import adapters, explain, prepare, release, storage
-from tasks.adapters import Adapters
+from tasks import prepare, release
 from tasks.errors import InputError
 from tasks.files import write_json
+from tasks.images import storage
+from tasks.selection import adapters, explain
+from tasks.selection.adapters import Adapters
 from tasks.sources import Source, open_source
 
 ROOT = Path(__file__).parents[1]

@@ -14,9 +14,10 @@ from typer.testing import CliRunner
 from benchmarks import accuracy, baselines, embed, flat, label_noise, scale
 from benchmarks.accuracy import Cell, Task
 from benchmarks.baselines import Pool
-from tasks import budget, decoding, features
-from tasks.classifier import Training
+from tasks import budget, features
 from tasks.features import Features
+from tasks.images import decoding
+from tasks.training.classifier import Training
 
 
 def last_line(main: Callable[..., None], *arguments: object) -> dict[str, float]:

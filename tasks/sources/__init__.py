@@ -7,8 +7,8 @@ import fnmatch
 import posixpath
 from os import PathLike, fspath
 
-from tasks import storage
 from tasks.errors import InputError
+from tasks.images import storage
 from tasks.sources import listing
 from tasks.sources.base import Source, check, shown
 

@@ -9,8 +9,8 @@ from pathlib import PurePosixPath
 import numpy as np
 import pandas as pd
 
-from tasks import storage
 from tasks.errors import InputError
+from tasks.images import storage
 
 TEST_NAMES = ("test", "validation", "valid", "val")  # the first that is there is held out
 SHOWN = 3  # faults shown; the others are counted
@@ -25,7 +25,7 @@ class Source:
     Attributes:
         base: the folder or URL that files are relative to, as the parameter gives it.
         classes: class names.
-        table: id, label, split ("train" or "test"), and where the image lies (`tasks.storage`); a row an image.
+        table: id, label, split ("train" or "test"), and where the image lies (`images.storage`); a row an image.
         copy: gives the encoded images in the order of `table`, where they cannot be read one by one where they are;
             None where they can.
     """

@@ -14,8 +14,8 @@ from typing import Any
 import pandas as pd
 from rich.progress import track
 
-from tasks import storage
 from tasks.files import SCRATCH, file_sha256, sha256, whole_file, write_json
+from tasks.images import storage
 from tasks.sources import is_table, listing, locate, table, torchvision
 
 SEEN = SCRATCH / "source"  # sizes, times and hashes of files that were read before

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 
-from tasks import storage
+from tasks.images import storage
 
 Folder = tuple[int, int]
 

@@ -9,8 +9,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks import storage
 from tasks.errors import InputError
+from tasks.images import storage
 from tasks.sources.base import Source, counted, listed, named_split, split_of, to_classes
 
 LARGEST_GROUP = 256 * 2**20  # bytes; a row is found by reading its group up to it, so larger groups are copied

@@ -8,8 +8,8 @@ import pandas as pd
 import pyarrow as pa
 from pyarrow import csv
 
-from tasks import storage
 from tasks.errors import InputError
+from tasks.images import storage
 from tasks.sources.base import SHOWN, Source, counted, faults, listed, split_of, to_classes
 
 PATHS = ("path", "file_name", "filename", "file", "image")  # the first that is there holds the paths

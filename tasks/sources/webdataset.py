@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from tasks import storage
 from tasks.errors import InputError
+from tasks.images import storage
 from tasks.sources.base import Source, counted, listed, named_split, split_of, to_classes
 
 IMAGES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "ppm", "image", "img")

@@ -13,9 +13,9 @@ import pytest
 from moto.server import ThreadedMotoServer
 from support import ROOT, Project
 
-from tasks import publish as publication
 from tasks.errors import InputError
 from tasks.files import file_sha256
+from tasks.releases import publish as publication
 
 PIPELINE = """
 stages:

@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 from torch.nn import functional as F
 
-from tasks import adapt, adapters, features, score
+from tasks import adapt, features, score
 from tasks.adapt import Recipe
-from tasks.adapters import Adapted, Adapters
-from tasks.alignment import Alignment
 from tasks.features import Features
 from tasks.files import read_json
 from tasks.methods import Method
+from tasks.selection import adapters
+from tasks.selection.adapters import Adapted, Adapters
+from tasks.selection.alignment import Alignment
 
 SHORT = Recipe(epochs=20, lr=3e-3, batch_size=64)
 

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from tasks import embed, features
 from tasks.dataset import Dataset
 from tasks.embed import Work
-from tasks.encoder import Checkpoint
+from tasks.encoders.encoder import Checkpoint
 from tasks.errors import InputError
 from tasks.features import Features
 from tasks.files import read_json

@@ -7,10 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks import classifier, evaluate, prepare
-from tasks.classifier import Training
+from tasks import evaluate, prepare
 from tasks.files import read_json, write_json
 from tasks.sources import open_source
+from tasks.training import classifier
+from tasks.training.classifier import Training
 
 QUICK = Training(width=2, steps=10, batch_size=8, lr=0.01, flip=False)
 

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, features
 
-from tasks import budget, dataset, prepare, screen
+from tasks import budget, dataset, prepare
 from tasks.errors import InputError
+from tasks.images import screen
 from tasks.sources import Source, open_source
 from tasks.sources.base import listed
 

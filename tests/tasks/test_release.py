@@ -8,9 +8,11 @@ import pytest
 from support import PARAMETERS
 
 from flows import show
-from tasks import explain, files, manifest, release
+from tasks import files, release
 from tasks.files import read_json, write_json
 from tasks.reasons import REASONS
+from tasks.releases import manifest
+from tasks.selection import explain
 
 
 def made(stages: Path, out: Path, parameters: dict[str, Any] = PARAMETERS) -> Path:

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from sklearn.metrics.pairwise import cosine_similarity
 from sklearn.neighbors import NearestNeighbors
 
-from tasks import adapters, features, score
-from tasks.adapters import Adapted, Adapters
-from tasks.alignment import Alignment
+from tasks import features, score
 from tasks.features import Features
 from tasks.methods import Method
+from tasks.selection import adapters
+from tasks.selection.adapters import Adapted, Adapters
+from tasks.selection.alignment import Alignment
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tasks import dataset, screen, storage
+from tasks import dataset
 from tasks.errors import InputError
+from tasks.images import screen, storage
 from tasks.sources import open_source
 
 EXAMPLES = int(os.environ.get("WINNOW_FUZZ", "120"))

@@ -1,0 +1,197 @@
+"""Export: the images that a release kept, or only their list, in a form that others read.
+
+A piece of the export is made of one shard of the images, and pieces are made side by side. A broken-off export goes on
+with the shards that are missing; the export appears in one rename, with checksums, and is the same bytes each time.
+"""
+
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.progress import track
+
+from tasks import dataset, files
+from tasks.dataset import Dataset
+from tasks.errors import InputError
+from tasks.files import read_json, whole_file, write_json
+from tasks.releases import pieces
+from tasks.releases.formats import WRITERS, Piece, Sample, Writer
+from tasks.releases.manifest import Release
+from tasks.reports import pages
+
+FORMATS = ("ids", *WRITERS)
+THREADS = min(8, os.cpu_count() or 1)  # a piece in memory each
+LISTED = ["id", "label", "class_name", "split", "file"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to export: a format, with the held-out images or without, and a folder to link images from."""
+
+    format: str
+    test: bool = False
+    link: Path | None = None
+
+
+def run(release: Release, out: Path, request: Request, images: Path | None = None, source: str | None = None) -> int:
+    """Export the release to the folder `out`; the number of samples in it.
+
+    Args:
+        release: the release.
+        out: the folder to make. One that holds this very export already is left as it is.
+        request: what to export.
+        images: the folder of images as `prepare` leaves it; the list of ids needs none.
+        source: where the source of the images lies now, if it was moved.
+
+    Raises:
+        InputError: `out` holds something else, or the images are not those of the release.
+    """
+    data = _images(release, request, images, source)
+    table = _listed(release) if data is None else pieces.plan(release, data, test=request.test)
+    about = _about(release, request, table)
+    if not _is_free(out, about):
+        return len(table)
+    part = out.absolute().parent / f".{out.name}.{files.sha256(*map(str, about.values()))[:16]}.part"
+    tree, done = part / "tree", part / "done"
+    for folder in (tree, done):
+        folder.mkdir(parents=True, exist_ok=True)
+    sums = _write(tree, done, data, table, WRITERS[request.format], request.link) if data else {}
+    _describe(tree, release, table, about, sums)
+    if out.is_dir():
+        out.rmdir()
+    tree.rename(out)
+    shutil.rmtree(part)
+    return len(table)
+
+
+def _images(release: Release, request: Request, images: Path | None, source: str | None) -> Dataset | None:
+    """The images, where they are needed."""
+    if request.format == "ids":
+        return None
+    folder = images or release.images
+    if not (folder / "index.parquet").is_file():
+        raise InputError(
+            f"{folder} holds no images (no index.parquet); name the folder that `prepare` wrote with --images, or get "
+            "it with `dvc get REPOSITORY data/prepare/images`. --format ids needs no images"
+        )
+    return dataset.load(folder, source)
+
+
+def _listed(release: Release) -> pd.DataFrame:
+    """What was kept, in the order of the ids."""
+    kept = release.scores[release.scores["selected"]].sort_values("id")
+    return kept[["id", "label", "class_name"]].assign(split="train", file="")
+
+
+def _about(release: Release, request: Request, table: pd.DataFrame) -> dict[str, object]:
+    """What is exported, as it is written to export.json: the same for the same export."""
+    return {
+        "name": release.manifest["name"],
+        "manifest_sha256": release.fingerprint,
+        "format": request.format,
+        "samples": len(table),
+        "splits": sorted(table["split"].unique(), reverse=True),
+    }
+
+
+def _is_free(out: Path, about: dict[str, object]) -> bool:
+    """Whether `out` is to be made; not where it holds this export already."""
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return True
+    known = out / "export.json"
+    if known.is_file() and read_json(known) == about:
+        return False
+    raise InputError(f"--out {out} exists and is not this export; name another place, or remove it first")
+
+
+def _write(
+    tree: Path, done: Path, data: Dataset, table: pd.DataFrame, writer: Callable[[Piece], Writer], link: Path | None
+) -> dict[str, str]:
+    """Write the shards that are missing, side by side; puts the file of each sample into `table`.
+
+    Returns:
+        SHA-256 by file below `tree`.
+    """
+    counts, shards = pieces.counts(table), pieces.by_shard(table)
+
+    def open_piece(split: str, number: int) -> Writer:
+        return writer(Piece(tree, split, number, counts[split], data.classes, link))
+
+    def write(shard: str) -> None:
+        if not _mark(done, shard).exists():
+            with whole_file(_mark(done, shard)) as unfinished:
+                write_json(unfinished, _shard(tree, data, shard, shards[shard], open_piece))
+
+    _side_by_side([partial(write, shard) for shard in shards])
+    sums: dict[str, str] = {}
+    for shard, rows in shards.items():
+        written = read_json(_mark(done, shard))
+        table.loc[rows.index, "file"] = written["files"]
+        sums |= written["sums"]
+    return sums
+
+
+def _mark(done: Path, shard: str) -> Path:
+    """The file that says that a shard is done, and what was written of it."""
+    return done / f"{sha256(shard.encode()).hexdigest()}.json"
+
+
+def _side_by_side(jobs: list[Callable[[], None]]) -> None:
+    """Do all jobs in threads with a progress bar; the first that fails stops those that have not begun."""
+    pool = ThreadPoolExecutor(THREADS)
+    try:
+        futures = as_completed([pool.submit(job) for job in jobs])
+        for future in track(futures, "export", len(jobs), disable=not sys.stderr.isatty(), transient=True):
+            future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _shard(
+    tree: Path, data: Dataset, shard: str, rows: pd.DataFrame, open_piece: Callable[[str, int], Writer]
+) -> dict[str, Any]:
+    """Write the samples of one shard: the file of each in order, and the SHA-256 of each file."""
+    stored = data.of(shard)
+    stored = stored[stored["id"].isin(rows["id"])]
+    wanted = {row["id"]: row for row in rows.to_dict("records")}
+    current: dict[str, tuple[int, Writer]] = {}  # the piece of each split that is being written
+    written: list[str] = []
+    for name, image in zip(stored["id"], data.read(stored), strict=True):
+        row = wanted[name]
+        split, number = row["split"], row["piece"]
+        if split not in current or current[split][0] != number:
+            if split in current:
+                current[split][1].close()
+            current[split] = number, open_piece(split, number)
+        sample = Sample(**{field: row[field] for field in Sample.__dataclass_fields__})
+        written.append(current[split][1].add(sample, image).relative_to(tree).as_posix())
+    for _, piece in current.values():
+        piece.close()
+    return {"files": written, "sums": {name: files.file_sha256(tree / name) for name in dict.fromkeys(written)}}
+
+
+def _describe(
+    tree: Path, release: Release, table: pd.DataFrame, about: dict[str, object], sums: dict[str, str]
+) -> None:
+    """Write what stands beside the images: lists, a README, and the checksums of everything."""
+    if about["format"] == "ids":
+        (tree / "ids.txt").write_text("".join(f"{name}\n" for name in table["id"]), encoding="utf-8")
+        table = table.drop(columns="file")
+    listed = table[[column for column in LISTED if column in table]]
+    listed.to_csv(tree / "samples.csv", index=False, lineterminator="\n")
+    write_json(tree / "classes.json", release.classes)
+    write_json(tree / "export.json", about)
+    text = pages.render("export.md.jinja", about | {"classes": len(release.classes)})
+    (tree / "README.md").write_text(text, encoding="utf-8")
+    lists = ("README.md", "classes.json", "export.json", "ids.txt", "samples.csv")
+    sums = sums | {name: files.file_sha256(tree / name) for name in lists if (tree / name).exists()}
+    lines = [f"{digest}  {name}\n" for name, digest in sorted(sums.items())]
+    (tree / "SHA256SUMS").write_text("".join(lines), encoding="utf-8")

@@ -1,0 +1,202 @@
+"""Publish: a release becomes a version that others can get: committed, pushed with DVC, and a Git tag in GTO's form.
+
+Every step may be done twice, so an interrupted publication is finished by the same command. No version is overwritten.
+"""
+
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from gto.exceptions import GTOException
+from gto.registry import GitRegistry
+from gto.versions import SemVer
+from ruamel.yaml import YAML
+
+from tasks import pipeline, tracking
+from tasks.errors import InputError
+from tasks.files import whole_folder
+from tasks.releases import manifest, verify
+from tasks.releases.manifest import Release
+
+LOCK = "dvc.lock"
+FIRST = "v0.0.0"  # what the first bump counts from
+READABLE = ("manifest.json", "card.md", "figures/*.png")  # kept in Git: small, and read by people
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What is to be published, checked.
+
+    Attributes:
+        name: of the artifact in dvc.yaml.
+        version: with its v.
+        path: of the release, relative to the project.
+        release: the release.
+        remote: the DVC remote that it is pushed to.
+    """
+
+    name: str
+    version: str
+    path: str
+    release: Release
+    remote: str
+
+    @property
+    def tag(self) -> str:
+        """The Git tag."""
+        return f"{self.name}@{self.version}"
+
+    @property
+    def small(self) -> str:
+        """The folder, in Git, of the release's small files."""
+        return f"releases/{self.name}"
+
+
+def plan(name: str, version: str | None, bump: str | None) -> Publication:
+    """Check that the release of the artifact `name` can be published from the working directory, as what version.
+
+    Raises:
+        InputError: the tree is not clean or not up to date, the release is not whole, or the version is taken.
+    """
+    path = _artifact(name)
+    _check_clean(f"releases/{name}")
+    release = manifest.load(Path(path))
+    if faults := verify.run(release):
+        raise InputError(f"{path} is not whole: {faults[0].where} {faults[0].what}; make it again with `dvc repro`")
+    with _dvc() as repository:
+        remote = repository.config["core"].get("remote")
+        if not remote:
+            raise InputError("DVC has no default remote to push to; set one: dvc remote add --default NAME URL")
+    if waiting := pipeline.stale():
+        raise InputError(f"the results are not up to date ({', '.join(waiting)}); run `dvc repro` first")
+    return Publication(name, _version(name, version, bump), path, release, remote)
+
+
+def steps(what: Publication) -> list[tuple[str, Callable[[], None]]]:
+    """What publishing does, in order: each step in words, and the function that does it."""
+    return [
+        (f"commit {LOCK} and {what.small}", partial(_commit, what)),
+        (f"push the data with DVC to {what.remote}", _push),
+        (f"register {what.tag} with GTO", partial(_register, what)),
+        ("tag the run in MLflow", partial(_track, what)),
+    ]
+
+
+def _artifact(name: str) -> str:
+    """The path of an artifact that dvc.yaml names."""
+    if not Path("dvc.yaml").is_file():
+        raise InputError("dvc.yaml is missing; run from the top of the project")
+    artifacts = YAML(typ="safe").load(Path("dvc.yaml")).get("artifacts") or {}
+    if name not in artifacts:
+        raise InputError(f"dvc.yaml names no artifact {name!r}; those there are: {', '.join(artifacts) or 'none'}")
+    return str(artifacts[name]["path"])
+
+
+def _check_clean(small: str) -> None:
+    """Refuse where more has changed than what publishing commits itself."""
+    listed = _git("status", "--porcelain", "-z", "--no-renames", "--untracked-files=all").split("\0")
+    changed = [line[3:] for line in listed if line and line[3:] != LOCK and not line[3:].startswith(f"{small}/")]
+    if changed:
+        more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+        raise InputError(f"{changed[0]}{more} is not committed; commit, stash or ignore it, so that others get it too")
+
+
+def _version(name: str, version: str | None, bump: str | None) -> str:
+    """The version to publish as: the one asked for, the one that this commit has already, or the next."""
+    try:
+        wanted = str(SemVer(f"v{version.removeprefix('v')}").version) if version else None
+        with GitRegistry.from_url(".") as registry:
+            artifact = registry.find_artifact(name, create_new=True)
+            here = artifact.find_version(commit_hexsha=registry.scm.get_rev())
+            latest = artifact.get_latest_version(registered_only=True)
+            taken = wanted and artifact.find_version(name=wanted)
+    except GTOException as error:
+        raise InputError(f"version {version} of {name}: {error}") from error
+    if here and here.is_registered and not _changes(f"releases/{name}", LOCK):
+        if wanted not in (None, here.version):
+            raise InputError(f"this commit is {name}@{here.version} already; another version needs another release")
+        return str(here.version)
+    if taken:
+        raise InputError(f"{name}@{wanted} is taken, by {taken.commit_hexsha[:8]}; a version is never overwritten")
+    return wanted or _after(latest.version if latest else FIRST, bump)
+
+
+def _after(version: str, bump: str | None) -> str:
+    parts = {f"bump_{part}": part == bump for part in ("major", "minor", "patch")}
+    return str(SemVer(version).bump(**parts).version)  # type: ignore[no-untyped-call]
+
+
+def _changes(*paths: str) -> bool:
+    return bool(_git("status", "--porcelain", "--", *paths))
+
+
+def _commit(what: Publication) -> None:
+    """Commit the lock and the release's small files, where they have changed."""
+    with whole_folder(Path(what.small)) as folder:
+        for source in sorted(path for pattern in READABLE for path in what.release.folder.glob(pattern)):
+            target = folder / source.relative_to(what.release.folder)
+            target.parent.mkdir(exist_ok=True)
+            shutil.copy(source, target)
+    if _changes(what.small, LOCK):
+        _git("add", "--", what.small, LOCK)
+        _git("commit", "-m", f"{what.name} {what.version}\n\n{_summary(what)}", "--", what.small, LOCK)
+
+
+def _register(what: Publication) -> None:
+    """Tag the commit, unless it has the tag."""
+    with GitRegistry.from_url(".") as registry:
+        here = registry.find_artifact(what.name, create_new=True).find_version(commit_hexsha=registry.scm.get_rev())
+        if not here or here.version != what.version:
+            message = f"{what.name} {what.version}\n\n{_summary(what)}\nmanifest SHA-256 {what.release.fingerprint}"
+            registry.register(what.name, "HEAD", version=what.version, message=message, simple=True)
+
+
+def _track(what: Publication) -> None:
+    """Tag the run of the release; a tracking server that is down stops nothing that is published."""
+    tags = {"winnow.version": what.tag, "git.tag": what.tag, "git.published": _git("rev-parse", "HEAD").strip()}
+    try:
+        found = tracking.tag(what.release.fingerprint, tags, Path.cwd())
+    except Exception as error:
+        print(f"  MLflow cannot be reached ({error}); the same command tags the run later")
+    else:
+        print(f"  run {found}" if found else "  MLflow has no run of this release; `dvc repro --force release` logs it")
+
+
+def _summary(what: Publication) -> str:
+    pool, subset = what.release.manifest["pool"], what.release.manifest["subset"]
+    return f"{subset['samples']:,} of {pool['samples']:,} images\n\nids and labels SHA-256 {subset['digest']}"
+
+
+def _push() -> None:
+    with _dvc() as repository:
+        print(f"  {repository.push()} files pushed")
+
+
+@contextmanager
+def _dvc() -> Iterator[Any]:
+    """The DVC repository; what goes wrong in it is said in its words."""
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        with Repo(".") as repository:
+            yield repository
+    except DvcException as error:
+        raise InputError(f"DVC: {error}") from error
+
+
+def _git(*arguments: str) -> str:
+    """What Git prints.
+
+    Raises:
+        InputError: it failed; with its last words.
+    """
+    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise InputError(f"git {arguments[0]} failed: " + " ".join((done.stderr or done.stdout).split()[-40:]))
+    return done.stdout

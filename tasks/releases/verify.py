@@ -1,0 +1,121 @@
+"""Whether a release is what its manifest says, byte by byte, and its images with it.
+
+Every fault is named: the file, shard or sample, and what is wrong with it.
+"""
+
+import sys
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import pandas as pd
+from rich.progress import track
+
+from tasks import dataset, files
+from tasks.dataset import Dataset
+from tasks.errors import InputError
+from tasks.releases import manifest
+from tasks.releases.manifest import Release
+
+SHOWN = 20  # faults of one kind that are named each; the rest is counted
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is not as it should be: where, and how."""
+
+    where: str
+    what: str
+
+
+def run(release: Release, images: Path | None = None, source: str | None = None) -> list[Fault]:
+    """Recompute every hash in the manifest of `release`, and those of the images in the folder `images` if given.
+
+    `source` is where the source of the images lies now, if it was moved.
+
+    Returns:
+        What is at fault, empty if nothing is.
+    """
+    faults = [*_files(release)]
+    if any(fault.where == "scores.parquet" for fault in faults):
+        return [*faults, *_cut(_ids(release, None))]
+    faults += [*_cut(_ids(release, release.scores)), *_digests(release)]
+    return faults + _images(release, dataset.load(images, source)) if images else faults
+
+
+def _files(release: Release) -> Iterator[Fault]:
+    """Files that are missing, changed, or not of the release."""
+    stated: dict[str, str] = release.manifest["files"]
+    for name, digest in stated.items():
+        path = release.folder / name
+        if not path.is_file():
+            yield Fault(name, "is missing")
+        elif (found := files.file_sha256(path)) != digest:
+            yield Fault(name, f"is not the file that was released: SHA-256 {found[:12]}…, stated {digest[:12]}…")
+    there = {path.relative_to(release.folder).as_posix() for path in release.folder.rglob("*") if path.is_file()}
+    for name in sorted(there - set(stated) - {"manifest.json"}):
+        yield Fault(name, "is not part of the release")
+
+
+def _ids(release: Release, scores: pd.DataFrame | None) -> Iterator[Fault]:
+    """Ids of ids.txt that are not those selected, where the table of scores can say, and ids that stand twice."""
+    path = release.folder / "ids.txt"
+    if not path.is_file():
+        return
+    listed = pd.Series(path.read_text(encoding="utf-8", errors="replace").splitlines(), dtype=str)
+    for name in listed[listed.duplicated()].unique():
+        yield Fault("ids.txt", f"{name!r} stands twice")
+    if scores is not None:
+        kept = set(scores.loc[scores["selected"], "id"])
+        for name in sorted(set(listed) - kept):
+            yield Fault("ids.txt", f"{name!r} was not selected")
+        for name in sorted(kept - set(listed)):
+            yield Fault("ids.txt", f"{name!r} was selected and is not there")
+
+
+def _digests(release: Release) -> Iterator[Fault]:
+    """Ids and labels of the pool and the subset that do not have the digest stated."""
+    parts = {"pool": release.scores, "subset": release.scores[release.scores["selected"]]}
+    for name, part in parts.items():
+        stated = release.manifest[name]
+        if (len(part), manifest.digest(part)) != (stated["samples"], stated["digest"]):
+            yield Fault("scores.parquet", f"ids and labels of the {name} are not those in the manifest")
+
+
+def _images(release: Release, data: Dataset) -> list[Fault]:
+    """Images that cannot be read, or whose bytes are not those that were prepared."""
+    stored = data.index.set_index("id")["sha256"]
+    pool = release.scores.set_index("id")["sha256"]
+    gone = pool.index.difference(stored.index)
+    faults = [*_cut(Fault(name, "is in the release, not among the images") for name in gone)]
+    both = pool.index.intersection(stored.index)
+    other = both[(pool[both] != stored[both]).to_numpy()]
+    faults += _cut(Fault(name, "is another image than the one that was released") for name in other)
+    if not faults and files.sha256(*data.index["id"], *data.index["sha256"]) != release.manifest["images_sha256"]:
+        faults.append(Fault("index.parquet", "lists other held-out images than the release was measured on"))
+    with ThreadPoolExecutor() as pool_of_threads:  # hashing lets other threads run
+        found = pool_of_threads.map(lambda shard: [*_cut(_shard(data, shard))], data.shards)
+        progress = track(found, "verify", len(data.shards), disable=not sys.stderr.isatty(), transient=True)
+        return faults + [fault for shard in progress for fault in shard]
+
+
+def _shard(data: Dataset, shard: str) -> Iterator[Fault]:
+    """Images of a shard that are gone or whose bytes have changed, or the file of many that cannot be read."""
+    rows = data.of(shard)
+    try:
+        for name, stated, image in zip(rows["id"], rows["sha256"], data.stored(rows), strict=True):
+            if isinstance(image, OSError):
+                yield Fault(name, f"cannot be read ({image.strerror or image})")
+            elif sha256(image).hexdigest() != stated:
+                yield Fault(name, "its bytes have changed")
+    except InputError as error:
+        yield Fault(f"shard {shard}", f"cannot be read to its end ({' '.join(str(error).split())[:120]})")
+
+
+def _cut(faults: Iterable[Fault]) -> list[Fault]:
+    """The first faults, and how many more there are."""
+    every = list(faults)
+    more = [Fault("…", f"and {len(every) - SHOWN:,} more like it")] if len(every) > SHOWN else []
+    return every[:SHOWN] + more

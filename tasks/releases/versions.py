@@ -1,0 +1,47 @@
+"""Releases by name: a folder, a Git revision, or a version such as v1.2.0."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tasks.errors import InputError
+from tasks.releases import manifest
+from tasks.releases.manifest import Release
+
+PLACE = "data/release"  # within the project
+
+
+@contextmanager
+def opened(name: str) -> Iterator[Release]:
+    """Open a release by its folder, or get it with DVC from the project as it was at a Git revision.
+
+    A version alone, such as v1.2.0 or 1.2.0, is the Git tag that ends in it.
+
+    Raises:
+        InputError: there is no such folder, revision or version, or DVC has not the data.
+    """
+    if Path(name).exists():
+        yield manifest.load(Path(name))
+        return
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+    from dvc.scm import SCMError
+
+    with tempfile.TemporaryDirectory() as room:
+        try:
+            Repo.get(".", PLACE, out=f"{room}/release", rev=_revision(name))
+        except (DvcException, SCMError) as error:
+            raise InputError(f"{name} is no folder, and DVC cannot get it as a Git revision: {error}") from error
+        yield manifest.load(Path(room) / "release")
+
+
+def _revision(name: str) -> str:
+    """The Git revision that is meant."""
+    from dvc.scm import SCM
+
+    wanted = f"@v{name.removeprefix('v')}"
+    tags = [tag for tag in SCM(".").list_tags() if tag.endswith(wanted)]
+    if len(tags) > 1:
+        raise InputError(f"{name} may be any of {', '.join(sorted(tags))}; name the tag in full")
+    return tags[0] if tags else name

@@ -1,0 +1,1 @@
+"""What a release shows: its report, card and figures."""

@@ -1,0 +1,20 @@
+"""Pages that need no other file: templates of this folder, everything that enters them escaped."""
+
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+
+def render(template: str, content: dict[str, Any]) -> str:
+    """Fill a template; a name that it needs and `content` lacks is an error."""
+    loader = jinja2.FileSystemLoader(Path(__file__).with_name("templates"))
+    environment = jinja2.Environment(
+        loader=loader,
+        undefined=jinja2.StrictUndefined,
+        autoescape=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["thousands"] = lambda number: f"{number:,}"
+    environment.filters["percent"] = lambda share, digits=1: f"{100 * share:.{digits}f}%"
+    return environment.get_template(template).render(content)

@@ -1,0 +1,1 @@
+"""How labels are judged, how a class is covered, and why a sample was dropped."""

@@ -1,0 +1,1 @@
+"""The networks that judge a subset, and what their accuracies say."""

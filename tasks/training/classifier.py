@@ -1,0 +1,142 @@
+"""A network and its training run: what a subset is judged by.
+
+Every subset gets the same number of steps, so that a larger one is seen more varied, never longer.
+"""
+
+from dataclasses import dataclass
+from threading import Lock
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import swa_utils
+
+from tasks.training import networks, precision
+from tasks.training.networks import SmallResNet
+
+EMA_SHARE = 0.1  # weights are averaged over about the last tenth of the steps
+
+_global_seed = Lock()  # initial weights come from torch's global generator, and cells may train side by side
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a network is trained: a one-cycle schedule, label smoothing, random shifts.
+
+    Our own by AdamW; torchvision's by SGD with momentum and an average of the weights, as its references have it.
+
+    Attributes:
+        width: channels of the first layer of our own network.
+        steps: of the optimiser.
+        batch_size: images a step.
+        lr: the highest step size.
+        flip: mirror half of the images; wrong for digits and letters.
+        model: which network (`training.networks`).
+    """
+
+    width: int
+    steps: int
+    batch_size: int
+    lr: float
+    flip: bool
+    model: str = networks.SMALL
+
+
+class Classifier:
+    """A trained network with the scale of the images it was trained on."""
+
+    def __init__(self, model: nn.Module, mean: np.ndarray, deviation: np.ndarray, device: str) -> None:
+        self.model, self.mean, self.deviation, self.device = model, mean, deviation, device
+
+    @torch.no_grad()
+    def logits(self, images: np.ndarray) -> Tensor:
+        """(n, side, side, 3) uint8 images to (n, C) class scores."""
+        with precision.autocast(self.device):
+            batches = _tensor(images, self.mean, self.deviation).split(500)
+            return torch.cat([self.model(batch.to(self.device)).cpu() for batch in batches])
+
+    def accuracy(self, images: np.ndarray, labels: np.ndarray) -> float:
+        """Share of (n, side, side, 3) uint8 `images` whose class of (n,) `labels` has the greatest score."""
+        return float(self.logits(images).argmax(1).eq(torch.tensor(labels)).double().mean())
+
+
+def fit(
+    images: np.ndarray, labels: np.ndarray, training: Training, *, classes: int, seed: int, device: str
+) -> Classifier:
+    """Train from scratch.
+
+    Args:
+        images: (n, side, side, 3) uint8.
+        labels: (n,) their classes.
+        training: how.
+        classes: C.
+        seed: fixes initial weights, order and shifts; the same seed and number of threads give the same network.
+        device: where to compute.
+    """
+    mean = images.mean((0, 1, 2), dtype=np.float64).astype(np.float32)
+    deviation = images.std((0, 1, 2), dtype=np.float64).astype(np.float32) + 1
+    x, y = _tensor(images, mean, deviation), torch.tensor(labels)
+    return Classifier(_train(x, y, training, classes, seed, device), mean, deviation, device)
+
+
+def _train(x: Tensor, y: Tensor, training: Training, classes: int, seed: int, device: str) -> nn.Module:
+    generator = torch.Generator().manual_seed(seed)
+    with _global_seed:
+        torch.manual_seed(seed)
+        model = networks.build(training.model, side=x.shape[-1], classes=classes, width=training.width)
+    if isinstance(model, SmallResNet):
+        model.whiten(x[:: max(1, len(x) // 1000)])
+    model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    average = None if isinstance(model, SmallResNet) else _average(model, training.steps)
+    optimizer = _optimizer(model, training.lr)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, training.lr, total_steps=training.steps, pct_start=0.2,
+                                                   cycle_momentum=isinstance(model, SmallResNet))  # fmt: skip
+    for rows in _batches(len(y), training.batch_size, training.steps, generator):
+        batch = _shift(x[rows], training.flip, generator).to(device)
+        with precision.autocast(device):
+            scores = model(batch)
+        loss = F.cross_entropy(scores.float(), y[rows].to(device), label_smoothing=0.1)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        if average:
+            average.update_parameters(model)
+    return (average.module if average else model).eval()
+
+
+def _optimizer(model: nn.Module, lr: float) -> torch.optim.Optimizer:
+    if isinstance(model, SmallResNet):
+        return torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.05)
+    return torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9, nesterov=True, weight_decay=5e-4)
+
+
+def _average(model: nn.Module, steps: int) -> swa_utils.AveragedModel:
+    """Exponential moving average of weights and statistics, over a share of the steps."""
+    decay = max(0.0, 1 - 1 / max(1.0, EMA_SHARE * steps))
+    return swa_utils.AveragedModel(model, multi_avg_fn=swa_utils.get_ema_multi_avg_fn(decay), use_buffers=True)
+
+
+def _tensor(images: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> Tensor:
+    """(N, H, W, 3) uint8 to (N, 3, H, W) float32, normalised per channel, channels last in memory."""
+    return torch.from_numpy((images - mean) / deviation).permute(0, 3, 1, 2)
+
+
+def _shift(batch: Tensor, flip: bool, generator: torch.Generator) -> Tensor:
+    """(B, C, H, W): each image moved by up to an eighth of its side, mirrored half of the time if `flip`."""
+    n, _, height, width = batch.shape
+    pad = height // 8
+    padded = F.pad(batch, (pad, pad, pad, pad), mode="reflect").permute(0, 2, 3, 1)
+    shift = torch.randint(0, 2 * pad + 1, (2, n, 1), generator=generator)
+    rows, columns = shift[0] + torch.arange(height), shift[1] + torch.arange(width)
+    if flip:
+        columns = torch.where(torch.rand(n, 1, generator=generator) < 0.5, columns.flip(1), columns)
+    return padded[torch.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+
+def _batches(n: int, batch_size: int, steps: int, generator: torch.Generator) -> Tensor:
+    """(steps, B) row numbers: shuffled passes over `n` rows, end to end, so that every row is seen equally often."""
+    passes = -(-steps * batch_size // n)
+    order = torch.cat([torch.randperm(n, generator=generator) for _ in range(passes)])
+    return order[: steps * batch_size].reshape(steps, batch_size)

@@ -1,0 +1,130 @@
+"""A release is what its manifest says, or every fault is named: file, shard or sample."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from flows.cli import app
+from tasks import prepare
+from tasks.errors import InputError
+from tasks.files import file_sha256, read_json, write_json
+from tasks.releases import manifest, verify
+
+
+def faults(released: Path) -> list[tuple[str, str]]:
+    opened = manifest.load(released)
+    return [(fault.where, fault.what) for fault in verify.run(opened, opened.images)]
+
+
+def flip(path: Path, place: int) -> None:
+    """Change one bit of a file."""
+    data = bytearray(path.read_bytes())
+    data[place] ^= 1
+    path.write_bytes(bytes(data))
+
+
+def restate(released: Path, name: str) -> None:
+    """Make the manifest agree with a file that was changed."""
+    made = read_json(released / "manifest.json")
+    made["files"][name] = file_sha256(released / name)
+    write_json(released / "manifest.json", made)
+
+
+def test_a_release_as_made_has_no_fault(released: Path) -> None:
+    assert faults(released) == []
+
+
+@pytest.mark.parametrize("name", ["card.md", "ids.txt", "figures/classes.png"])
+def test_a_flipped_byte_of_a_file_is_named(released: Path, name: str) -> None:
+    flip(released / name, 5)
+    assert faults(released)[0][0] == name
+
+
+def test_a_missing_file_and_one_too_many_are_named(released: Path) -> None:
+    (released / "card.md").rename(released / "notes.md")
+    assert faults(released) == [("card.md", "is missing"), ("notes.md", "is not part of the release")]
+
+
+def test_an_edited_id_is_named_with_the_one_that_stood_there(released: Path) -> None:
+    ids = (released / "ids.txt").read_text()
+    (released / "ids.txt").write_text(ids.replace("red/1.png", "red/99.png"))
+    restate(released, "ids.txt")
+    assert faults(released) == [
+        ("ids.txt", "'red/99.png' was not selected"),
+        ("ids.txt", "'red/1.png' was selected and is not there"),
+    ]
+
+
+def test_an_id_that_stands_twice_is_named(released: Path) -> None:
+    with (released / "ids.txt").open("a") as file:
+        file.write("red/1.png\n")
+    assert ("ids.txt", "'red/1.png' stands twice") in faults(released)
+
+
+def test_an_edited_label_is_noticed_even_where_the_hash_of_the_file_was_edited_too(released: Path) -> None:
+    table = pd.read_parquet(released / "scores.parquet")
+    table.loc[3, "label"] = (table.loc[3, "label"] + 1) % 3
+    table.to_parquet(released / "scores.parquet", index=False)
+    restate(released, "scores.parquet")
+    assert ("scores.parquet", "ids and labels of the pool are not those in the manifest") in faults(released)
+
+
+def test_a_flipped_byte_of_an_image_names_the_sample(released: Path) -> None:
+    flip(released.parents[1] / "originals/red/1.png", 60)
+    assert faults(released) == [("red/1.png", "its bytes have changed")]
+
+
+def test_an_image_that_is_gone_is_named(released: Path) -> None:
+    (released.parents[1] / "originals/red/1.png").unlink()
+    assert faults(released) == [("red/1.png", "cannot be read (No such file or directory)")]
+
+
+def test_a_file_of_many_images_that_is_cut_short_is_named(released: Path) -> None:
+    images = released.parent / "prepare/images"
+    index = pd.read_parquet(images / "index.parquet")
+    originals = released.parents[1] / "originals"
+    with prepare.CopyWriter(images) as writer:
+        places = [writer.add(name, (originals / name).read_bytes()) for name in index["id"]]
+    places = pd.DataFrame(places, columns=["file", "place", "size"])
+    index.assign(**places, copied=True).to_parquet(images / "index.parquet", index=False)
+    assert faults(released) == []
+    copies = images / "copies/00000.parquet"
+    copies.write_bytes(copies.read_bytes()[:-200])
+    ((where, what),) = faults(released)
+    assert where == "shard 00000"
+    assert "cannot be read to its end" in what
+
+
+def test_images_that_the_source_no_longer_has_are_named(released: Path) -> None:
+    path = released.parent / "prepare/images/index.parquet"
+    pd.read_parquet(path).query("id != 'red/1.png'").to_parquet(path, index=False)
+    assert ("red/1.png", "is in the release, not among the images") in faults(released)
+
+
+def test_many_faults_of_a_kind_are_counted(released: Path) -> None:
+    path = released.parent / "prepare/images/index.parquet"
+    pd.read_parquet(path).assign(sha256="0" * 64).to_parquet(path, index=False)
+    found = faults(released)
+    assert found[verify.SHOWN] == ("…", "and 4 more like it")
+
+
+@pytest.mark.parametrize(
+    ("content", "word"), [("{}", "no manifest of a release"), ("]", "no manifest"), ('{"format": 99}', "of format 99")]
+)
+def test_what_is_no_release_of_this_format_is_refused(released: Path, content: str, word: str) -> None:
+    (released / "manifest.json").write_text(content)
+    with pytest.raises(InputError, match=word):
+        manifest.load(released)
+
+
+def test_the_command_says_whole_or_not_by_its_exit_code(released: Path) -> None:
+    whole = CliRunner().invoke(app, ["release", "verify", str(released)])
+    assert whole.exit_code == 0, whole.output
+    assert "is whole" in whole.output
+    flip(released / "card.md", 5)
+    broken = CliRunner().invoke(app, ["release", "verify", str(released)])
+    assert broken.exit_code == 1
+    assert "card.md: is not the file that was released" in broken.output
+    assert CliRunner().invoke(app, ["release", "verify", str(released.parent)]).exit_code == 2
