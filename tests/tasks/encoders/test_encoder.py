@@ -86,7 +86,8 @@ def test_an_architecture_takes_a_checkpoint(tmp_path: Path, architecture: str, s
     with torch.no_grad():
         scaled = opened.normalise(torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255)
         expected = model.eval().encode_image(scaled, normalize=True)
-    assert opened.images(pixels) == pytest.approx(expected.numpy(), abs=2e-3)
+    cosines = (opened.images(pixels).astype(np.float32) * expected.numpy()).sum(axis=1)
+    assert cosines == pytest.approx(1, abs=1e-3)  # the device may run in bfloat16
 
 
 class Harmful:
