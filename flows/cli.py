@@ -77,6 +77,12 @@ def select(
     ] = Solver.exact,
     balance: Annotated[Balance, typer.Option(help="How the budget is split over the classes.")] = Balance.proportional,
     neighbours: Neighbours = 0.1,
+    near_duplicates: Annotated[
+        float, typer.Option(min=0, max=1, help="Cosine from which two images are nearly the same.")
+    ] = 0.97,
+    drop_near_duplicates: Annotated[
+        bool, typer.Option("--drop-near-duplicates", help="Of those, keep the one whose label is likeliest right.")
+    ] = False,
     seed: Seed = 0,
 ) -> None:
     """Choose a subset from features that you have.
@@ -103,6 +109,8 @@ def select(
             solver=solver.value,
             balance=balance.value,
             neighbours=neighbours,
+            near_duplicates=near_duplicates,
+            drop_near_duplicates=drop_near_duplicates,
             seed=seed,
             device=device.best(),
         )

@@ -10,7 +10,7 @@ from tasks import optimize
 @flow(name="optimize")
 def run(settings: Settings) -> None:
     """Choose the subset."""
-    scores, embed, out = runtime.DATA / "score/scores.parquet", runtime.DATA / "embed", runtime.DATA / "optimize"
+    scores, embed, out = runtime.DATA / "score", runtime.DATA / "embed", runtime.DATA / "optimize"
     runtime.gpu_task(optimize.run)(scores, embed, out, **runtime.dumped(settings.optimize))
 
 

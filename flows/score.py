@@ -20,7 +20,9 @@ def run(settings: Settings) -> None:
         running = [work.submit(embed, adapted, span, scratch, neighbours=how.neighbours) for span in spans]
         progress.watch("score", running, len(spans), lambda: len(list(scratch.glob("*.npz"))))
         runtime.as_task(score.gather)(embed, adapted, scratch, out)
-    runtime.gpu_task(near_duplicates.run)(embed, out / "near_duplicates.parquet", cosine=how.near_duplicates)
+    runtime.gpu_task(near_duplicates.run)(
+        embed, out / "scores.parquet", out / "near_duplicates.parquet", cosine=how.near_duplicates
+    )
 
 
 if __name__ == "__main__":

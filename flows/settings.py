@@ -100,6 +100,7 @@ class Optimize(Block):
     method: Method = "winnow"
     solver: Solver = "exact"
     balance: Balance = "proportional"
+    drop_near_duplicates: bool = False
 
 
 class Evaluate(Block):

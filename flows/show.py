@@ -30,7 +30,7 @@ def describe(release: Path) -> None:
         f"{min(counts):,} to {max(counts):,} kept in each of {len(counts)} classes"
     )
     dropped = manifest["selection"]
-    said = [f"{n:,} {name}" for reason, (name, _) in REASONS.items() if (n := dropped[reasons.key(reason)])]
+    said = [f"{n:,} {name}" for reason, (name, _) in REASONS.items() if (n := dropped.get(reasons.key(reason), 0))]
     if said:
         console.print(f"  dropped: {', '.join(said)}")
     for fault, name in (("wrong_labels", "wrong labels"), ("damaged", "damaged images")):

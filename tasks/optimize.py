@@ -1,7 +1,7 @@
 """Stage optimize: choose the subset for the budget asked for.
 
-In:  data/score/scores.parquet, data/embed (features). Out: data/optimize/subset.parquet (the scores, `selected`, and
-why what was dropped was dropped) and metrics.json.
+In:  data/score (scores, near duplicates), data/embed (features). Out: data/optimize/subset.parquet (the scores,
+`selected`, and why what was dropped was dropped) and metrics.json.
 
 `winnow` covers each class by what is trusted in it (`selection.coverage`). The objective of `paper` (eq. 5 to 7) is
 linear in the samples, so its optimum is a sort, which `exact` is (`docs/method.md`); `gradient` is the published loop.
@@ -22,7 +22,7 @@ from tasks.budget import Balance
 from tasks.features import Features
 from tasks.files import whole_folder, write_json
 from tasks.methods import Method, Solver
-from tasks.selection import coverage, explain
+from tasks.selection import coverage, explain, near_duplicates
 
 ALPHA = 0.1  # weight of diversity against alignment
 BETA = 2.0  # weight of the ratio
@@ -43,6 +43,7 @@ def select(
     method: Method,
     solver: Solver,
     balance: Balance,
+    twins: pd.DataFrame | None = None,
     device: str,
 ) -> pd.DataFrame:
     """Choose, and explain: adds `selected`, the columns of `selection.explain`, and for `paper` also `combined`.
@@ -54,21 +55,24 @@ def select(
         method: what is optimised.
         solver: how the published objective is.
         balance: how the budget is split over classes.
+        twins: near duplicates (`selection.near_duplicates`) that are kept only where a budget leaves no choice.
         device: where to compute.
 
     Raises:
         InputError: `keep` is out of range.
     """
     k = budget.total(keep, len(scores))
+    twin = near_duplicates.twins(twins, data) if twins is not None else None
+    last = np.zeros(len(scores), dtype=bool) if twin is None else twin >= 0
     if method == "paper":
-        table = published(scores, data, k, solver, balance, device)
+        table = published(scores, data, k, last, solver, balance, device)
     else:
-        table = covering(scores, data, k, balance, device)
-    return explain.explain(table, data, doubted(table, method), device)
+        table = covering(scores, data, k, last, balance, device)
+    return explain.explain(table, data, doubted(table, method), device, twin)
 
 
 def published(
-    scores: pd.DataFrame, data: Features, k: int, solver: Solver, balance: Balance, device: str
+    scores: pd.DataFrame, data: Features, k: int, last: np.ndarray, solver: Solver, balance: Balance, device: str
 ) -> pd.DataFrame:
     """The published method (paper, eq. 5 to 7), over the whole pool or within each class."""
     label = data.labels
@@ -77,12 +81,14 @@ def published(
     split = np.array([k]) if balance == "none" else budget.shares(data.counts, k, balance)
     combined = combine(scores["sas"].to_numpy(), scores["sds"].to_numpy())
     worth = combined if solver == "exact" else gradient(combined, group, split, device)
-    return scores.assign(combined=combined, selected=top(worth, group, split, data.ids))
+    return scores.assign(combined=combined, selected=top(np.where(last, -np.inf, worth), group, split, data.ids))
 
 
-def covering(scores: pd.DataFrame, data: Features, k: int, balance: Balance, device: str) -> pd.DataFrame:
+def covering(
+    scores: pd.DataFrame, data: Features, k: int, last: np.ndarray, balance: Balance, device: str
+) -> pd.DataFrame:
     """Within each class the samples that cover what is trusted; with no balance the best aligned make the budgets."""
-    odds = scores["alignment"].to_numpy()
+    odds = np.where(last, -np.inf, scores["alignment"].to_numpy())
     if balance == "none":
         best = top(odds, np.zeros_like(data.labels), np.array([k]), data.ids)
         split = np.bincount(data.labels[best], minlength=len(data.classes))
@@ -190,11 +196,13 @@ def run(
     method: Method,
     solver: Solver,
     balance: Balance,
+    drop_near_duplicates: bool,
     device: str,
 ) -> None:
-    """Choose from the table `scores` of the feature folder `embed`; write subset.parquet and metrics.json to `out`."""
-    table = select(pd.read_parquet(scores), features.load(embed), keep=keep, method=method, solver=solver,
-                   balance=balance, device=device)  # fmt: skip
+    """Choose from the folder `scores` of the feature folder `embed`; write subset.parquet and metrics.json to `out`."""
+    twins = pd.read_parquet(scores / "near_duplicates.parquet") if drop_near_duplicates else None
+    table = select(pd.read_parquet(scores / "scores.parquet"), features.load(embed), keep=keep, method=method,
+                   solver=solver, balance=balance, twins=twins, device=device)  # fmt: skip
     with whole_folder(out) as folder:
         table.to_parquet(folder / "subset.parquet", index=False)
         write_json(folder / "metrics.json", explain.summary(table))

@@ -1,9 +1,11 @@
 """Why a sample is dropped, and how each reason is called in a line, and in a table for readers."""
 
-SUSPECTED, DAMAGED, REDUNDANT, OVER_BUDGET = "suspected label", "damaged", "redundant", "over budget"
+SUSPECTED, DAMAGED, TWIN = "suspected label", "damaged", "near duplicate"
+REDUNDANT, OVER_BUDGET = "redundant", "over budget"
 REASONS = {
     SUSPECTED: ("suspected labels", "the label is suspected: the image looks like another class"),
     DAMAGED: ("damaged", "the label is suspected and the image is unlike all others: damaged, or out of place"),
+    TWIN: ("near duplicates", "nearly the same as an image whose label is more likely right"),
     REDUNDANT: ("redundant", "redundant: a sample that was kept is like it"),
     OVER_BUDGET: ("over budget", "over budget: nothing of its class was kept"),
 }

@@ -11,6 +11,7 @@ from tasks.adapt import Recipe
 from tasks.budget import Balance
 from tasks.features import Features
 from tasks.methods import Method, Solver
+from tasks.selection import near_duplicates as twins
 
 COLUMNS = ["id", "label", "class_name", "alignment", "sas", "sds", "predicted"]
 CHOSEN = ["selected", "reason", "evidence"]
@@ -31,14 +32,23 @@ def select(
     solver: Solver,
     balance: Balance,
     neighbours: float,
+    near_duplicates: float,
+    drop_near_duplicates: bool,
     seed: int,
     device: str,
 ) -> pd.DataFrame:
     """Adapt, score and choose; the columns of `score`, and those of `tasks.optimize.select`.
+
+    `near_duplicates` is the cosine from which two images count as nearly the same.
 
     Raises:
         InputError: `keep` is out of range; told before the work starts.
     """
     budget.total(keep, len(data.labels))
     scores = score(data, recipe, method=method, neighbours=neighbours, seed=seed, device=device)
-    return optimize.select(scores, data, keep=keep, method=method, solver=solver, balance=balance, device=device)
+    pairs = None
+    if drop_near_duplicates:
+        pairs = twins.find(data, scores["alignment"].to_numpy(), near_duplicates, device)
+    return optimize.select(
+        scores, data, keep=keep, method=method, solver=solver, balance=balance, twins=pairs, device=device
+    )

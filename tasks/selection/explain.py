@@ -6,24 +6,29 @@ import torch
 
 from tasks import reasons
 from tasks.features import Features
-from tasks.reasons import DAMAGED, OVER_BUDGET, REASONS, REDUNDANT, SUSPECTED
+from tasks.reasons import DAMAGED, OVER_BUDGET, REASONS, REDUNDANT, SUSPECTED, TWIN
 from tasks.selection import coverage
 
 
-def explain(table: pd.DataFrame, data: Features, doubted: np.ndarray, device: str) -> pd.DataFrame:
+def explain(
+    table: pd.DataFrame, data: Features, doubted: np.ndarray, device: str, twin: np.ndarray | None = None
+) -> pd.DataFrame:
     """Add `similarity`, `reason` and `evidence` to a table in which `selected` says what was kept.
 
     `similarity` is the cosine to the most similar sample of the same label that was kept (NaN where the class kept
-    none). What was dropped has one reason: a suspected label, with the class that the image looks like; damaged;
-    redundant, with the id of that most similar sample; or over budget, where the class kept none.
+    none). What was dropped has one reason: damaged; a suspected label, with the class that the image looks like; a near
+    duplicate, with the id of the image that it repeats; redundant, with the id of that most similar sample; or over
+    budget, where the class kept none.
 
     Args:
         table: columns label, predicted, damaged, selected; a row a sample.
         data: the features, in the same order.
         doubted: (N,) bool, labels more likely wrong than right.
         device: where to compute.
+        twin: (N,) row of the image of which each was to be dropped as a near duplicate, or -1.
     """
     selected = table["selected"].to_numpy()
+    twin = np.full(len(table), -1) if twin is None else twin
     near, similarity = np.full(len(table), -1), np.full(len(table), np.nan, np.float32)
     for rows in data.by_class():
         if selected[rows].any():
@@ -31,10 +36,11 @@ def explain(table: pd.DataFrame, data: Features, doubted: np.ndarray, device: st
             x = torch.from_numpy(data.rows(members)).to(device)
             row, similarity[members] = coverage.nearest(x, np.flatnonzero(selected[members]))
             near[members] = members[row]
-    cases = [selected, table["damaged"].to_numpy(), doubted, near >= 0]
-    reason = np.select(cases, ["", DAMAGED, SUSPECTED, REDUNDANT], OVER_BUDGET)
+    cases = [selected, table["damaged"].to_numpy(), doubted, twin >= 0, near >= 0]
+    reason = np.select(cases, ["", DAMAGED, SUSPECTED, TWIN, REDUNDANT], OVER_BUDGET)
     looks_like = np.array(data.classes)[table["predicted"]]
-    evidence = np.select([reason == SUSPECTED, reason == REDUNDANT], [looks_like, data.ids[near]], "")
+    cases = [reason == SUSPECTED, reason == TWIN, reason == REDUNDANT]
+    evidence = np.select(cases, [looks_like, data.ids[twin], data.ids[near]], "")
     return table.assign(similarity=similarity, reason=reason, evidence=evidence)
 
 

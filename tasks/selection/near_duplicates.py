@@ -22,45 +22,48 @@ DIRECTIONS = 64  # main directions of the bound
 ROOM = 1e-4  # for rounding, so that the bound is one
 
 
-def find(data: Features, cosine: float, device: str) -> pd.DataFrame:
-    """For each image the earlier one of its class, and the earlier one of another class, that are nearest to it.
+def find(data: Features, alignment: np.ndarray, cosine: float, device: str) -> pd.DataFrame:
+    """For each image the nearest of its class, and of the other classes, whose label is more likely right.
 
     Args:
         data: image features (N, d) with labels.
+        alignment: (N,) how likely each label is right; among equals the lower id comes first.
         cosine: from which two images count as nearly the same.
         device: where to compute.
 
     Returns:
-        A row a pair, in the order of the later image: id, of (the earlier image), cosine, same_class. At most 2 N rows.
+        A row a pair, in the order of the samples: id, of (the one more likely right), cosine, same_class. At most 2 N
+        rows, the same whatever the order of the samples.
     """
     n = len(data.labels)
-    basis = _main_directions(data, device)
-    labels = torch.from_numpy(np.asarray(data.labels)).to(device)
+    order = np.lexsort((data.ids, -alignment))  # an image is compared with those that come before it
+    basis = _main_directions(data, order, device)
+    labels = torch.from_numpy(data.labels[order]).to(device)
     best = torch.full((2, n), -1.0, device=device)  # of another class, and of its own
     of = torch.zeros((2, n), dtype=torch.int64, device=device)
     starts = range(0, n, BLOCK)
     for j in track(starts, "near duplicates", disable=not sys.stderr.isatty(), transient=True):
-        later = _rows(data, j, device)
+        later = _rows(data, order[j : j + BLOCK], device)
         later_bound = _bounding(later, basis)
         for i in range(0, j + 1, BLOCK):
-            earlier = _rows(data, i, device) if i < j else later
+            earlier = _rows(data, order[i : i + BLOCK], device) if i < j else later
             maybe = _candidates(_bounding(earlier, basis) @ later_bound.T, cosine - ROOM, diagonal=i == j)
             if len(maybe):
                 _update(best, of, earlier, later, labels, i, j, maybe, cosine)
-    return _table(data, best.cpu().numpy(), of.cpu().numpy(), cosine)
+    return _table(data, order, best.cpu().numpy(), of.cpu().numpy(), cosine)
 
 
-def _rows(data: Features, start: int, device: str) -> Tensor:
-    return torch.from_numpy(data.rows(np.arange(start, min(start + BLOCK, len(data.labels))))).to(device)
+def _rows(data: Features, members: np.ndarray, device: str) -> Tensor:
+    return torch.from_numpy(data.rows(members)).to(device)
 
 
-def _main_directions(data: Features, device: str) -> Tensor | None:
+def _main_directions(data: Features, order: np.ndarray, device: str) -> Tensor | None:
     """(d, DIRECTIONS) orthonormal: where the features of a seeded sample are longest; None where d is small."""
     n, d = data.image.shape
     if d <= 2 * DIRECTIONS:
         return None
     some = np.sort(np.random.default_rng(0).choice(n, size=min(n, 4 * BLOCK), replace=False))
-    rows = torch.from_numpy(data.rows(some)).to(device)
+    rows = _rows(data, order[some], device)
     return torch.linalg.eigh(rows.T @ rows).eigenvectors[:, -DIRECTIONS:]
 
 
@@ -103,20 +106,32 @@ def _update(
         of[kind, j + columns[better]] = i + row[better]
 
 
-def _table(data: Features, best: np.ndarray, of: np.ndarray, cosine: float) -> pd.DataFrame:
-    row, kind = np.nonzero(cosine <= best.T)
+def _table(data: Features, order: np.ndarray, best: np.ndarray, of: np.ndarray, cosine: float) -> pd.DataFrame:
+    place = np.argsort(order)
+    row, kind = np.nonzero(cosine <= best.T[place])
+    found = place[row]
     return pd.DataFrame(
         {
             "id": data.ids[row],
-            "of": data.ids[of[kind, row]],
-            "cosine": best[kind, row].clip(max=1).astype(np.float32),
+            "of": data.ids[order[of[kind, found]]],
+            "cosine": best[kind, found].clip(max=1).astype(np.float32),
             "same_class": kind == 1,
         }
     )
 
 
-def run(embed: Path, out: Path, *, cosine: float, device: str) -> None:
+def twins(pairs: pd.DataFrame, data: Features) -> np.ndarray:
+    """(N,) row of the image of which each is a near duplicate, the nearest of either class; -1 where it is of none."""
+    nearest = pairs.sort_values(["cosine", "same_class"], kind="stable").drop_duplicates("id", keep="last")
+    rows = pd.Index(data.ids)
+    twin = np.full(len(rows), -1)
+    twin[rows.get_indexer(nearest["id"])] = rows.get_indexer(nearest["of"])
+    return twin
+
+
+def run(embed: Path, scores: Path, out: Path, *, cosine: float, device: str) -> None:
     """Find the near duplicates of the feature folder `embed`; write them to the Parquet file `out`."""
-    table = find(features.load(embed), cosine, device)
+    alignment = pd.read_parquet(scores, columns=["alignment"])["alignment"].to_numpy()
+    table = find(features.load(embed), alignment, cosine, device)
     with whole_file(out) as partial:
         table.to_parquet(partial, index=False)

@@ -219,8 +219,8 @@ def test_the_stage_writes_the_same_bytes_again_and_counts_what_it_kept(tmp_path:
     features.save(tmp_path / "embed", images(scores))
     scores.to_parquet(tmp_path / "scores.parquet", index=False)
     for out in ("one", "two"):
-        optimize.run(tmp_path / "scores.parquet", tmp_path / "embed", tmp_path / out, keep=0.3, method=method,
-                     solver="exact", balance="proportional", device="cpu")  # fmt: skip
+        optimize.run(tmp_path, tmp_path / "embed", tmp_path / out, keep=0.3, method=method, solver="exact",
+                     balance="proportional", drop_near_duplicates=False, device="cpu")  # fmt: skip
     for name in ("subset.parquet", "metrics.json"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
     metrics, best = read_json(tmp_path / "one/metrics.json"), pd.read_parquet(tmp_path / "one/subset.parquet")
@@ -232,3 +232,26 @@ def test_the_stage_writes_the_same_bytes_again_and_counts_what_it_kept(tmp_path:
     )
     assert (best[scores.columns] == scores).all(axis=None)
     assert metrics["alignment"] > metrics["alignment_pool"] or method == "paper"
+
+
+@examples(max_examples=40)
+@given(st.integers(10, 80), st.integers(1, 4), st.integers(0, 2**32), st.floats(0.1, 1), METHODS, BALANCES)
+def test_near_duplicates_are_kept_only_where_a_budget_leaves_no_choice(
+    n: int, classes: int, seed: int, keep: float, method: Method, how: Balance
+) -> None:
+    scores, rng = table(n, classes, seed), np.random.default_rng(seed)
+    ids = scores["id"].to_numpy()
+    spare = rng.choice(ids, n // 3, replace=False)
+    pairs = pd.DataFrame(
+        {"id": spare, "of": rng.choice(ids, n // 3), "cosine": 0.99, "same_class": rng.random(n // 3) < 0.5}
+    )
+    found = optimize.select(scores, images(scores), keep=keep, method=method, solver="exact", balance=how, twins=pairs,
+                            device="cpu")  # fmt: skip
+    assert found["selected"].sum() == budget.total(keep, n)
+    for _, part in found.groupby("label") if how != "none" else [(0, found)]:
+        last = part["id"].isin(spare)
+        assert not part["selected"][last].any() or part["selected"][~last].all()
+    said = found[found["reason"] == "near duplicate"]
+    assert (said["evidence"] == pairs.set_index("id")["of"][said["id"]].to_numpy()).all()
+    known = ["", "damaged", "suspected label", "near duplicate"]
+    assert found.loc[found["id"].isin(spare), "reason"].isin(known).all()

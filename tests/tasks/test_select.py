@@ -12,27 +12,32 @@ from tasks.adapt import Recipe
 from tasks.errors import InputError
 from tasks.features import Features
 from tasks.methods import Method
+from tasks.selection import near_duplicates
 
 FAST = Recipe(epochs=2)
 SCORES = ["id", "label", "class_name", "alignment", "sas", "sds", "predicted", "damaged"]
 METHODS = pytest.mark.parametrize("method", ["winnow", "paper"])
 
 
-def select(data: Features, method: Method, keep: float = 0.3) -> pd.DataFrame:
+def select(data: Features, method: Method, keep: float = 0.3, *, drop: bool = False) -> pd.DataFrame:
     return chain.select(data, FAST, keep=keep, method=method, solver="exact", balance="proportional", neighbours=0.1,
-                        seed=0, device="cpu")  # fmt: skip
+                        near_duplicates=0.9, drop_near_duplicates=drop, seed=0, device="cpu")  # fmt: skip
 
 
 @METHODS
-def test_the_chain_chooses_what_the_stages_choose(workdir: Path, planted: Features, method: Method) -> None:
+@pytest.mark.parametrize("drop", [False, True])
+def test_the_chain_chooses_what_the_stages_choose(workdir: Path, planted: Features, method: Method, drop: bool) -> None:
     (workdir / "embed").mkdir()
     features.save(workdir / "embed", planted)
     adapt.run(workdir / "embed", workdir / "adapt", FAST, method=method, seed=0, device="cpu")
     score.run(workdir / "embed", workdir / "adapt", workdir / "score", neighbours=0.1, device="cpu")
-    optimize.run(workdir / "score/scores.parquet", workdir / "embed", workdir / "optimize", keep=0.3, method=method,
-                 solver="exact", balance="proportional", device="cpu")  # fmt: skip
+    near_duplicates.run(workdir / "embed", workdir / "score/scores.parquet", workdir / "score/near_duplicates.parquet",
+                        cosine=0.9, device="cpu")  # fmt: skip
+    optimize.run(workdir / "score", workdir / "embed", workdir / "optimize", keep=0.3, method=method,
+                 solver="exact", balance="proportional", drop_near_duplicates=drop, device="cpu")  # fmt: skip
     staged = pd.read_parquet(workdir / "optimize/subset.parquet")
-    in_memory = select(features.load(workdir / "embed"), method)
+    assert (staged["reason"] == "near duplicate").any() == drop
+    in_memory = select(features.load(workdir / "embed"), method, drop=drop)
     pd.testing.assert_frame_equal(staged, in_memory, check_dtype=False)
 
 

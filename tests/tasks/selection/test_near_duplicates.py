@@ -25,13 +25,16 @@ def data(n: int, d: int, seed: int, *, spread: float = 0.2) -> Features:
     )
 
 
-def brute(data: Features, cosine: float) -> pd.DataFrame:
+def brute(data: Features, alignment: np.ndarray, cosine: float) -> pd.DataFrame:
     """The same by all pairs at once."""
     unit = features.unit(data.image).astype(np.float64)
     product, rows = unit @ unit.T, []
     for later in range(len(unit)):
         for same in (False, True):
-            of = [i for i in range(later) if (data.labels[i] == data.labels[later]) == same]
+            before = [
+                i for i in range(len(unit)) if (-alignment[i], data.ids[i]) < (-alignment[later], data.ids[later])
+            ]
+            of = [i for i in before if (data.labels[i] == data.labels[later]) == same]
             if of and (value := product[later, of].max()) >= cosine:
                 rows.append((f"i{later}", f"i{of[int(product[later, of].argmax())]}", value, same))
     return pd.DataFrame(rows, columns=["id", "of", "cosine", "same_class"]).astype(
@@ -45,7 +48,8 @@ def test_all_pairs_are_compared(n: int, d: int, seed: int, cosine: float) -> Non
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(near_duplicates, "BLOCK", 16)
         made = data(n, d, seed)
-        found, expected = near_duplicates.find(made, cosine, "cpu"), brute(made, cosine)
+        alignment = np.random.default_rng(seed).integers(0, 9, n).astype(np.float32)
+        found, expected = near_duplicates.find(made, alignment, cosine, "cpu"), brute(made, alignment, cosine)
     edge = (expected["cosine"] - cosine).abs() < 1e-5  # where rounding decides
     if not edge.any():
         assert found["id"].tolist() == expected["id"].tolist()
@@ -59,7 +63,11 @@ def test_a_copy_under_another_label_contradicts(tmp_path: Path) -> None:
     made.image[50], made.labels[50], made.labels[7] = made.image[7], 1, 0
     (tmp_path / "embed").mkdir()
     features.save(tmp_path / "embed", made)
-    near_duplicates.run(tmp_path / "embed", tmp_path / "twins.parquet", cosine=0.99, device="cpu")
+    scores = pd.DataFrame({"alignment": np.arange(60, 0, -1, dtype=np.float32)})
+    scores.to_parquet(tmp_path / "scores.parquet")
+    near_duplicates.run(
+        tmp_path / "embed", tmp_path / "scores.parquet", tmp_path / "twins.parquet", cosine=0.99, device="cpu"
+    )
     found = pd.read_parquet(tmp_path / "twins.parquet")
     assert found[["id", "of", "same_class"]].to_numpy().tolist() == [["i50", "i7", False]]
     assert found["cosine"][0] == pytest.approx(1, abs=1e-3)
