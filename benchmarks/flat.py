@@ -1,11 +1,11 @@
-"""Memory of the embed stage as the number of images grows: it must not.
+"""Memory of prepare and embed as the number of images grows: it must not.
 
     python -m benchmarks.flat [--n 1000000] [--folder .winnow/benchmarks/flat]
 
-Small images are made up and written as `prepare` leaves them, then embedded with a tiny model: a tenth of them first,
-then all. The resident memory of the process and of those that decode for it is looked at all the time; mapped files
-count, and what processes share counts in parts that add up. The last line is one JSON object: the greatest sums, and
-the bytes that one more image costs.
+Small images are made up and written as tar shards, prepared, then embedded with a tiny model: a tenth of them first,
+then all. The resident memory of the process and of those that read and decode for it is looked at all the time; mapped
+files count, and what processes share counts in parts that add up. The last line is one JSON object: the greatest sums
+of each stage, and the bytes that one more image costs.
 """
 
 import json
@@ -13,7 +13,7 @@ import multiprocessing
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
@@ -23,18 +23,20 @@ import open_clip
 import psutil
 import torch
 import typer
+import webdataset
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 from safetensors.torch import save_file
 
-from benchmarks.embed import write
 from flows import device
-from tasks import embed, files
+from tasks import embed, files, prepare
 from tasks.embed import Work
 from tasks.encoders.encoder import Checkpoint
 from tasks.images import decoding
+from tasks.sources import open_source
 
-SIDE, SHARD, BATCH, PAUSE = 8, 2**24, 1024, 0.2
+SIDE, SHARD, CLASSES, BATCH, PAUSE = 8, 50_000, 100, 1024, 0.2
 TINY = {
     "embed_dim": 512,
     "vision_cfg": {"image_size": SIDE, "layers": 1, "width": 32, "patch_size": SIDE, "head_width": 32},
@@ -42,11 +44,14 @@ TINY = {
 }
 
 
-def pictures(n: int) -> Iterator[bytes]:
-    """`n` different images of a few pixels, as binary PPM: small, and quick to make and to read."""
+def write(folder: Path, n: int) -> None:
+    """Write `n` different images of a few pixels as tar shards: binary PPM is small, and quick to make and to read."""
     rng, head = np.random.default_rng(0), f"P6 {SIDE} {SIDE} 255 ".encode()
-    for _ in range(n):
-        yield head + rng.bytes(SIDE * SIDE * 3)
+    for shard in track(range(-(-n // SHARD)), "write"):
+        with webdataset.TarWriter(str(folder / f"train-{shard:05d}.tar"), encoder=False, mtime=0) as writer:
+            for i in range(shard * SHARD, min(n, (shard + 1) * SHARD)):
+                pixels = head + rng.bytes(SIDE * SIDE * 3)
+                writer.write({"__key__": f"{i:08d}", "ppm": pixels, "cls": str(i % CLASSES).encode()})
 
 
 def model(folder: Path) -> Checkpoint:
@@ -62,17 +67,26 @@ def model(folder: Path) -> Checkpoint:
     return Checkpoint("local-dir", folder)
 
 
-def run(work: Work, folder: Path) -> None:
+def run_prepare(folder: Path, source: Path) -> None:
+    """Prepare in `folder`, as the stage does."""
+    os.chdir(folder)
+    prepare.run(open_source(source), folder / "prepare", test_share=0.1, max_rejected=0, wrong_labels=0, damaged=0,
+                seed=0)  # fmt: skip
+
+
+def run_embed(folder: Path, tiny: Checkpoint) -> None:
     """Embed in `folder`, as the stage does."""
     os.chdir(folder)
     decoding.FEW = 0  # processes, as for a data set that is worth the time to measure
-    embed.run_encoder(work, folder / "out", ["a {}"], work.images / "classes.json", device=device.best())
+    images = folder / "prepare/images"
+    embed.run_encoder(Work(images, tiny, BATCH), folder / "embed", ["a {}"], images / "classes.json",
+                      device=device.best())  # fmt: skip
 
 
-def measured(work: Work, folder: Path) -> dict[str, float]:
+def measured(stage: Callable[..., None], *given: object) -> dict[str, float]:
     """Seconds, and the greatest resident memory in MiB of a new process and its children."""
     start, peak = time.perf_counter(), 0
-    process = multiprocessing.get_context("spawn").Process(target=run, args=(work, folder))
+    process = multiprocessing.get_context("spawn").Process(target=stage, args=given)
     process.start()
     while process.is_alive():
         process.join(PAUSE)
@@ -92,30 +106,37 @@ def main(
     folder = folder.absolute()
     tiny, found = model(folder / "model"), {}
     for count in (n // 10, n):
-        images = folder / str(count)
-        if not images.exists():
-            with files.whole_folder(images) as room:
-                write(room, pictures(count), SHARD)
-        work = Work(images, tiny, BATCH)
-        found[count] = measured(work, folder)
-        shutil.rmtree(folder / "out")
-        shutil.rmtree(folder / ".winnow", ignore_errors=True)
+        source, work = folder / f"{count}-source", folder / f"{count}-work"
+        if not source.exists():
+            with files.whole_folder(source) as room:
+                write(room, count)
+        work.mkdir()
+        found["prepare", count] = measured(run_prepare, work, source)
+        found["embed", count] = measured(run_embed, work, tiny)
+        shutil.rmtree(work)
     show(found)
-    few, many = (found[count] for count in (n // 10, n))
-    figures = {
+    print(
+        json.dumps({"n": n} | {key: value for stage in ("prepare", "embed") for key, value in figures(found, stage, n)})
+    )
+
+
+def figures(found: dict[tuple[str, int], dict[str, float]], stage: str, n: int) -> list[tuple[str, float]]:
+    """What the last line says of a stage."""
+    few, many = (found[stage, count] for count in (n // 10, n))
+    said = {
         "peak_gib": many["mib"] / 2**10,
         "peak_gib_of_a_tenth": few["mib"] / 2**10,
         "bytes_an_image": (many["mib"] - few["mib"]) * 2**20 / (n - n // 10),
         "images_per_second": n / many["seconds"],
     }
-    print(json.dumps({key: round(value, 3) for key, value in figures.items()} | {"n": n}))
+    return [(f"{stage}_{key}", round(value, 3)) for key, value in said.items()]
 
 
-def show(found: dict[int, dict[str, float]]) -> None:
+def show(found: dict[tuple[str, int], dict[str, float]]) -> None:
     """Print the table."""
-    table = Table("images", "peak MiB", "seconds", "images/s")
-    for count, one in found.items():
-        table.add_row(f"{count:,}", f"{one['mib']:,.0f}", f"{one['seconds']:.1f}", f"{count / one['seconds']:,.0f}")
+    table = Table("stage", "images", "peak MiB", "seconds", "images/s")
+    for (stage, n), one in found.items():
+        table.add_row(stage, f"{n:,}", f"{one['mib']:,.0f}", f"{one['seconds']:.1f}", f"{n / one['seconds']:,.0f}")
     Console(width=80).print(table)
 
 
