@@ -10,7 +10,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export DVC_NO_ANALYTICS := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
-.PHONY: help demo test test-all check ui clean
+.PHONY: help demo test test-all fuzz check ui clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ test: $(INSTALLED) ## run the test suite
 
 test-all: $(INSTALLED) ## the same, with the tests that take minutes
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m ""
+
+fuzz: $(INSTALLED) ## spoil sources at random for a minute, and see that each is read or refused
+	WINNOW_FUZZ=3500 $(BIN)/python -m pytest -q tests/tasks/sources/test_fuzz.py
 
 check: $(INSTALLED) ## lint and check types
 	$(BIN)/ruff check .

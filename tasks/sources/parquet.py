@@ -75,7 +75,9 @@ def is_text(kind: pa.DataType) -> bool:
 
 def _column(name: str, file: pq.ParquetFile, column: str) -> pa.ChunkedArray:
     try:
-        return file.read(columns=[column]).column(0)
+        values = file.read(columns=[column]).column(0)
+        values.validate(full=True)  # names that are not UTF-8, which reading does not look at
+        return values
     except (pa.ArrowException, OSError, IndexError) as error:
         raise InputError(f"prepare.source: {name}: column `{column}` is damaged ({error})") from error
 

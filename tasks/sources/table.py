@@ -52,6 +52,7 @@ def _read(base: str, name: str, columns: list[str]) -> pa.Table:
     try:
         if name.endswith(".parquet"):
             table = storage.open_parquet(files, f"{root}/{name}").read()
+            table.validate(full=True)  # texts that are not UTF-8, which reading does not look at
         else:
             with files.open(f"{root}/{name}", "rb") as file:
                 table = csv.read_csv(

@@ -129,6 +129,15 @@ def test_parquet_of_another_layout_is_refused_with_its_columns(tmp_path: Path, t
     assert all(part in message for part in ("mine.parquet", words, *table))
 
 
+def test_names_in_parquet_that_are_not_utf_8_are_refused(tmp_path: Path) -> None:
+    names = pa.array([b"caf\xe9", b"tea"]).view(pa.string())
+    images = pa.StructArray.from_arrays([pa.array([b"x", b"y"]), names], ["bytes", "path"])
+    pq.write_table(pa.table({"image": images, "label": [0, 1]}), tmp_path / "paths.parquet")
+    assert "paths.parquet: column `image.path` is damaged" in refusal(tmp_path / "paths.parquet")
+    pq.write_table(pa.table({"image": [{"bytes": b"x"}] * 2, "label": names}), tmp_path / "labels.parquet")
+    assert "labels.parquet: column `label` is damaged" in refusal(tmp_path / "labels.parquet")
+
+
 def test_parquet_without_rows_is_refused(tmp_path: Path) -> None:
     pd.DataFrame({"img": [{"bytes": b"x"}], "label": [0]}).iloc[:0].to_parquet(tmp_path / "rows.parquet")
     assert "rows.parquet" in refusal(tmp_path)
