@@ -25,7 +25,7 @@ MORE = os.environ.get("WINNOW_FUZZ")  # examples of each test
 fuzz = settings(
     max_examples=int(MORE or 120), derandomize=not MORE, print_blob=True, suppress_health_check=list(HealthCheck)
 )
-# pyarrow cannot tell our handler of a bad row that is not UTF-8, says so on the side, and refuses the file as it should.
+# pyarrow cannot show our handler a bad row that is not UTF-8, says so on the side, and refuses the file as it should.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 EDITS = st.lists(st.tuples(st.floats(0, 1), st.binary(min_size=1, max_size=4)), max_size=6)
