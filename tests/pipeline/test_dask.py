@@ -20,7 +20,7 @@ from tasks.sources import open_source
 pytestmark = pytest.mark.slow
 
 CLASSES, IMAGES, ROW = 3, 400, 2 * 64  # of each class, and bytes of a row
-PARAMETERS = {"embed": {"batch_size": 8, "prompts": "a {}"}}
+PARAMETERS = {"embed": {"batch_size": 8, "prompts": "a {}"}, "evaluate": {"steps": 10, "image_size": 16, "seeds": 2}}
 
 
 @pytest.fixture
@@ -59,16 +59,31 @@ def start(
         process.wait()
 
 
-def features(room: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in (room / "data/embed").iterdir()}
+@pytest.fixture
+def cluster(start: Callable[..., subprocess.Popen[str]]) -> tuple[str, list[subprocess.Popen[str]]]:
+    """Give the address of a scheduler, and its two workers."""
+    address = "tcp://127.0.0.1:18786"
+    start("distributed.cli.dask_scheduler", "--port", "18786", "--no-dashboard", "--host", "127.0.0.1")
+    worker = ("distributed.cli.dask_worker", address, "--nthreads", "1", "--no-nanny", "--no-dashboard")
+    return address, [start(*worker) for _ in range(2)]
 
 
-def embed(room: Path, start: Callable[..., subprocess.Popen[str]], **runtime: str) -> subprocess.Popen[str]:
-    """Begin the stage with no feature known from before."""
-    for old in (".winnow", "data/embed"):
+def written(room: Path, stage: str) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (room / "data" / stage).iterdir()}
+
+
+def begin(stage: str, room: Path, start: Callable[..., subprocess.Popen[str]], **runtime: str) -> subprocess.Popen[str]:
+    """Begin a stage with nothing known from before."""
+    for old in (".winnow", f"data/{stage}"):
         shutil.rmtree(room / old, ignore_errors=True)
     (room / "params.yaml").write_text(json.dumps(PARAMETERS | {"runtime": runtime}))
-    return start("flows.embed", folder=room)
+    return start(f"flows.{stage}", folder=room)
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    words = process.communicate(timeout=300)[0]
+    assert process.returncode == 0, words
+    return words
 
 
 def done(room: Path) -> int:
@@ -76,31 +91,41 @@ def done(room: Path) -> int:
     return sum(path.stat().st_size for path in room.glob(".winnow/embed/*/*/*.rows")) // ROW
 
 
-def test_a_lost_worker_changes_nothing(room: Path, start: Callable[..., subprocess.Popen[str]]) -> None:
-    address = f"tcp://127.0.0.1:{18786}"
-    start("distributed.cli.dask_scheduler", "--port", "18786", "--no-dashboard", "--host", "127.0.0.1")
-    workers = [
-        start("distributed.cli.dask_worker", address, "--nthreads", "1", "--no-nanny", "--no-dashboard")
-        for _ in range(2)
-    ]
-    local = embed(room, start)
-    words = local.communicate(timeout=300)[0]
-    assert local.returncode == 0, words
+def test_a_lost_worker_changes_nothing(
+    room: Path,
+    start: Callable[..., subprocess.Popen[str]],
+    cluster: tuple[str, list[subprocess.Popen[str]]],
+) -> None:
+    address, workers = cluster
+    words = finish(begin("embed", room, start))
     assert f"{CLASSES * IMAGES:,} of {CLASSES * IMAGES:,} images to encode: about" in words
-    expected = features(room)
-    cluster = embed(room, start, runner="dask", address=address)
+    expected = written(room, "embed")
+    spread = begin("embed", room, start, runner="dask", address=address)
     while done(room) < CLASSES * IMAGES // 4:
-        assert cluster.poll() is None, cluster.communicate()[0]
+        assert spread.poll() is None, spread.communicate()[0]
         time.sleep(0.005)
     workers[0].send_signal(signal.SIGKILL)
     assert done(room) < CLASSES * IMAGES
-    words = cluster.communicate(timeout=300)[0]
-    assert cluster.returncode == 0, words
-    assert features(room) == expected
+    finish(spread)
+    assert written(room, "embed") == expected
+
+
+def test_scores_and_cells_are_the_same_on_a_cluster(
+    room: Path,
+    start: Callable[..., subprocess.Popen[str]],
+    cluster: tuple[str, list[subprocess.Popen[str]]],
+) -> None:
+    address, _ = cluster
+    for stage in ("embed", "adapt", "score", "optimize", "evaluate"):
+        finish(begin(stage, room, start))
+    for stage in ("score", "evaluate"):
+        expected = written(room, stage)
+        finish(begin(stage, room, start, runner="dask", address=address))
+        assert written(room, stage) == expected
 
 
 def test_a_scheduler_that_is_not_there_is_named(room: Path, start: Callable[..., subprocess.Popen[str]]) -> None:
-    process = embed(room, start, runner="dask", address="tcp://127.0.0.1:9")
+    process = begin("embed", room, start, runner="dask", address="tcp://127.0.0.1:9")
     words = process.communicate(timeout=300)[0]
     assert process.returncode == 2
     assert "runtime.address: no Dask scheduler answers at 'tcp://127.0.0.1:9'" in words
