@@ -3,7 +3,8 @@
     python -m benchmarks.accuracy ../shared/data [--only cifar10] [--methods winnow,random] [--seeds 3]
 
 Every cell (dataset, noise, keep, method, seed) is a row of docs/results/accuracy.csv, written as soon as it is known;
-cells that are there are not run again. Prints a table of means and standard deviations; the last line is a JSON object.
+cells that are there are not run again. Prints a table of means and standard deviations, and how ours compares with a
+random choice and with the best; the last line is a JSON object.
 """
 
 import csv
@@ -151,6 +152,26 @@ def tables(rows: pd.DataFrame) -> dict[str, dict[str, str]]:
     return found
 
 
+def judge(rows: pd.DataFrame) -> pd.DataFrame:
+    """Ours against stratified random on clean data, and against the best of the others on noisy data.
+
+    Returns:
+        A row a setting: dataset, noise, keep, rival, `gap` of mean accuracies in points, `in_std` the same in standard
+        deviations (the greater of the two), and `better`, the methods whose mean is above ours.
+    """
+    found = []
+    for (dataset, noise, keep), part in rows.groupby(["dataset", "noise", "keep"]):
+        by_method = part.groupby("method")["accuracy"]
+        mean, std = (by_method.mean() * 100).to_dict(), (by_method.std(ddof=1) * 100).to_dict()
+        ours = mean.pop("winnow")
+        rival = max(mean, key=mean.__getitem__) if noise else "random"
+        gap, better = ours - mean[rival], sorted((name for name in mean if mean[name] > ours), key=mean.__getitem__)
+        found.append(
+            (dataset, noise, keep, rival, gap, gap / max(std["winnow"], std[rival]), ", ".join(map(str, better[::-1])))
+        )
+    return pd.DataFrame(found, columns=["dataset", "noise", "keep", "rival", "gap", "in_std", "better"])
+
+
 def main(
     room: Annotated[Path, typer.Argument(help="Folder with cifar10/ and caltech101/.")],
     only: Annotated[str, typer.Option(help="Data sets, by comma.")] = ",".join(TASKS),
@@ -176,10 +197,16 @@ def main(
 
 
 def show(rows: pd.DataFrame, methods: list[str]) -> None:
-    """Print the table and, last, one JSON object."""
-    found = tables(rows)
-    print(markdown(found, methods))
-    print(json.dumps(found))
+    """Print the tables and, last, one JSON object."""
+    found, judged = tables(rows), judge(rows)
+    print(
+        markdown(found, methods),
+        judged.to_markdown(index=False, floatfmt=("", "g", "g", "", "+.2f", "+.1f")),
+        "",
+        sep="\n\n",
+    )
+    clean = judged[judged["noise"] == 0]
+    print(json.dumps({"accuracy": found, "mean_gap_to_random_on_clean": round(clean["gap"].mean(), 2)}))
 
 
 def markdown(found: dict[str, dict[str, str]], methods: list[str]) -> str:
