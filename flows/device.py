@@ -1,15 +1,17 @@
-"""Where to compute, and how much of it at once."""
+"""Where to compute, and how much of it at once. torch takes seconds to import, so only who asks waits for it."""
 
 import os
-
-import torch
 
 
 def best() -> str:
     """`cuda` where there is a GPU, else `cpu`."""
+    import torch
+
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def slots() -> int:
     """GPU tasks that may run at once: one a GPU; where there is none the cores stand in for them."""
+    import torch
+
     return torch.cuda.device_count() or len(os.sched_getaffinity(0))

@@ -21,4 +21,4 @@ def run(settings: Settings) -> None:
 
 
 if __name__ == "__main__":
-    runtime.main(run)
+    runtime.main(run, gpu=False)

@@ -43,4 +43,4 @@ def commit() -> str:
 
 
 if __name__ == "__main__":
-    runtime.main(run)
+    runtime.main(run, gpu=False)

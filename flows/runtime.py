@@ -7,7 +7,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -81,10 +81,11 @@ def runner(chosen: Runtime) -> TaskRunner[Any]:
     return DaskTaskRunner(address=chosen.address)
 
 
-def main(flow: Flow[[Settings], None], *, mapped: bool = False) -> None:
+def main(flow: Flow[[Settings], None], *, mapped: bool = False, gpu: bool = True) -> None:
     """Run the flow of a stage with the parameters of params.yaml, as `python -m flows.<stage>` does.
 
-    A flow that is `mapped` over shards, classes or cells may run on more than one machine (`runtime.runner`).
+    A flow that is `mapped` over shards, classes or cells may run on more than one machine (`runtime.runner`). One that
+    has no `gpu` tasks need not wait until torch has counted the GPUs.
 
     Exits with 2 where the input is at fault, after one message that says how, and with 130 where it is interrupted.
     """
@@ -95,7 +96,7 @@ def main(flow: Flow[[Settings], None], *, mapped: bool = False) -> None:
             logging.getLogger(logger).addFilter(_without_traceback)
         if mapped and parameters.runtime.runner == "dask":
             flow = flow.with_options(task_runner=runner(parameters.runtime))
-        with gpu_slots(), tags(*filter(None, [os.environ.get(PARENT)])):
+        with gpu_slots() if gpu else nullcontext(), tags(*filter(None, [os.environ.get(PARENT)])):
             flow(parameters)
     except InputError as error:
         print(f"winnow: {error}", file=sys.stderr)

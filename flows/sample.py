@@ -14,4 +14,4 @@ def run(settings: Settings) -> None:
 
 
 if __name__ == "__main__":
-    runtime.main(run)
+    runtime.main(run, gpu=False)
