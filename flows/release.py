@@ -1,6 +1,5 @@
 """Stage release: the subset as a release, and a run in MLflow. Run as `python -m flows.release`."""
 
-import subprocess
 from pathlib import Path
 
 from prefect import flow, get_run_logger
@@ -8,7 +7,7 @@ from prefect.runtime import flow_run
 
 from flows import runtime
 from flows.settings import Settings
-from tasks import release, tracking
+from tasks import release, repository, tracking
 
 
 @flow(name="release")
@@ -32,14 +31,7 @@ def run(settings: Settings) -> None:
 
 def described(out: Path, settings: Settings, tags: dict[str, str]) -> tracking.Version:
     """What MLflow is told of the release in `out`, made with these settings."""
-    return release.version(out, settings.prepare.source, tags | {"git.commit": commit()})
-
-
-def commit() -> str:
-    """The Git commit of the code, marked where the tree has changes on top of it; "unknown" outside Git."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
-    answer = subprocess.run(command, capture_output=True, text=True, check=False)
-    return answer.stdout.strip() or "unknown"
+    return release.version(out, settings.prepare.source, tags | {"git.commit": repository.commit()})
 
 
 if __name__ == "__main__":
