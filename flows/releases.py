@@ -160,13 +160,16 @@ def publish(
 def record(release: ReleaseFolder = Path("data/release")) -> None:
     """Record a release in MLflow, if it is not there yet: one made while the server was down, or on another machine."""
     with clear_errors():
-        from flows import settings
-        from flows.release import described
-        from tasks import tracking
+        from flows.release import identities, unrecorded
+        from tasks import files, tracking
+        from tasks import release as releasing
 
-        version = described(release, settings.load(), {})
+        version = releasing.version(release, {})
+        known = unrecorded(version.fingerprint)
+        tags = files.read_json(known) if known.is_file() else identities()
         if not tracking.answers(Path.cwd()):
             raise InputError(
                 f"MLflow at {tracking.uri(Path.cwd())} does not answer; start it, or unset MLFLOW_TRACKING_URI"
             )
-        typer.echo(f"recorded as run {tracking.log(version, Path.cwd())}")
+        typer.echo(f"recorded as run {tracking.log(releasing.version(release, tags), Path.cwd())}")
+        known.unlink(missing_ok=True)

@@ -1,5 +1,6 @@
 """DVC in this project: how it is run, and what it has to do."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -41,3 +42,17 @@ def stale() -> list[str]:
 def _status() -> dict[str, list[object]]:
     done = dvc("status", "--json")
     return dict(json.loads(done.stdout)) if done.returncode == 0 else {"dvc.yaml": []}
+
+
+def folder_md5(folder: Path) -> str:
+    """What DVC names a folder by, as in dvc.lock; known before DVC has looked at it."""
+    from dvc_data.hashfile.hash_info import HashInfo
+    from dvc_data.hashfile.tree import Tree
+
+    tree = Tree()  # type: ignore[no-untyped-call]
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "md5").hexdigest()
+        tree.add(path.relative_to(folder).parts, None, HashInfo("md5", digest))
+    tree.digest()
+    return str(tree.hash_info.value)

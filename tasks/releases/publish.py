@@ -83,7 +83,7 @@ def steps(what: Publication) -> list[tuple[str, Callable[[], None]]]:
         (f"commit {LOCK} and {what.small}", partial(_commit, what)),
         (f"push the data with DVC to {what.remote}", _push),
         (f"register {what.tag} with GTO", partial(_register, what)),
-        ("tag the run in MLflow", partial(_track, what)),
+        ("tag the run in MLflow, and make it the champion", partial(_track, what)),
     ]
 
 
@@ -160,11 +160,15 @@ def _track(what: Publication) -> None:
     """Tag the run of the release; a tracking server that is down stops nothing that is published."""
     tags = {"winnow.version": what.tag, "git.tag": what.tag, "git.published": git("rev-parse", "HEAD").strip()}
     try:
-        found = tracking.tag(what.release.fingerprint, tags, Path.cwd())
+        found = tracking.publish(what.release.manifest["name"], what.release.fingerprint, tags, Path.cwd())
     except Exception as error:
         print(f"  MLflow cannot be reached ({error}); the same command tags the run later")
     else:
-        print(f"  run {found}" if found else "  MLflow has no run of this release; `dvc repro --force release` logs it")
+        print(
+            f"  run {found}"
+            if found
+            else "  MLflow has no run of this release; `winnow release record`, then this again"
+        )
 
 
 def _summary(what: Publication) -> str:
