@@ -1,6 +1,7 @@
 """Stage optimize: choose the subset for the budget asked for.
 
-In:  data/score/scores.parquet, data/embed (features). Out: data/optimize/subset.parquet (the scores, `selected`, and
+In:  data/score/scores.parquet, data/embed (features), and what a person said to keep in
+data/prepare/corrections.parquet. Out: data/optimize/subset.parquet (the scores, `selected`, and
 why what was dropped was dropped) and metrics.json.
 
 `winnow` covers each class by what is trusted in it (`selection.coverage`). The objective of `paper` (eq. 5 to 7) is
@@ -18,7 +19,9 @@ from rich.progress import Progress, track
 from scipy.special import expit
 
 from tasks import budget, features
+from tasks import corrections as decisions
 from tasks.budget import Balance
+from tasks.errors import InputError
 from tasks.features import Features
 from tasks.files import whole_folder, write_json
 from tasks.methods import Method, Solver
@@ -44,6 +47,7 @@ def select(
     solver: Solver,
     balance: Balance,
     device: str,
+    confirmed: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """Choose, and explain: adds `selected`, the columns of `selection.explain`, and for `paper` also `combined`.
 
@@ -55,47 +59,71 @@ def select(
         solver: how the published objective is.
         balance: how the budget is split over classes.
         device: where to compute.
+        confirmed: (N,) bool, what is kept in any case, within the budget; a class that needs more than its share for
+            that gets it, and the others share the rest.
 
     Raises:
-        InputError: `keep` is out of range.
+        InputError: `keep` is out of range, or keeps fewer than are confirmed.
     """
     k = budget.total(keep, len(scores))
+    confirmed = np.zeros(len(scores), dtype=bool) if confirmed is None else confirmed
+    if confirmed.sum() > k:
+        raise InputError(
+            f"optimize.keep is {keep}, which keeps {k:,} samples, and corrections say to keep {confirmed.sum():,}; "
+            "raise it, or take decisions back"
+        )
     if method == "paper":
-        table = published(scores, data, k, solver, balance, device)
+        table = published(scores, data, k, solver, balance, device, confirmed)
     else:
-        table = covering(scores, data, k, balance, device)
+        table = covering(scores, data, k, balance, device, confirmed)
     return explain.explain(table, data, doubted(table, method), device)
 
 
 def published(
-    scores: pd.DataFrame, data: Features, k: int, solver: Solver, balance: Balance, device: str
+    scores: pd.DataFrame,
+    data: Features,
+    k: int,
+    solver: Solver,
+    balance: Balance,
+    device: str,
+    confirmed: np.ndarray,
 ) -> pd.DataFrame:
     """The published method (paper, eq. 5 to 7), over the whole pool or within each class."""
     label = data.labels
     # With no balance the whole pool is one group; otherwise each class is a group with a budget of its own.
     group = np.zeros_like(label) if balance == "none" else label
-    split = np.array([k]) if balance == "none" else budget.shares(data.counts, k, balance)
+    split = np.array([k]) if balance == "none" else _split(data, k, balance, confirmed)
     combined = combine(scores["sas"].to_numpy(), scores["sds"].to_numpy())
     worth = combined if solver == "exact" else gradient(combined, group, split, device)
+    worth = np.where(confirmed, np.inf, worth)
     return scores.assign(combined=combined, selected=top(worth, group, split, data.ids))
 
 
-def covering(scores: pd.DataFrame, data: Features, k: int, balance: Balance, device: str) -> pd.DataFrame:
+def _split(data: Features, k: int, balance: Balance, confirmed: np.ndarray) -> np.ndarray:
+    """(C,) samples to keep in each class."""
+    least = np.bincount(data.labels[confirmed], minlength=len(data.classes))
+    return budget.shares_of_at_least(data.counts, k, balance, least)
+
+
+def covering(
+    scores: pd.DataFrame, data: Features, k: int, balance: Balance, device: str, confirmed: np.ndarray
+) -> pd.DataFrame:
     """Within each class the samples that cover what is trusted; with no balance the best aligned make the budgets."""
     odds = scores["alignment"].to_numpy()
+    worth = np.where(confirmed, np.inf, odds)  # first in each class
     if balance == "none":
-        best = top(odds, np.zeros_like(data.labels), np.array([k]), data.ids)
+        best = top(worth, np.zeros_like(data.labels), np.array([k]), data.ids)
         split = np.bincount(data.labels[best], minlength=len(data.classes))
     else:
-        split = budget.shares(data.counts, k, balance)
+        split = _split(data, k, balance, confirmed)
     trust, selected = expit(odds.astype(np.float64)), np.zeros(len(odds), dtype=bool)
     for members, share in zip(track(data.by_class(), description="optimize", disable=not sys.stderr.isatty(),
                                     transient=True), split, strict=True):  # fmt: skip
-        best = members[np.lexsort((data.ids[members], -odds[members]))]
+        best = members[np.lexsort((data.ids[members], -worth[members]))]
         pool = best[: coverage.pool_size(trust[best], share)]
         if share < len(pool):
             x = torch.from_numpy(data.rows(pool)).to(device)
-            pool = pool[coverage.choose(x, trust[pool], share)]
+            pool = pool[coverage.choose(x, trust[pool], share, confirmed[pool].sum())]
         selected[pool] = True
     return scores.assign(selected=selected)
 
@@ -184,6 +212,7 @@ def gradient(worth: np.ndarray, group: np.ndarray, split: np.ndarray, device: st
 def run(
     scores: Path,
     embed: Path,
+    corrections: Path,
     out: Path,
     *,
     keep: float,
@@ -192,9 +221,13 @@ def run(
     balance: Balance,
     device: str,
 ) -> None:
-    """Choose from the table `scores` of the feature folder `embed`; write subset.parquet and metrics.json to `out`."""
-    table = select(pd.read_parquet(scores), features.load(embed), keep=keep, method=method, solver=solver,
-                   balance=balance, device=device)  # fmt: skip
+    """Choose from the table `scores` of the feature folder `embed`; write subset.parquet and metrics.json to `out`.
+
+    What the table of decisions at `corrections` says to keep is kept.
+    """
+    data = features.load(embed)
+    table = select(pd.read_parquet(scores), data, keep=keep, method=method, solver=solver, balance=balance,
+                   device=device, confirmed=decisions.kept(corrections, data.ids))  # fmt: skip
     with whole_folder(out) as folder:
         table.to_parquet(folder / "subset.parquet", index=False)
         write_json(folder / "metrics.json", explain.summary(table))

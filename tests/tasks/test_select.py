@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks import adapt, features, optimize, score
+from tasks import adapt, corrections, features, optimize, score
 from tasks import select as chain
 from tasks.adapt import Recipe
 from tasks.errors import InputError
@@ -29,8 +29,10 @@ def test_the_chain_chooses_what_the_stages_choose(workdir: Path, planted: Featur
     features.save(workdir / "embed", planted)
     adapt.run(workdir / "embed", workdir / "adapt", FAST, method=method, seed=0, device="cpu")
     score.run(workdir / "embed", workdir / "adapt", workdir / "score", neighbours=0.1, device="cpu")
-    optimize.run(workdir / "score/scores.parquet", workdir / "embed", workdir / "optimize", keep=0.3, method=method,
-                 solver="exact", balance="proportional", device="cpu")  # fmt: skip
+    pd.DataFrame(columns=corrections.COLUMNS, dtype=str).to_parquet(workdir / "corrections.parquet")
+    optimize.run(workdir / "score/scores.parquet", workdir / "embed", workdir / "corrections.parquet",
+                 workdir / "optimize", keep=0.3, method=method, solver="exact", balance="proportional",
+                 device="cpu")  # fmt: skip
     staged = pd.read_parquet(workdir / "optimize/subset.parquet")
     in_memory = select(features.load(workdir / "embed"), method)
     pd.testing.assert_frame_equal(staged, in_memory, check_dtype=False)
