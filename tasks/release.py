@@ -49,6 +49,7 @@ def run(stages: Path, out: Path, *, name: str, parameters: dict[str, Any], licen
     """
     data = dataset.load(stages / "prepare" / "images")
     table = pd.read_parquet(stages / "optimize" / "subset.parquet")
+    pairs = pd.read_parquet(stages / "score" / "near_duplicates.parquet")
     table["sha256"] = table["id"].map(data.index.set_index("id")["sha256"])
     with files.whole_folder(out) as folder:
         kept = sorted(table.loc[table["selected"], "id"])
@@ -59,7 +60,7 @@ def run(stages: Path, out: Path, *, name: str, parameters: dict[str, Any], licen
         files.write_json(folder / "croissant.json", croissant.describe(folder, described))
         _draw(folder / "figures", data, table, described)
         (folder / "card.md").write_text(_card(data, described), encoding="utf-8")
-        (folder / "report.html").write_text(report.render(data, table, described), encoding="utf-8")
+        (folder / "report.html").write_text(report.render(data, table, pairs, described), encoding="utf-8")
         paths = sorted(path for path in folder.rglob("*") if path.is_file())
         hashes = {path.relative_to(folder).as_posix(): files.file_sha256(path) for path in paths}
         files.write_json(folder / "manifest.json", described | {"files": hashes})

@@ -120,9 +120,11 @@ def write_stages(photos: Path, data: Path) -> Path:
     table = table.assign(alignment=range(24), sas=range(24), sds=1.0, predicted=0, damaged=False, similarity=0.5)
     table = table.assign(selected=pool["label"] != 1, reason="", evidence="")
     table.loc[~table["selected"], "reason"] = ["suspected label", *["damaged"] * 2, *["redundant"] * 5]
-    for stage in ("embed", "adapt", "optimize", "evaluate"):
+    for stage in ("embed", "adapt", "score", "optimize", "evaluate"):
         (data / stage).mkdir()
     table.to_parquet(data / "optimize/subset.parquet", index=False)
+    pairs = pd.DataFrame({"id": "", "of": "", "cosine": np.float32(), "same_class": True}, index=[])
+    pairs.to_parquet(data / "score/near_duplicates.parquet", index=False)
     write_json(data / "optimize/metrics.json", explain.summary(table))
     adapters.save(data / "adapt/adapters.safetensors", Adapters(4))
     write_json(
