@@ -60,8 +60,8 @@ def scores(folder: Path) -> dict[str, float]:
     adapters = Adapters(DIM, torch.Generator().manual_seed(0)).requires_grad_(False)
     start = time.perf_counter()
     table = score.score(data, adapters, neighbours=NEIGHBOURS, device="cpu")
-    none = np.zeros(len(table), dtype=bool)
-    chosen = optimize.published(table, data, budget.total(KEEP, len(table)), none, "exact", "proportional", "cpu")
+    k, none = budget.total(KEEP, len(table)), np.zeros(len(table), dtype=np.int8)
+    chosen = optimize.published(table, data, k, "exact", "proportional", "cpu", none)
     seconds = time.perf_counter() - start
     assert chosen["selected"].sum() == round(KEEP * len(table))
     n, classes = len(data.labels), len(data.classes)

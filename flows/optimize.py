@@ -11,7 +11,8 @@ from tasks import optimize
 def run(settings: Settings) -> None:
     """Choose the subset."""
     scores, embed, out = runtime.DATA / "score", runtime.DATA / "embed", runtime.DATA / "optimize"
-    runtime.gpu_task(optimize.run)(scores, embed, out, **runtime.dumped(settings.optimize))
+    corrections = runtime.DATA / "prepare/corrections.parquet"
+    runtime.gpu_task(optimize.run)(scores, embed, corrections, out, **runtime.dumped(settings.optimize))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Stage release: the subset as a release, and a run in MLflow. Run as `python -m flows.release`."""
 
-import subprocess
+import os
 from pathlib import Path
 
 from prefect import flow, get_run_logger
@@ -8,7 +8,7 @@ from prefect.runtime import flow_run
 
 from flows import runtime
 from flows.settings import Settings
-from tasks import release, tracking
+from tasks import files, release, repository, tracking
 
 
 @flow(name="release")
@@ -19,27 +19,42 @@ def run(settings: Settings) -> None:
     del parameters["runtime"]  # where it ran changes nothing
     licence = settings.release.license
     runtime.as_task(release.run)(runtime.DATA, out, name=settings.release.name, parameters=parameters, licence=licence)
-    if not tracking.answers(Path.cwd()):
-        where = tracking.uri(Path.cwd())
-        get_run_logger().warning(
-            "%s does not answer; the release is made, record it later: winnow release record", where
-        )
-        return
-    version = described(out, settings, {"prefect.flow_run": str(flow_run.get_id())})
-    run_id = runtime.as_task(tracking.log)(version, Path.cwd())
-    get_run_logger().info("recorded in MLflow as run %s", run_id)
+    run_id = record(out, identities() | {"prefect.flow_run": str(flow_run.get_id())})
+    if run_id:
+        get_run_logger().info("recorded in MLflow as run %s", run_id)
 
 
-def described(out: Path, settings: Settings, tags: dict[str, str]) -> tracking.Version:
-    """What MLflow is told of the release in `out`, made with these settings."""
-    return release.version(out, settings.prepare.source, tags | {"git.commit": commit()})
+def record(out: Path, tags: dict[str, str]) -> str | None:
+    """Record the release in `out` in MLflow; the id of the run, or None where that failed, whatever a server does.
+
+    What belongs to this run is kept for `winnow release record`, which does it later from disk.
+    """
+    version = release.version(out, tags)
+    try:
+        if not tracking.answers(Path.cwd()):
+            raise ConnectionError("it does not answer")
+        return runtime.as_task(tracking.log)(version, Path.cwd())
+    except Exception as error:
+        with files.whole_file(unrecorded(version.fingerprint)) as partial:
+            files.write_json(partial, tags)
+        get_run_logger().warning("MLflow at %s: %s. The release is made; record it later: winnow release record",
+                                 tracking.uri(Path.cwd()), error)  # fmt: skip
+        return None
 
 
-def commit() -> str:
-    """The Git commit of the code, marked where the tree has changes on top of it; "unknown" outside Git."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
-    answer = subprocess.run(command, capture_output=True, text=True, check=False)
-    return answer.stdout.strip() or "unknown"
+def unrecorded(fingerprint: str) -> Path:
+    """The file of tags of a release that could not be recorded when it was made."""
+    return files.SCRATCH / "unrecorded" / f"{fingerprint}.json"
+
+
+def identities() -> dict[str, str]:
+    """Tags that name the commit, where it is found, and DVC's experiment, where it is one."""
+    known = {
+        "git.commit": repository.commit(),
+        "git.url": repository.url(),
+        "dvc.experiment": os.environ.get("DVC_EXP_NAME"),
+    }
+    return {key: value for key, value in known.items() if value}
 
 
 if __name__ == "__main__":

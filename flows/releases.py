@@ -2,12 +2,17 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flows.terminal import clear_errors
 from tasks.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from tasks.releases.manifest import Release
 
 app = typer.Typer(no_args_is_help=True, help="Verify, compare and publish releases.")
 
@@ -33,10 +38,21 @@ Source = Annotated[
 
 
 @app.command()
-def verify(release: ReleaseFolder = Path("data/release"), images: Images = None, source: Source = None) -> None:
+def verify(
+    release: ReleaseFolder = Path("data/release"),
+    images: Images = None,
+    source: Source = None,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Make the release again in a fresh clone, and compare the bytes.")
+    ] = False,
+    repository: Annotated[
+        str | None, typer.Option(help="With --rebuild: path or URL of its Git repository, if it lies in another.")
+    ] = None,
+) -> None:
     """Recompute every hash of a release, and those of its images where they are at hand.
 
-    Names each file, shard and sample at fault. Exit code 0: whole; 1: not whole; 2: no release that can be read.
+    Names each file, shard and sample at fault. Exit code 0: whole, and with --rebuild the same bytes again; 1: not;
+    2: that cannot be told.
     """
     with clear_errors():
         from rich.console import Console
@@ -59,6 +75,28 @@ def verify(release: ReleaseFolder = Path("data/release"), images: Images = None,
         if not folder:
             console.print("  no images at hand; name their folder with --images")
         console.print(f"  manifest SHA-256 {opened.fingerprint}")
+        if rebuild:
+            _rebuild(opened, repository, source, console)
+
+
+def _rebuild(release: "Release", repository: str | None, source: str | None, console: "Console") -> None:
+    """Make a release again, and say file by file whether the bytes agree."""
+    from rich.markup import escape
+
+    from flows import server
+    from tasks.releases import origin
+    from tasks.releases import rebuild as rebuilding
+
+    start = origin.find(release, repository)
+    with server.shared() as env:
+        files = rebuilding.run(release, start, env, source, lambda words: console.print(f"- {escape(words)}"))
+    for name, difference in files.items():
+        console.print(f"[red]✗[/red] {escape(name)} {escape(difference)}" if difference else f"[green]✓[/green] {name}")
+    differing = sum(map(bool, files.values()))
+    if differing:
+        console.print(f"{differing} of {len(files)} files are not the same bytes as those made again")
+        raise typer.Exit(1)
+    console.print(f"made again at {start.commit[:12]}: all {len(files)} files are the same bytes")
 
 
 @app.command()
@@ -122,13 +160,16 @@ def publish(
 def record(release: ReleaseFolder = Path("data/release")) -> None:
     """Record a release in MLflow, if it is not there yet: one made while the server was down, or on another machine."""
     with clear_errors():
-        from flows import settings
-        from flows.release import described
-        from tasks import tracking
+        from flows.release import identities, unrecorded
+        from tasks import files, tracking
+        from tasks import release as releasing
 
-        version = described(release, settings.load(), {})
+        version = releasing.version(release, {})
+        known = unrecorded(version.fingerprint)
+        tags = files.read_json(known) if known.is_file() else identities()
         if not tracking.answers(Path.cwd()):
             raise InputError(
                 f"MLflow at {tracking.uri(Path.cwd())} does not answer; start it, or unset MLFLOW_TRACKING_URI"
             )
-        typer.echo(f"recorded as run {tracking.log(version, Path.cwd())}")
+        typer.echo(f"recorded as run {tracking.log(releasing.version(release, tags), Path.cwd())}")
+        known.unlink(missing_ok=True)

@@ -53,6 +53,28 @@ def shares(counts: np.ndarray, k: int, balance: Balance) -> np.ndarray:
     return _floor_of_one(split, counts)
 
 
+def shares_of_at_least(counts: np.ndarray, k: int, balance: Balance, least: np.ndarray) -> np.ndarray:
+    """`shares` that give each class at least what it must have: a class below that gets it, the others share the rest.
+
+    Args:
+        counts: (C,) samples in each class.
+        k: samples to keep, least.sum() <= k <= counts.sum().
+        balance: the rule.
+        least: (C,) at most `counts` in each class.
+
+    Returns:
+        (C,) int64, between `least` and `counts` in each class, k in all.
+    """
+    split, free = least.copy(), np.ones(len(counts), dtype=bool)
+    while True:
+        split[free] = shares(counts[free], k - int(least[~free].sum()), balance)
+        short = split < least
+        if not short.any():
+            return split
+        free &= ~short
+        split[short] = least[short]
+
+
 def _largest_remainder(weights: list[int], k: int, room: list[int]) -> np.ndarray:
     """Apportion `k` by `weights`, none above its `room`, in whole numbers throughout (no rounding error).
 

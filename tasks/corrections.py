@@ -1,4 +1,4 @@
-"""A person's decisions, as the report saves them: which samples to drop, to relabel, or to leave as they are.
+"""A person's decisions, as the report saves them: which samples to keep in any case, to drop or to relabel.
 
 corrections.csv has a row a decision, with a header: id, decision (keep, drop or relabel), label (the name of the right
 class, for relabel), and where they are known given (the class at the time), by, on and release. A spreadsheet will do.
@@ -27,12 +27,14 @@ class Corrected:
     Attributes:
         table: as it was, with the labels corrected.
         dropped: (N,) bool, the rows to drop.
+        kept: (N,) bool, the rows to keep whatever they look like.
         relabelled: (N,) bool, the rows that a person gave a label.
         applied: a row for each decision about a sample that is there: COLUMNS, and was (the class before).
     """
 
     table: pd.DataFrame
     dropped: np.ndarray
+    kept: np.ndarray
     relabelled: np.ndarray
     applied: pd.DataFrame
 
@@ -57,7 +59,13 @@ def apply(table: pd.DataFrame, classes: list[str], path: Path | None) -> Correct
     to = table["id"].map(applied.set_index("id")["label"]).map({name: label for label, name in enumerate(classes)})
     relabelled = (made == "relabel").to_numpy()
     corrected = table.assign(label=np.where(relabelled, to, table["label"]).astype(np.int64))
-    return Corrected(corrected, (made == "drop").to_numpy(), relabelled, applied)
+    return Corrected(corrected, (made == "drop").to_numpy(), (made == "keep").to_numpy(), relabelled, applied)
+
+
+def kept(path: Path, ids: np.ndarray) -> np.ndarray:
+    """(N,) bool: which of `ids` (N,) a person said to keep, by the table of decisions that `prepare` leaves."""
+    table = pd.read_parquet(path)
+    return np.isin(ids, table.loc[table["decision"] == "keep", "id"].to_numpy(dtype=str))
 
 
 def _read(path: Path, classes: list[str]) -> pd.DataFrame:

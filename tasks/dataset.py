@@ -42,6 +42,11 @@ class Dataset:
         return self.index[self.index["split"] == name]
 
     @property
+    def lost(self) -> bool:
+        """Images are to be read from the source, and it is not there: moved, or gone."""
+        return not self.index["copied"].all() and "://" not in self.source and not Path(self.source).exists()
+
+    @property
     def shards(self) -> list[str]:
         """Names of the shards, units of work of at most a few thousand images each, in order."""
         return list(self._places)

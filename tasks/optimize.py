@@ -1,7 +1,8 @@
 """Stage optimize: choose the subset for the budget asked for.
 
-In:  data/score (scores, near duplicates), data/embed (features). Out: data/optimize/subset.parquet (the scores,
-`selected`, and why what was dropped was dropped) and metrics.json.
+In:  data/score (scores, near duplicates), data/embed (features), and what a person said to keep in
+data/prepare/corrections.parquet. Out: data/optimize/subset.parquet (the scores, `selected`, and why what was dropped
+was dropped) and metrics.json.
 
 `winnow` covers each class by what is trusted in it (`selection.coverage`). The objective of `paper` (eq. 5 to 7) is
 linear in the samples, so its optimum is a sort, which `exact` is (`docs/method.md`); `gradient` is the published loop.
@@ -18,7 +19,9 @@ from rich.progress import Progress, track
 from scipy.special import expit
 
 from tasks import budget, features
+from tasks import corrections as decisions
 from tasks.budget import Balance
+from tasks.errors import InputError
 from tasks.features import Features
 from tasks.files import whole_folder, write_json
 from tasks.methods import Method, Solver
@@ -31,6 +34,7 @@ START = 0.01  # every d at the start
 LR, MOMENTUM = 1e-3, 0.9
 TOLERANCE = 1e-3  # stop when BETA * |mean(s^) - r| is below it
 MAX_STEPS = 100_000
+FIRST, IN_TURN, LAST = 1, 0, -1  # what a person confirmed, the rest, and near duplicates
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +49,7 @@ def select(
     balance: Balance,
     twins: pd.DataFrame | None = None,
     device: str,
+    confirmed: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """Choose, and explain: adds `selected`, the columns of `selection.explain`, and for `paper` also `combined`.
 
@@ -57,51 +62,71 @@ def select(
         balance: how the budget is split over classes.
         twins: near duplicates (`selection.near_duplicates`) that are kept only where a budget leaves no choice.
         device: where to compute.
+        confirmed: (N,) bool, what is kept in any case, within the budget; a class that needs more than its share for
+            that gets it, and the others share the rest.
 
     Raises:
-        InputError: `keep` is out of range.
+        InputError: `keep` is out of range, or keeps fewer than are confirmed.
     """
     k = budget.total(keep, len(scores))
-    twin = near_duplicates.twins(twins, data) if twins is not None else None
-    last = np.zeros(len(scores), dtype=bool) if twin is None else twin >= 0
+    twin = near_duplicates.twins(twins, data) if twins is not None else np.full(len(scores), -1)
+    confirmed = np.zeros(len(scores), dtype=bool) if confirmed is None else confirmed
+    if confirmed.sum() > k:
+        raise InputError(
+            f"optimize.keep is {keep}, which keeps {k:,} samples, and corrections say to keep {confirmed.sum():,}; "
+            "raise it, or take decisions back"
+        )
+    turn = np.select([confirmed, twin >= 0], [FIRST, LAST], IN_TURN)
     if method == "paper":
-        table = published(scores, data, k, last, solver, balance, device)
+        table = published(scores, data, k, solver, balance, device, turn)
     else:
-        table = covering(scores, data, k, last, balance, device)
+        table = covering(scores, data, k, balance, device, turn)
     return explain.explain(table, data, doubted(table, method), device, twin)
 
 
 def published(
-    scores: pd.DataFrame, data: Features, k: int, last: np.ndarray, solver: Solver, balance: Balance, device: str
+    scores: pd.DataFrame, data: Features, k: int, solver: Solver, balance: Balance, device: str, turn: np.ndarray
 ) -> pd.DataFrame:
     """The published method (paper, eq. 5 to 7), over the whole pool or within each class."""
     label = data.labels
     # With no balance the whole pool is one group; otherwise each class is a group with a budget of its own.
     group = np.zeros_like(label) if balance == "none" else label
-    split = np.array([k]) if balance == "none" else budget.shares(data.counts, k, balance)
+    split = np.array([k]) if balance == "none" else _split(data, k, balance, turn)
     combined = combine(scores["sas"].to_numpy(), scores["sds"].to_numpy())
     worth = combined if solver == "exact" else gradient(combined, group, split, device)
-    return scores.assign(combined=combined, selected=top(np.where(last, -np.inf, worth), group, split, data.ids))
+    return scores.assign(combined=combined, selected=top(_in_turn(worth, turn), group, split, data.ids))
+
+
+def _in_turn(worth: np.ndarray, turn: np.ndarray) -> np.ndarray:
+    """What each is worth (N,), with what comes FIRST above all others and what comes LAST below them."""
+    return np.select([turn == FIRST, turn == LAST], [np.inf, -np.inf], worth)
+
+
+def _split(data: Features, k: int, balance: Balance, turn: np.ndarray) -> np.ndarray:
+    """(C,) samples to keep in each class."""
+    least = np.bincount(data.labels[turn == FIRST], minlength=len(data.classes))
+    return budget.shares_of_at_least(data.counts, k, balance, least)
 
 
 def covering(
-    scores: pd.DataFrame, data: Features, k: int, last: np.ndarray, balance: Balance, device: str
+    scores: pd.DataFrame, data: Features, k: int, balance: Balance, device: str, turn: np.ndarray
 ) -> pd.DataFrame:
     """Within each class the samples that cover what is trusted; with no balance the best aligned make the budgets."""
-    odds = np.where(last, -np.inf, scores["alignment"].to_numpy())
+    odds = np.where(turn == LAST, -np.inf, scores["alignment"].to_numpy())
+    worth = _in_turn(odds, turn)
     if balance == "none":
-        best = top(odds, np.zeros_like(data.labels), np.array([k]), data.ids)
+        best = top(worth, np.zeros_like(data.labels), np.array([k]), data.ids)
         split = np.bincount(data.labels[best], minlength=len(data.classes))
     else:
-        split = budget.shares(data.counts, k, balance)
+        split = _split(data, k, balance, turn)
     trust, selected = expit(odds.astype(np.float64)), np.zeros(len(odds), dtype=bool)
     for members, share in zip(track(data.by_class(), description="optimize", disable=not sys.stderr.isatty(),
                                     transient=True), split, strict=True):  # fmt: skip
-        best = members[np.lexsort((data.ids[members], -odds[members]))]
+        best = members[np.lexsort((data.ids[members], -worth[members]))]
         pool = best[: coverage.pool_size(trust[best], share)]
         if share < len(pool):
             x = torch.from_numpy(data.rows(pool)).to(device)
-            pool = pool[coverage.choose(x, trust[pool], share)]
+            pool = pool[coverage.choose(x, trust[pool], share, np.count_nonzero(turn[pool] == FIRST))]
         selected[pool] = True
     return scores.assign(selected=selected)
 
@@ -190,6 +215,7 @@ def gradient(worth: np.ndarray, group: np.ndarray, split: np.ndarray, device: st
 def run(
     scores: Path,
     embed: Path,
+    corrections: Path,
     out: Path,
     *,
     keep: float,
@@ -199,10 +225,15 @@ def run(
     drop_near_duplicates: bool,
     device: str,
 ) -> None:
-    """Choose from the folder `scores` of the feature folder `embed`; write subset.parquet and metrics.json to `out`."""
+    """Choose from the folder `scores` of the feature folder `embed`; write subset.parquet and metrics.json to `out`.
+
+    What the table of decisions at `corrections` says to keep is kept.
+    """
     twins = pd.read_parquet(scores / "near_duplicates.parquet") if drop_near_duplicates else None
-    table = select(pd.read_parquet(scores / "scores.parquet"), features.load(embed), keep=keep, method=method,
-                   solver=solver, balance=balance, twins=twins, device=device)  # fmt: skip
+    data = features.load(embed)
+    table = select(pd.read_parquet(scores / "scores.parquet"), data, keep=keep, method=method, solver=solver,
+                   balance=balance, twins=twins, device=device,
+                   confirmed=decisions.kept(corrections, data.ids))  # fmt: skip
     with whole_folder(out) as folder:
         table.to_parquet(folder / "subset.parquet", index=False)
         write_json(folder / "metrics.json", explain.summary(table))

@@ -1,21 +1,32 @@
 """DVC in this project: how it is run, and what it has to do."""
 
+import hashlib
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+COMMAND = [sys.executable, "-m", "dvc"]
 ALWAYS = ["always changed"]  # all that DVC says of a stage that looks at the source every time
 
 
 def dvc(*arguments: str, env: dict[str, str] | None = None, quiet: bool = False) -> subprocess.CompletedProcess[str]:
-    """Run DVC in this project, with this Python first on the path, so that stages run with it too."""
-    python = Path(sys.executable)
-    env = dict(env or os.environ)
-    env["PATH"] = f"{python.parent}{os.pathsep}{env['PATH']}"
-    return subprocess.run([python, "-m", "dvc", *arguments], env=env, stdout=subprocess.PIPE, text=True, check=False,
+    """Run DVC in this project."""
+    return subprocess.run([*COMMAND, *arguments], env=_environment(env), stdout=subprocess.PIPE, text=True, check=False,
                           stderr=subprocess.DEVNULL if quiet else None)  # fmt: skip
+
+
+def started(*arguments: str, cwd: Path, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
+    """Start DVC in the project at `cwd`; both of its streams are in `stdout`."""
+    return subprocess.Popen([*COMMAND, *arguments], cwd=cwd, env=_environment(env), text=True, stdout=subprocess.PIPE,
+                            stderr=subprocess.STDOUT)  # fmt: skip
+
+
+def _environment(env: dict[str, str] | None) -> dict[str, str]:
+    """With this Python first on the path, so that stages run with it too."""
+    env = dict(env or os.environ)
+    return env | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"}
 
 
 def stale() -> list[str]:
@@ -31,3 +42,17 @@ def stale() -> list[str]:
 def _status() -> dict[str, list[object]]:
     done = dvc("status", "--json")
     return dict(json.loads(done.stdout)) if done.returncode == 0 else {"dvc.yaml": []}
+
+
+def folder_md5(folder: Path) -> str:
+    """What DVC names a folder by, as in dvc.lock; known before DVC has looked at it."""
+    from dvc_data.hashfile.hash_info import HashInfo
+    from dvc_data.hashfile.tree import Tree
+
+    tree = Tree()  # type: ignore[no-untyped-call]
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "md5").hexdigest()
+        tree.add(path.relative_to(folder).parts, None, HashInfo("md5", digest))
+    tree.digest()
+    return str(tree.hash_info.value)

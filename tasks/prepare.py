@@ -15,6 +15,7 @@ damage was planted.
 """
 
 import hashlib
+import logging
 from collections.abc import Collection
 from pathlib import Path
 from typing import Literal, Self
@@ -38,6 +39,8 @@ COPY_BYTES = 256 * 2**20
 SCHEMA = pa.schema({"id": pa.string(), "image": pa.binary()})
 GROUP = 256  # images of a row group: a reader of a few images reads little more
 INDEX = ["id", "label", "split", "shard", "row", "width", "height", "sha256", "file", "place", "size", "copied"]
+
+log = logging.getLogger(__name__)
 
 
 def run(
@@ -79,9 +82,12 @@ def run(
             base = str(images) if source.copy else source.base
             index, measures = _read(base, table, writer, max_rejected, seed)
         index.loc[corrected.dropped & (index["reason"] == ""), "reason"] = "dropped by a person"
+        lost = index.loc[corrected.kept & (index["reason"] != ""), "id"]
+        if len(lost):
+            log.warning("%s: %d images to keep cannot be read, %r first", corrections, len(lost), lost.iloc[0])
         quality = flaws.judge(measures)
         twice = duplicates.exact(index[index["reason"] == ""])
-        _drop(index, quality, twice, drop)
+        _drop(index, quality, twice, drop, corrected.kept)
         kept = index[index["reason"] == ""].reset_index(drop=True)
         _refuse_empty(kept, source.classes)
         kept = kept.assign(shard=[f"{row // SHARD:05d}" for row in kept.index], row=kept.index % SHARD)
@@ -182,13 +188,15 @@ def _stop(ids: pd.Series, reasons: pd.Series, max_rejected: float) -> None:
     )
 
 
-def _drop(index: pd.DataFrame, quality: pd.DataFrame, twice: pd.DataFrame, drop: Collection[Droppable]) -> None:
-    """Give a reason to what is to be dropped, of the images to choose from that can be read."""
+def _drop(
+    index: pd.DataFrame, quality: pd.DataFrame, twice: pd.DataFrame, drop: Collection[Droppable], kept: np.ndarray
+) -> None:
+    """Give a reason to what is to be dropped, of the images to choose from that can be read and no person `kept`."""
     for flaw in (name for name in flaws.FLAWS if name in drop):
-        hit = quality[flaw] & (index["split"] == "train") & (index["reason"] == "")
+        hit = quality[flaw] & (index["split"] == "train") & (index["reason"] == "") & ~kept
         index.loc[hit, "reason"] = flaw.replace("_", " ")
     if "duplicates" in drop:
-        spare = twice[twice["spare"]]
+        spare = twice[twice["spare"] & ~kept[twice.index]]
         words = np.where(spare["conflict"], "duplicate with another label", "duplicate")
         index.loc[spare.index, "reason"] = words
 

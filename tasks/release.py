@@ -7,6 +7,7 @@ In:  every stage above. Out, in data/release/:
                      SHA-256 of the image's bytes
     manifest.json    what made it: encoder, adapters, parameters, inputs, counts, versions, and a SHA-256 of each file
     card.md          the data card, with figures/
+    accuracy.csv     a row a training that the subset was judged by: arm, seed, accuracy, kept
     croissant.json   what the ids and scores are, in MLCommons Croissant
     report.html      the same for looking at, in one file: galleries, search, and corrections to save
 
@@ -14,13 +15,14 @@ No timestamp, no run id and no absolute path goes in, so the same inputs give th
 """
 
 import importlib.metadata
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from tasks import dataset, files, reasons
+from tasks import dataset, files, pipeline, reasons
 from tasks.corrections import DECISIONS
 from tasks.dataset import Dataset
 from tasks.reasons import REASONS
@@ -31,6 +33,7 @@ from tasks.training.arms import ARMS
 
 PACKAGES = ("winnow", "torch", "torchvision", "open_clip_torch", "numpy", "pandas", "pyarrow", "pillow", "scikit-learn")
 SUSPECTS = 24
+COLUMNS = ["arm", "seed", "accuracy", "kept"]  # of accuracy.csv
 LEAST_KEPT = 10
 
 
@@ -46,16 +49,18 @@ def run(stages: Path, out: Path, *, name: str, parameters: dict[str, Any], licen
     """
     data = dataset.load(stages / "prepare" / "images")
     table = pd.read_parquet(stages / "optimize" / "subset.parquet")
+    pairs = pd.read_parquet(stages / "score" / "near_duplicates.parquet")
     table["sha256"] = table["id"].map(data.index.set_index("id")["sha256"])
     with files.whole_folder(out) as folder:
         kept = sorted(table.loc[table["selected"], "id"])
         (folder / "ids.txt").write_text("".join(f"{i}\n" for i in kept), encoding="utf-8")
         table.to_parquet(folder / "scores.parquet", index=False)
+        shutil.copy(stages / "evaluate" / "accuracy.csv", folder / "accuracy.csv")
         described = describe(stages, data, table, name, parameters) | {"license": licence}
         files.write_json(folder / "croissant.json", croissant.describe(folder, described))
         _draw(folder / "figures", data, table, described)
         (folder / "card.md").write_text(_card(data, described), encoding="utf-8")
-        (folder / "report.html").write_text(report.render(data, table, described), encoding="utf-8")
+        (folder / "report.html").write_text(report.render(data, table, pairs, described), encoding="utf-8")
         paths = sorted(path for path in folder.rglob("*") if path.is_file())
         hashes = {path.relative_to(folder).as_posix(): files.file_sha256(path) for path in paths}
         files.write_json(folder / "manifest.json", described | {"files": hashes})
@@ -76,7 +81,7 @@ def describe(stages: Path, data: Dataset, table: pd.DataFrame, name: str, parame
         },
         "images_sha256": files.sha256(*data.index["id"], *data.index["sha256"]),
         "quarantined": len(pd.read_parquet(stages / "prepare" / "quarantine.parquet")),
-        "corrections": _corrections(stages / "prepare" / "corrections.parquet"),
+        "corrections": _corrections(stages / "prepare" / "corrections.parquet", table),
         "encoder": files.read_json(stages / "embed" / "encoder.json"),
         "adapters_sha256": files.file_sha256(stages / "adapt" / "adapters.safetensors"),
         "selection": files.read_json(stages / "optimize" / "metrics.json"),
@@ -87,8 +92,9 @@ def describe(stages: Path, data: Dataset, table: pd.DataFrame, name: str, parame
     }
 
 
-def version(release: Path, source: str, tags: dict[str, str]) -> Version:
-    """What MLflow is told of the release in the folder `release`, whose images came from `source`."""
+def version(release: Path, tags: dict[str, str]) -> Version:
+    """What MLflow is told of the release in the folder `release`."""
+    cells = release / "accuracy.csv"  # which releases have had since they are recorded training by training
     opened = manifest.load(release)
     described, table = opened.manifest, opened.scores
     kept = table[table["selected"]]
@@ -100,17 +106,24 @@ def version(release: Path, source: str, tags: dict[str, str]) -> Version:
         parameters=manifest.flat(described["parameters"]),
         metrics={"kept": len(kept), "dropped": len(table) - len(kept)}
         | {key: value for key, value in measured.items() if not isinstance(value, str)},
-        tags=tags,
+        tags=tags | {"dvc.md5": pipeline.folder_md5(release)},
         pool=(table[["id", "class_name"]], described["pool"]["digest"]),
         subset=(kept[["id", "class_name"]], described["subset"]["digest"]),
-        source=source,
+        source=described["parameters"]["prepare"]["source"],
+        model=described["name"],
+        cells=_rows(cells) if cells.is_file() else [],
         artifacts=release,
     )
 
 
-def _corrections(path: Path) -> dict[str, int]:
-    """How many decisions of a person went into the data, by kind."""
-    counted = pd.read_parquet(path)["decision"].value_counts()
+def _rows(table: Path) -> list[dict[str, Any]]:
+    return [dict(zip(COLUMNS, row, strict=True)) for row in pd.read_csv(table)[COLUMNS].itertuples(index=False)]
+
+
+def _corrections(path: Path, pool: pd.DataFrame) -> dict[str, int]:
+    """How many decisions of a person went into the data, by kind; those to keep count what they put into the subset."""
+    made = pd.read_parquet(path)
+    counted = made[(made["decision"] != "keep") | made["id"].isin(pool["id"])]["decision"].value_counts()
     return {decision: int(counted.get(decision, 0)) for decision in DECISIONS}
 
 

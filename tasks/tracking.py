@@ -1,4 +1,8 @@
-"""MLflow, and nothing but this module knows of it: a run for each version of the subset.
+"""MLflow, and nothing but this module knows of it: a run for each version of the subset, and where it stands.
+
+A version is also one of a registered model, though it is data: the registry is where MLflow keeps what a version is to
+others. The last one recorded has the alias `candidate`, the last one published `champion`, and models:/NAME@champion
+names its files to whatever downloads artifacts.
 
 Where MLFLOW_TRACKING_URI is not set, runs go to an SQLite file in the project, at an absolute path.
 """
@@ -13,8 +17,12 @@ from typing import Any
 import pandas as pd
 
 EXPERIMENT = "subset versions"
+CANDIDATE, CHAMPION = "candidate", "champion"
+FOLDER = "release"  # of a run's artifacts
 VERSION_TAG = "winnow.release"
 PATIENCE = 10  # seconds for a server to answer
+# MLflow waits two minutes for an answer and asks eight times. Nothing is lost by giving up: what failed is done again.
+HASTE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "30", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
 
 
 @dataclass(frozen=True)
@@ -30,6 +38,8 @@ class Version:
         pool: ids and classes that were chosen from, and their digest.
         subset: ids and classes that were kept, and their digest.
         source: where the images came from.
+        model: the registered model that it is a version of.
+        cells: the trainings that it was judged by: arm, seed, accuracy and kept (images).
         artifacts: the folder to keep with the run.
     """
 
@@ -41,6 +51,8 @@ class Version:
     pool: tuple[pd.DataFrame, str]
     subset: tuple[pd.DataFrame, str]
     source: str
+    model: str
+    cells: list[dict[str, Any]]
     artifacts: Path
 
 
@@ -64,50 +76,105 @@ def answers(project: Path) -> bool:
 
 
 def log(version: Version, project: Path) -> str:
-    """Record a release as a run of the experiment of subset versions; the id of the run."""
-    import mlflow
-
+    """Record a release as a run of the experiment of subset versions, and as the candidate; the id of the run."""
     local = "MLFLOW_TRACKING_URI" not in os.environ  # asked before MLflow sets it itself
-    mlflow.set_tracking_uri(uri(project))
+    mlflow = _mlflow(project)
     experiment = _experiment((project.resolve() / "mlartifacts").as_uri() if local else None)
-    same = f"tags.`{VERSION_TAG}` = '{version.fingerprint}' and attributes.status = 'FINISHED'"
-    found = mlflow.search_runs([experiment], same, max_results=1, output_format="list")
-    if found:
-        return str(found[0].info.run_id)
-    with mlflow.start_run(experiment_id=experiment, run_name=version.name) as run:
-        mlflow.set_tags({VERSION_TAG: version.fingerprint, **version.tags})
-        mlflow.log_params(version.parameters)
-        mlflow.log_metrics(version.metrics)
-        _log_inputs(version)
-        mlflow.log_artifacts(str(version.artifacts), "release")
-        return str(run.info.run_id)
+    run_id = _found(version.fingerprint)
+    if not run_id:
+        with mlflow.start_run(experiment_id=experiment, run_name=version.name) as run:
+            run_id = str(run.info.run_id)
+            mlflow.set_tags({VERSION_TAG: version.fingerprint, **version.tags})
+            mlflow.log_params(version.parameters)
+            mlflow.log_metrics(version.metrics)
+            _log_inputs(version)
+            _log_cells(version, experiment, run_id)
+            mlflow.log_artifacts(str(version.artifacts), FOLDER)
+    _name(version.model, run_id, CANDIDATE)
+    return run_id
 
 
-def tag(fingerprint: str, tags: dict[str, str], project: Path) -> str | None:
-    """Add tags to the run of the release with a fingerprint; its id, or None where there is no such run."""
+def publish(model: str, fingerprint: str, tags: dict[str, str], project: Path) -> str | None:
+    """Tag the run of the release with a fingerprint, and make it the champion; its id, or None if there is none.
+
+    Raises:
+        ConnectionError: no server answers.
+    """
     if uri(project).startswith("sqlite:///") and not Path(uri(project).removeprefix("sqlite:///")).is_file():
         return None  # asking would make the database, which takes seconds
+    if not answers(project):
+        raise ConnectionError(f"{uri(project)} does not answer")
+    mlflow = _mlflow(project)
+    run_id = _found(fingerprint)
+    if run_id:
+        for key, value in tags.items():
+            mlflow.MlflowClient().set_tag(run_id, key, value)
+        _name(model, run_id, CHAMPION)
+    return run_id
+
+
+def _mlflow(project: Path) -> Any:
+    """MLflow, set to where runs are tracked."""
+    for name, value in HASTE.items():
+        os.environ.setdefault(name, value)
     import mlflow
 
     mlflow.set_tracking_uri(uri(project))
+    return mlflow
+
+
+def _found(fingerprint: str) -> str | None:
+    """The id of the whole run of a release."""
+    import mlflow
+
     same = f"tags.`{VERSION_TAG}` = '{fingerprint}' and attributes.status = 'FINISHED'"
     found = mlflow.search_runs(experiment_names=[EXPERIMENT], filter_string=same, max_results=1, output_format="list")
-    if not found:
-        return None
-    for key, value in tags.items():
-        mlflow.MlflowClient().set_tag(found[0].info.run_id, key, value)
-    return str(found[0].info.run_id)
+    return str(found[0].info.run_id) if found else None
+
+
+def _name(model: str, run_id: str, alias: str) -> None:
+    """Give the version of a registered model that a run is an alias; it becomes a version where it is none."""
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    client = MlflowClient()
+    try:
+        client.create_registered_model(model, description="Subsets: data to train on, no models to load.")
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    versions = client.search_model_versions(f"run_id = '{run_id}'")
+    place = f"{client.get_run(run_id).info.artifact_uri}/{FOLDER}"
+    version = versions[0] if versions else client.create_model_version(model, place, run_id)
+    client.set_registered_model_alias(version.name, alias, version.version)
 
 
 def _log_inputs(version: Version) -> None:
+    """The pool and the subset, which come from the repository at its commit; its URL, where others can find it."""
     import mlflow
     from mlflow.data.code_dataset_source import CodeDatasetSource
     from mlflow.data.pandas_dataset import from_pandas
 
-    source = CodeDatasetSource(tags={"source": version.source, "commit": version.tags["git.commit"]})
+    known = {name: version.tags[name] for name in ("git.url", "git.commit") if name in version.tags}
+    source = CodeDatasetSource(tags={"source": version.source, **known})
     for context, (table, digest) in (("pool", version.pool), ("subset", version.subset)):
         # MLflow's own digest looks at the first 10,000 rows only, so it is given ours, in the 36 characters it takes.
         mlflow.log_input(from_pandas(table, source=source, name=context, digest=digest[:36]), context)
+
+
+def _log_cells(version: Version, experiment: str, parent: str) -> None:
+    """A run below that of the release for each training that it was judged by."""
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric, Param
+    from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+
+    client = MlflowClient()
+    for cell in version.cells:
+        named = f"{cell['arm']}, seed {cell['seed']}"
+        run = client.create_run(experiment, run_name=named, tags={MLFLOW_PARENT_RUN_ID: parent})
+        metrics = [Metric(key, cell[key], run.info.start_time, 0) for key in ("accuracy", "kept")]
+        client.log_batch(run.info.run_id, metrics, [Param(key, str(cell[key])) for key in ("arm", "seed")])
+        client.set_terminated(run.info.run_id)
 
 
 def _experiment(artifacts: str | None) -> str:

@@ -120,9 +120,11 @@ def write_stages(photos: Path, data: Path) -> Path:
     table = table.assign(alignment=range(24), sas=range(24), sds=1.0, predicted=0, damaged=False, similarity=0.5)
     table = table.assign(selected=pool["label"] != 1, reason="", evidence="")
     table.loc[~table["selected"], "reason"] = ["suspected label", *["damaged"] * 2, *["redundant"] * 5]
-    for stage in ("embed", "adapt", "optimize", "evaluate"):
+    for stage in ("embed", "adapt", "score", "optimize", "evaluate"):
         (data / stage).mkdir()
     table.to_parquet(data / "optimize/subset.parquet", index=False)
+    pairs = pd.DataFrame({"id": "", "of": "", "cosine": np.float32(), "same_class": True}, index=[])
+    pairs.to_parquet(data / "score/near_duplicates.parquet", index=False)
     write_json(data / "optimize/metrics.json", explain.summary(table))
     adapters.save(data / "adapt/adapters.safetensors", Adapters(4))
     write_json(
@@ -132,5 +134,7 @@ def write_stages(photos: Path, data: Path) -> Path:
     write_json(data / "embed/encoder.json", {"encoder": "tiny", "weights_sha256": "ab", "prompts": ["a {}"]})
     accuracy = {arm: {"mean": 0.5, "std": 0.125} for arm in ("subset", "random", "all")}
     write_json(data / "evaluate/metrics.json", {"accuracy": accuracy})
+    cells = [{"arm": arm, "seed": seed, "accuracy": 0.5, "kept": 16} for seed in range(2) for arm in accuracy]
+    pd.DataFrame(cells).to_csv(data / "evaluate/accuracy.csv", index=False)
     release.run(data, data / "release", name="photos", parameters=PARAMETERS)
     return data

@@ -20,7 +20,10 @@ FIELDS = {
 
 
 def describe(release: Path, made: dict[str, Any]) -> dict[str, Any]:
-    """Describe the ids and scores that lie in the folder `release`, with the manifest `made`."""
+    """Describe the ids and scores that lie in the folder `release`, with the manifest `made`.
+
+    It states no version: that is given when the release is published, and its bytes are fixed before.
+    """
     pool, subset = made["pool"]["samples"], made["subset"]["samples"]
     return {
         "@context": files.read_json(CONTEXT),
@@ -30,7 +33,6 @@ def describe(release: Path, made: dict[str, Any]) -> dict[str, Any]:
         "description": f"The {subset:,} of {pool:,} labelled images that are worth training on, chosen by Winnow.",
         "license": made["license"],
         "url": "./",
-        "version": "0.0.0",
         "citeAs": f"ids and labels SHA-256 {made['subset']['digest']}",
         "distribution": [_file(release, "ids.txt", "text/plain"), _file(release, TABLE, "application/x-parquet")],
         "recordSet": [

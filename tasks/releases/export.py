@@ -18,11 +18,11 @@ from typing import Any
 import pandas as pd
 from rich.progress import track
 
-from tasks import dataset, files
+from tasks import files
 from tasks.dataset import Dataset
 from tasks.errors import InputError
 from tasks.files import read_json, whole_file, write_json
-from tasks.releases import pieces
+from tasks.releases import manifest, pieces
 from tasks.releases.formats import WRITERS, Piece, Sample, Writer
 from tasks.releases.manifest import Release
 from tasks.reports import pages
@@ -76,13 +76,13 @@ def _images(release: Release, request: Request, images: Path | None, source: str
     """The images, where they are needed."""
     if request.format == "ids":
         return None
-    folder = images or release.images
-    if not (folder / "index.parquet").is_file():
+    data = manifest.open_images(images or release.images, source)
+    if data.lost:
         raise InputError(
-            f"{folder} holds no images (no index.parquet); name the folder that `prepare` wrote with --images, or get "
-            "it with `dvc get REPOSITORY data/prepare/images`. --format ids needs no images"
+            f"the source of the images, {data.source}, has moved or gone; name where it lies now with --source. "
+            "--format ids needs no images"
         )
-    return dataset.load(folder, source)
+    return data
 
 
 def _listed(release: Release) -> pd.DataFrame:

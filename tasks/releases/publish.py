@@ -4,7 +4,6 @@ Every step may be done twice, so an interrupted publication is finished by the s
 """
 
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from tasks.errors import InputError
 from tasks.files import whole_folder
 from tasks.releases import manifest, verify
 from tasks.releases.manifest import Release
+from tasks.repository import git
 
 LOCK = "dvc.lock"
 FIRST = "v0.0.0"  # what the first bump counts from
@@ -83,7 +83,7 @@ def steps(what: Publication) -> list[tuple[str, Callable[[], None]]]:
         (f"commit {LOCK} and {what.small}", partial(_commit, what)),
         (f"push the data with DVC to {what.remote}", _push),
         (f"register {what.tag} with GTO", partial(_register, what)),
-        ("tag the run in MLflow", partial(_track, what)),
+        ("tag the run in MLflow, and make it the champion", partial(_track, what)),
     ]
 
 
@@ -99,7 +99,7 @@ def _artifact(name: str) -> str:
 
 def _check_clean(small: str) -> None:
     """Refuse where more has changed than what publishing commits itself."""
-    listed = _git("status", "--porcelain", "-z", "--no-renames", "--untracked-files=all").split("\0")
+    listed = git("status", "--porcelain", "-z", "--no-renames", "--untracked-files=all").split("\0")
     changed = [line[3:] for line in listed if line and line[3:] != LOCK and not line[3:].startswith(f"{small}/")]
     if changed:
         more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
@@ -132,7 +132,7 @@ def _after(version: str, bump: str | None) -> str:
 
 
 def _changes(*paths: str) -> bool:
-    return bool(_git("status", "--porcelain", "--", *paths))
+    return bool(git("status", "--porcelain", "--", *paths))
 
 
 def _commit(what: Publication) -> None:
@@ -143,8 +143,8 @@ def _commit(what: Publication) -> None:
             target.parent.mkdir(exist_ok=True)
             shutil.copy(source, target)
     if _changes(what.small, LOCK):
-        _git("add", "--", what.small, LOCK)
-        _git("commit", "-m", f"{what.name} {what.version}\n\n{_summary(what)}", "--", what.small, LOCK)
+        git("add", "--", what.small, LOCK)
+        git("commit", "-m", f"{what.name} {what.version}\n\n{_summary(what)}", "--", what.small, LOCK)
 
 
 def _register(what: Publication) -> None:
@@ -158,13 +158,17 @@ def _register(what: Publication) -> None:
 
 def _track(what: Publication) -> None:
     """Tag the run of the release; a tracking server that is down stops nothing that is published."""
-    tags = {"winnow.version": what.tag, "git.tag": what.tag, "git.published": _git("rev-parse", "HEAD").strip()}
+    tags = {"winnow.version": what.tag, "git.tag": what.tag, "git.published": git("rev-parse", "HEAD").strip()}
     try:
-        found = tracking.tag(what.release.fingerprint, tags, Path.cwd())
+        found = tracking.publish(what.release.manifest["name"], what.release.fingerprint, tags, Path.cwd())
     except Exception as error:
         print(f"  MLflow cannot be reached ({error}); the same command tags the run later")
     else:
-        print(f"  run {found}" if found else "  MLflow has no run of this release; `dvc repro --force release` logs it")
+        print(
+            f"  run {found}"
+            if found
+            else "  MLflow has no run of this release; `winnow release record`, then this again"
+        )
 
 
 def _summary(what: Publication) -> str:
@@ -188,15 +192,3 @@ def _dvc() -> Iterator[Any]:
             yield repository
     except DvcException as error:
         raise InputError(f"DVC: {error}") from error
-
-
-def _git(*arguments: str) -> str:
-    """What Git prints.
-
-    Raises:
-        InputError: it failed; with its last words.
-    """
-    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise InputError(f"git {arguments[0]} failed: " + " ".join((done.stderr or done.stdout).split()[-40:]))
-    return done.stdout

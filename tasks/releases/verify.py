@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 from rich.progress import track
 
-from tasks import dataset, files
+from tasks import files
 from tasks.dataset import Dataset
 from tasks.errors import InputError
 from tasks.releases import manifest
@@ -42,7 +42,7 @@ def run(release: Release, images: Path | None = None, source: str | None = None)
     if any(fault.where == "scores.parquet" for fault in faults):
         return [*faults, *_cut(_ids(release, None))]
     faults += [*_cut(_ids(release, release.scores)), *_digests(release)]
-    return faults + _images(release, dataset.load(images, source)) if images else faults
+    return faults + _images(release, manifest.open_images(images, source)) if images else faults
 
 
 def _files(release: Release) -> Iterator[Fault]:
@@ -95,6 +95,9 @@ def _images(release: Release, data: Dataset) -> list[Fault]:
     faults += _cut(Fault(name, "is another image than the one that was released") for name in other)
     if not faults and files.sha256(*data.index["id"], *data.index["sha256"]) != release.manifest["images_sha256"]:
         faults.append(Fault("index.parquet", "lists other held-out images than the release was measured on"))
+    if data.lost:
+        what = "has moved or gone, so that no image can be checked; name where it lies now with --source"
+        return [*faults, Fault(f"source {data.source}", what)]
     with ThreadPoolExecutor() as pool_of_threads:  # hashing lets other threads run
         found = pool_of_threads.map(lambda shard: [*_cut(_shard(data, shard))], data.shards)
         progress = track(found, "verify", len(data.shards), disable=not sys.stderr.isatty(), transient=True)

@@ -1,13 +1,14 @@
 """Which samples of a release are worth a look, and what stands beside each: pure choices on the table of scores."""
 
-from dataclasses import dataclass, field
+from collections.abc import Hashable
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pandas as pd
 
-from tasks.reasons import DAMAGED, REDUNDANT, SUSPECTED
+from tasks.reasons import DAMAGED, SUSPECTED
 
 SUSPECTS, TWINS, BROKEN, CLASSES, ENDS = 120, 48, 48, 40, 3  # at most; the report stays below 10 MB with all of them
-TWIN = 0.95  # cosine above which a redundant sample is called a near duplicate
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class Look:
         likely: name of the class that the adapted encoder would have said.
         reason: why it was dropped, or "kept".
         note: what is to be said of it.
+        caption: of its image, where one is needed.
         beside: samples to show beside it, each with its caption.
     """
 
@@ -29,6 +31,7 @@ class Look:
     reason: str
     note: str
     beside: list[tuple[str, str]] = field(default_factory=list)
+    caption: str = ""
 
 
 def suspects(table: pd.DataFrame, classes: list[str]) -> list[Look]:
@@ -43,13 +46,29 @@ def suspects(table: pd.DataFrame, classes: list[str]) -> list[Look]:
     return looks
 
 
-def near_duplicates(table: pd.DataFrame, classes: list[str]) -> list[Look]:
-    """What was dropped because a sample that was kept is nearly the same, the most alike first."""
-    twins = table[(table["reason"] == REDUNDANT) & (table["similarity"] >= TWIN) & table["evidence"].isin(table["id"])]
-    rows = twins.sort_values(["similarity", "id"], ascending=[False, True]).head(TWINS).to_dict("records")
-    return [
-        _look(row, classes, f"similarity {row['similarity']:.3f}", [(row["evidence"], "kept instead")]) for row in rows
-    ]
+def near_duplicates(table: pd.DataFrame, pairs: pd.DataFrame, classes: list[str], *, same_class: bool) -> list[Look]:
+    """Pairs of images that are nearly the same, of one class or of two, which is a label conflict; most alike first.
+
+    Of each pair the one whose label is less likely comes first.
+
+    Args:
+        table: the release's scores.
+        pairs: as `selection.near_duplicates` finds them: id, of, cosine, same_class.
+        classes: class names.
+        same_class: which of the two.
+    """
+    rows = {row["id"]: row for row in table.to_dict("records")}
+    known = pairs[(pairs["same_class"] == same_class) & pairs["id"].isin(rows) & pairs["of"].isin(rows)]
+    looks = []
+    for pair in known.sort_values(["cosine", "id"], ascending=[False, True]).head(TWINS).to_dict("records"):
+        row, other = sorted((rows[pair["id"]], rows[pair["of"]]), key=lambda one: (one["alignment"], one["id"]))
+        look = _look(row, classes, f"similarity {pair['cosine']:.3f}", [(other["id"], _state(other))])
+        looks.append(replace(look, caption=_state(row)))
+    return looks
+
+
+def _state(row: dict[Hashable, Any]) -> str:
+    return f"{row['class_name']}: {row['reason'] or 'kept'}"
 
 
 def damaged(table: pd.DataFrame, classes: list[str]) -> list[Look]:
@@ -78,9 +97,7 @@ def _typical(table: pd.DataFrame) -> dict[str, str]:
     return dict(zip(best["class_name"], best["id"], strict=True))
 
 
-def _look(
-    row: dict[object, object], classes: list[str], note: str, beside: list[tuple[str, str]] | None = None
-) -> Look:
+def _look(row: dict[Hashable, Any], classes: list[str], note: str, beside: list[tuple[str, str]] | None = None) -> Look:
     likely = classes[int(str(row["predicted"]))]
     reason = str(row["reason"]) or "kept"
     return Look(str(row["id"]), str(row["class_name"]), likely, reason, note, beside or [])

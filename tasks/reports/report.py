@@ -26,18 +26,20 @@ QUALITY = 70
 SCRIPT = Path(__file__).with_name("templates") / "report.js"
 
 
-def render(data: Dataset, table: pd.DataFrame, described: dict[str, Any]) -> str:
+def render(data: Dataset, table: pd.DataFrame, pairs: pd.DataFrame, described: dict[str, Any]) -> str:
     """The page.
 
     Args:
         data: the images.
         table: the release's scores, a row for every sample of the pool.
+        pairs: near duplicates among them, as `selection.near_duplicates` finds them.
         described: the release's manifest, but for the hashes of files.
     """
     classes = data.classes
     shown = {
         "suspects": galleries.suspects(table, classes),
-        "twins": galleries.near_duplicates(table, classes),
+        "conflicts": galleries.near_duplicates(table, pairs, classes, same_class=False),
+        "twins": galleries.near_duplicates(table, pairs, classes, same_class=True),
         "damaged": galleries.damaged(table, classes),
     }
     ends = galleries.ends_of_classes(table, classes)

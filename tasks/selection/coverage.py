@@ -29,7 +29,7 @@ def pool_size(trust: np.ndarray, k: int) -> int:
     return int(np.clip(np.ceil(size), k, len(trust)))
 
 
-def choose(x: Tensor, trust: np.ndarray, k: int) -> np.ndarray:
+def choose(x: Tensor, trust: np.ndarray, k: int, given: int = 0) -> np.ndarray:
     """Facility location over a pool of any size: greedy as it is, or part by part if it has more than PART samples.
 
     A part is every m-th row with its share of the budget, and covers itself. What is kept elsewhere covers it no worse,
@@ -40,21 +40,23 @@ def choose(x: Tensor, trust: np.ndarray, k: int) -> np.ndarray:
         x: (n, d) unit image features, the best aligned first.
         trust: (n,) what covering each is worth, not negative.
         k: samples to choose, at most n.
+        given: so many of the first rows are chosen in any case, at most k.
 
     Returns:
         (k,) rows.
     """
     apart = -(-len(x) // PART)
     parts = [np.arange(start, len(x), apart) for start in range(apart)]
-    split = budget.shares(np.array([len(rows) for rows in parts]), k, "proportional")
+    first = np.array([np.count_nonzero(rows < given) for rows in parts])
+    split = budget.shares_of_at_least(np.array([len(rows) for rows in parts]), k, "proportional", first)
     chosen = [
-        rows[facility_location(x[torch.from_numpy(rows)], trust[rows], share)]
-        for rows, share in zip(parts, split, strict=True)
+        rows[facility_location(x[torch.from_numpy(rows)], trust[rows], share, few)]
+        for rows, share, few in zip(parts, split, first, strict=True)
     ]
     return np.concatenate(chosen)
 
 
-def facility_location(x: Tensor, trust: np.ndarray, k: int) -> np.ndarray:
+def facility_location(x: Tensor, trust: np.ndarray, k: int, given: int = 0) -> np.ndarray:
     """Greedy maximisation of f(S) = sum_i t_i max(0, max_{j in S} x_i . x_j), with lazy evaluation.
 
     What a candidate adds never grows, so what it added in an earlier round is a bound. In each round the candidates of
@@ -65,6 +67,7 @@ def facility_location(x: Tensor, trust: np.ndarray, k: int) -> np.ndarray:
         x: (n, d) unit image features.
         trust: (n,) what covering each is worth, not negative.
         k: samples to choose, at most n.
+        given: so many of the first rows are chosen before any other, at most k.
 
     Returns:
         (k,) rows, in the order of the choice.
@@ -74,7 +77,8 @@ def facility_location(x: Tensor, trust: np.ndarray, k: int) -> np.ndarray:
     covered, bound = x.new_zeros(n), similarity @ worth
     seen, chosen = torch.zeros(n, dtype=torch.long), []
     for turn in range(k):
-        while seen[best := bound.topk(min(BATCH, n)).indices.cpu()][0] < turn:
+        best = torch.tensor([turn])
+        while turn >= given and seen[best := bound.topk(min(BATCH, n)).indices.cpu()][0] < turn:
             stale = best[seen[best] < turn]
             bound[stale] = (similarity[stale] - covered).clamp_(min=0) @ worth
             seen[stale] = turn

@@ -4,7 +4,9 @@ import os
 import signal
 import subprocess
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pandas as pd
 import pytest
@@ -153,12 +155,46 @@ def test_one_parameter_runs_what_depends_on_it_and_becomes_a_version(project: Pr
     assert runs.count("digits keep=0.7") == 1, "the version that was made again has its run already"
 
 
+def test_a_server_that_falls_silent_costs_nothing(project: Project) -> None:
+    """It is healthy, and then never answers: the release is made, and recorded later with what belongs to its run."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Silent) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        env = project.env | {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{server.server_port}",
+                             "MLFLOW_HTTP_REQUEST_TIMEOUT": "2", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}  # fmt: skip
+        done = Project(project.folder, env).run("dvc", "repro", "--force", "--single-item", "release")
+        server.shutdown()
+    assert done.returncode == 0, done.stdout
+    assert "record it later: winnow release record" in done.stdout
+    (kept,) = (project.folder / ".winnow/unrecorded").iterdir()
+    assert set(read_json(kept)) >= {"git.commit", "prefect.flow_run"}
+    recorded = project.run("winnow", "release", "record")
+    assert "recorded as run" in recorded.stdout, recorded.stdout
+    assert not kept.exists()
+
+
+class Silent(BaseHTTPRequestHandler):
+    """Says that it is well, and nothing else."""
+
+    def do_GET(self) -> None:
+        """Answer one question only."""
+        if self.path == "/health":
+            self.send_response(200)
+            self.end_headers()
+        else:
+            time.sleep(20)
+
+    do_POST = do_GET  # noqa: N815 the name that is asked for
+
+
 LIST_RUNS = """
 import mlflow
 from pathlib import Path
 from tasks import tracking
 mlflow.set_tracking_uri(tracking.uri(Path.cwd()))
-for run in mlflow.search_runs(experiment_names=[tracking.EXPERIMENT], output_format="list"):
+every = mlflow.search_runs(experiment_names=[tracking.EXPERIMENT], output_format="list")
+above = [run.data.tags.get("mlflow.parentRunId") for run in every]
+for run in (run for run, parent in zip(every, above) if parent is None):
+    assert above.count(run.info.run_id) == 6 and run.data.tags["dvc.md5"].endswith(".dir")
     kept = [d for d in run.inputs.dataset_inputs if d.tags[0].value == "subset"][0]
     assert len(run.inputs.dataset_inputs) == 2 and len(kept.dataset.digest) == 36
     assert run.data.metrics["accuracy.subset.mean"] > 0.3 and run.data.metrics["wrong_labels.planted"] == 400

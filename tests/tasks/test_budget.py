@@ -32,6 +32,18 @@ def test_shares_add_up_to_the_budget_and_fit_every_class(case: Case, balance: Ba
     assert (split <= counts).all()
 
 
+@given(cases(), st.sampled_from(["proportional", "uniform"]), st.integers(0, 2**32))
+def test_shares_of_at_least_are_exact_and_shares_where_nothing_must_be(case: Case, balance: Balance, seed: int) -> None:
+    counts, k = case
+    most = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), np.minimum(counts, 50)))
+    least = np.bincount(most[: min(k, seed % 60)], minlength=len(counts))
+    split = budget.shares_of_at_least(counts, k, balance, least)
+    assert split.sum() == k
+    assert ((least <= split) & (split <= counts)).all()
+    usual = budget.shares(counts, k, balance)
+    assert (least <= usual).all() <= (split == usual).all()
+
+
 @given(cases(), st.sampled_from(["proportional", "uniform"]))
 def test_every_class_keeps_one_where_the_budget_allows(case: Case, balance: Balance) -> None:
     counts, k = case

@@ -3,6 +3,7 @@
 import logging
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -28,6 +29,13 @@ def test_decisions_change_what_they_name_and_nothing_else(tmp_path: Path) -> Non
     assert done.table["label"].dtype == TABLE["label"].dtype
     assert done.dropped.tolist() == [False, True, False, False]
     assert done.relabelled.tolist() == [True, False, False, False]
+    assert done.kept.tolist() == [False, False, False, True]
+    done.applied.to_parquet(tmp_path / "corrections.parquet")
+    assert corrections.kept(tmp_path / "corrections.parquet", np.array(["001", "a", "x"])).tolist() == [
+        True,
+        False,
+        False,
+    ]
 
 
 def test_a_file_without_decisions_and_no_file_change_nothing(tmp_path: Path) -> None:

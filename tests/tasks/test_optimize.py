@@ -192,6 +192,33 @@ def test_the_order_of_rows_does_not_matter_even_with_ties(how: Balance, solver: 
     assert first == second
 
 
+@examples(max_examples=40)
+@given(st.integers(30, 200), st.integers(1, 5), st.integers(0, 2**32), st.floats(0.1, 0.9), BALANCES, METHODS)
+def test_what_a_person_said_to_keep_is_kept_within_the_exact_budget(
+    n: int, classes: int, seed: int, keep: float, balance: Balance, method: Method
+) -> None:
+    scores, k = table(n, classes, seed), budget.total(keep, n)
+    rng = np.random.default_rng(seed)
+    confirmed = np.zeros(n, dtype=bool)
+    confirmed[rng.choice(scores["alignment"].argsort()[: max(k, n // 2)], rng.integers(0, k + 1), replace=False)] = True
+    best = optimize.select(scores, images(scores), keep=keep, method=method, solver="exact", balance=balance,
+                           device="cpu", confirmed=confirmed)  # fmt: skip
+    assert best["selected"].sum() == k
+    assert best.loc[confirmed, "selected"].all()
+    assert (best.loc[confirmed, "reason"] == "").all(), "not called a suspect"
+    if balance != "none":
+        counts, least = np.bincount(scores["label"]), np.bincount(scores.loc[confirmed, "label"], minlength=classes)
+        split = budget.shares_of_at_least(counts, k, balance, least)
+        assert np.bincount(best.loc[best["selected"], "label"], minlength=classes).tolist() == split.tolist()
+
+
+def test_more_to_keep_than_the_budget_is_refused_with_the_way_out() -> None:
+    scores = table(20, 2, 0)
+    with pytest.raises(InputError, match=r"optimize.keep is 0.3, which keeps 6 samples.*to keep 7; raise it"):
+        optimize.select(scores, images(scores), keep=0.3, method="winnow", solver="exact", balance="none",
+                        device="cpu", confirmed=np.arange(20) < 7)  # fmt: skip
+
+
 def test_ties_go_to_the_lower_id() -> None:
     scores = table(6, 1, 0).assign(id=list("fedcba"), sas=0.5, sds=1.0)
     assert set(chosen(scores, 0.5, "none").query("selected")["id"]) == {"a", "b", "c"}
@@ -218,14 +245,19 @@ def test_the_stage_writes_the_same_bytes_again_and_counts_what_it_kept(tmp_path:
     (tmp_path / "embed").mkdir()
     features.save(tmp_path / "embed", images(scores))
     scores.to_parquet(tmp_path / "scores.parquet", index=False)
+    worst = scores.loc[scores["alignment"].idxmin(), "id"]
+    decided = pd.DataFrame({"id": [worst, "gone"], "decision": "keep"})
+    decided.to_parquet(tmp_path / "corrections.parquet")
     for out in ("one", "two"):
-        optimize.run(tmp_path, tmp_path / "embed", tmp_path / out, keep=0.3, method=method, solver="exact",
-                     balance="proportional", drop_near_duplicates=False, device="cpu")  # fmt: skip
+        optimize.run(tmp_path, tmp_path / "embed", tmp_path / "corrections.parquet", tmp_path / out, keep=0.3,
+                     method=method, solver="exact", balance="proportional", drop_near_duplicates=False,
+                     device="cpu")  # fmt: skip
     for name in ("subset.parquet", "metrics.json"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
     metrics, best = read_json(tmp_path / "one/metrics.json"), pd.read_parquet(tmp_path / "one/subset.parquet")
     expected = {"pool": 50, "kept": 15, "smallest_class_kept": 3, "largest_class_kept": 4}
     assert metrics | expected == metrics
+    assert best.loc[best["id"] == worst, ["selected", "reason"]].to_numpy().tolist() == [[True, ""]]
     assert sum(metrics[reason] for reason in ("suspected_label", "damaged", "redundant", "over_budget")) == 35
     assert set(best.columns) - set(scores.columns) == {"selected", "similarity", "reason", "evidence"} | (
         {"combined"} if method == "paper" else set()

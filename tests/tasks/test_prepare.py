@@ -129,6 +129,10 @@ def test_duplicates_are_reported_and_dropped_by_choice(workdir: Path, image_fold
         "red/copy.png": "duplicate",
     }
     assert set(dataset.load(out / "images").index["id"]) == set(kept["id"]) - set(quarantine(out))
+    (workdir / "corrections.csv").write_text("id,decision,label\nred/copy.png,keep,\n")
+    how = DEFAULTS | {"drop": ["duplicates"], "corrections": workdir / "corrections.csv"}
+    prepare.run(source, workdir / "confirmed", **how)  # type: ignore[arg-type]
+    assert set(quarantine(workdir / "confirmed")) == {"blue/0.png", "green/0.png"}, "a person has the last word"
 
 
 def test_flaws_are_reported_and_dropped_by_choice(workdir: Path, image_folder: Path) -> None:

@@ -92,7 +92,7 @@ def test_a_release_that_keeps_everything_is_made_too(stages: Path, workdir: Path
 
 def test_the_tracked_version_is_the_release(stages: Path, workdir: Path) -> None:
     out = made(stages, workdir / "out")
-    version = release.version(out, "photos", {"tag": "x"})
+    version = release.version(out, {"tag": "x"})
     assert version.name == "photos keep=0.5"
     assert version.fingerprint == files.file_sha256(out / "manifest.json")
     assert version.parameters["optimize.keep"] == 0.5
@@ -101,6 +101,9 @@ def test_the_tracked_version_is_the_release(stages: Path, workdir: Path) -> None
     assert (version.metrics["selection.redundant"], version.metrics["zero_shot_accuracy"]) == (5, 0.5)
     assert all(isinstance(value, int | float) for value in version.metrics.values())
     assert (len(version.pool[0]), len(version.subset[0])) == (24, 16)
+    assert (version.source, version.model) == ("photos", "photos"), "no folder of this machine"
+    assert version.cells[0] == {"arm": "subset", "seed": 0, "accuracy": 0.5, "kept": 16}
+    assert len(version.cells) == 6
 
 
 def test_the_digest_is_of_ids_and_labels_in_any_order() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks import adapt, features, optimize, score
+from tasks import adapt, corrections, features, optimize, score
 from tasks import select as chain
 from tasks.adapt import Recipe
 from tasks.errors import InputError
@@ -33,8 +33,10 @@ def test_the_chain_chooses_what_the_stages_choose(workdir: Path, planted: Featur
     score.run(workdir / "embed", workdir / "adapt", workdir / "score", neighbours=0.1, device="cpu")
     near_duplicates.run(workdir / "embed", workdir / "score/scores.parquet", workdir / "score/near_duplicates.parquet",
                         cosine=0.9, device="cpu")  # fmt: skip
-    optimize.run(workdir / "score", workdir / "embed", workdir / "optimize", keep=0.3, method=method,
-                 solver="exact", balance="proportional", drop_near_duplicates=drop, device="cpu")  # fmt: skip
+    pd.DataFrame(columns=corrections.COLUMNS, dtype=str).to_parquet(workdir / "corrections.parquet")
+    optimize.run(workdir / "score", workdir / "embed", workdir / "corrections.parquet", workdir / "optimize", keep=0.3,
+                 method=method, solver="exact", balance="proportional", drop_near_duplicates=drop,
+                 device="cpu")  # fmt: skip
     staged = pd.read_parquet(workdir / "optimize/subset.parquet")
     assert (staged["reason"] == "near duplicate").any() == drop
     in_memory = select(features.load(workdir / "embed"), method, drop=drop)

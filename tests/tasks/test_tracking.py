@@ -1,5 +1,7 @@
 """A version of the subset is one run in MLflow, whole, with our digests, beside the versions before it."""
 
+import json
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,11 +14,16 @@ import mlflow
 import pandas as pd
 import pytest
 from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
 
-from tasks import tracking
+from flows.release import unrecorded
+from tasks import pipeline, tracking
 from tasks.files import file_sha256
 from tasks.tracking import Version
 
+CELLS = [
+    {"arm": arm, "seed": seed, "accuracy": 0.5 + seed / 4, "kept": 2} for seed in (0, 1) for arm in ("subset", "all")
+]
 POOL = pd.DataFrame({"id": ["a", "b", "c"], "label": [0, 1, 1]})
 
 
@@ -40,8 +47,9 @@ def version(tmp_path: Path) -> Callable[..., Version]:
     def make(fingerprint: str, keep: float = 0.5) -> Version:
         return Version(
             name=f"digits keep={keep}", fingerprint=fingerprint, parameters={"optimize.keep": keep},
-            metrics={"kept": 2, "accuracy": 0.75}, tags={"git.commit": "abc"}, pool=(POOL, "1" * 64),
-            subset=(POOL[:2], "2" * 64), source="data/sample", artifacts=tmp_path / "release",
+            metrics={"kept": 2, "accuracy": 0.75}, tags={"git.commit": "abc", "git.url": "https://host/it.git"},
+            pool=(POOL, "1" * 64), subset=(POOL[:2], "2" * 64), source="photos", model="digits", cells=CELLS,
+            artifacts=tmp_path / "release",
         )  # fmt: skip
 
     return make
@@ -71,6 +79,22 @@ def test_pool_and_subset_are_inputs_with_our_digests(database: Path, version: Ca
     tracking.log(version("inputs"), database)
     inputs = {given.tags[0].value: given.dataset for given in runs("inputs")[0].inputs.dataset_inputs}
     assert {context: data.digest for context, data in inputs.items()} == {"pool": "1" * 36, "subset": "2" * 36}
+    for data in inputs.values():
+        known = json.loads(data.source)["tags"]
+        assert known == {"source": "photos", "git.url": "https://host/it.git", "git.commit": "abc"}
+
+
+def test_each_training_is_a_run_one_level_below(database: Path, version: Callable[..., Version]) -> None:
+    parent = tracking.log(version("cells"), database)
+    below = f"tags.`mlflow.parentRunId` = '{parent}'"
+    found = mlflow.search_runs(experiment_names=[tracking.EXPERIMENT], filter_string=below, output_format="list")
+    assert sorted(run.info.run_name for run in found) == [
+        "all, seed 0", "all, seed 1", "subset, seed 0", "subset, seed 1"]  # fmt: skip
+    one = next(run for run in found if run.info.run_name == "subset, seed 1")
+    assert (one.data.metrics, one.data.params) == ({"accuracy": 0.75, "kept": 2}, {"arm": "subset", "seed": "1"})
+    assert {run.info.status for run in found} == {"FINISHED"}
+    assert not [run for run in found if tracking.VERSION_TAG in run.data.tags], "none is taken for a version"
+    assert "mlflow.parentRunId" not in mlflow.get_run(parent).data.tags
 
 
 def test_the_same_release_again_is_the_same_run(database: Path, version: Callable[..., Version]) -> None:
@@ -85,16 +109,30 @@ def test_another_release_stands_beside_it(database: Path, version: Callable[...,
     assert len({run.info.experiment_id for run in runs("keep 0.3") + runs("keep 0.5")}) == 1
 
 
-def test_a_run_is_tagged_with_the_version_that_it_became(
+def test_the_last_recorded_is_the_candidate_and_the_last_published_the_champion(
     database: Path, version: Callable[..., Version], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_id = tracking.log(version("published"), database)
-    assert tracking.tag("published", {"winnow.version": "subset@v1.0.0"}, database) == run_id
+    first, second = (tracking.log(version(name), database) for name in ("published", "next"))
+    assert named("candidate") == second
+    tags = {"winnow.version": "subset@v1.0.0"}
+    assert tracking.publish("digits", "published", tags, database) == first
     assert runs("published")[0].data.tags["winnow.version"] == "subset@v1.0.0"
-    assert tracking.tag("another", {"winnow.version": "x"}, database) is None
+    assert (named("champion"), named("candidate")) == (first, second)
+    got = mlflow.artifacts.download_artifacts("models:/digits@champion", dst_path=str(tmp_path / "got"))
+    assert (Path(got) / "ids.txt").read_text() == "a\nb\n"
+    assert tracking.log(version("published"), database) == first, "made again, it is the candidate again"
+    assert named("candidate") == first
+    versions = mlflow.MlflowClient().search_model_versions(f"run_id = '{first}'")
+    assert len(versions) == 1, "a release is one version, however often it is recorded"
+    assert tracking.publish("digits", "another", tags, database) is None
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # MLflow sets it itself
-    assert tracking.tag("published", {"winnow.version": "x"}, tmp_path) is None
+    assert tracking.publish("digits", "published", tags, tmp_path) is None
     assert not (tmp_path / "mlflow.db").exists(), "asking makes no database"
+
+
+def named(alias: str) -> str | None:
+    """The run of the version that has an alias."""
+    return mlflow.MlflowClient().get_model_version_by_alias("digits", alias).run_id
 
 
 def test_nothing_is_left_outside_the_project(database: Path, version: Callable[..., Version]) -> None:
@@ -142,19 +180,50 @@ def test_a_server_that_is_down_is_noticed_at_once_and_one_that_refuses_the_quest
     assert not tracking.answers(tmp_path)
 
 
+@pytest.fixture
+def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A server that takes every connection and never answers."""
+    monkeypatch.setattr(tracking, "PATIENCE", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+    mlflow.set_tracking_uri(None)
+
+
+def test_a_server_that_takes_the_connection_and_never_answers_is_not_waited_for(
+    silent: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", silent)
+    assert not tracking.answers(tmp_path)
+    with pytest.raises(ConnectionError, match="does not answer"):
+        tracking.publish("digits", "any", {}, tmp_path)
+
+
+def test_one_that_falls_silent_later_is_given_up(
+    version: Callable[..., Version], silent: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", silent)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(MlflowException):
+        tracking.log(version("silent"), tmp_path)
+
+
 def test_a_release_made_while_the_server_was_down_is_recorded_from_disk(
     database: Path, released: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    parameters = Path(__file__).parents[2] / "params.yaml"
-    (released.parents[1] / "params.yaml").write_text(parameters.read_text())
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     command = [sys.executable, "-m", "flows.cli", "release", "record", str(released)]
     down = subprocess.run(command, capture_output=True, text=True, check=False)
     assert down.returncode == 2
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{database / 'mlflow.db'}")
+    kept = unrecorded(file_sha256(released / "manifest.json"))
+    kept.parent.mkdir(parents=True)
+    kept.write_text('{"git.commit": "of then", "prefect.flow_run": "of then"}')
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    assert not kept.exists()
     (run,) = runs(file_sha256(released / "manifest.json"))
     assert done.stdout.strip() == f"recorded as run {run.info.run_id}"
-    assert (run.data.metrics["kept"], run.data.tags["git.commit"]) == (16, "unknown")
+    assert (run.data.metrics["kept"], run.data.tags["git.commit"]) == (16, "of then")
+    assert run.data.tags["dvc.md5"] == pipeline.folder_md5(released)
     assert "release/report.html" in artifacts(run)

@@ -21,6 +21,7 @@ def test_mlcroissant_checks_it_and_reads_the_samples(released: Path) -> None:
 def test_it_states_the_licence_and_the_hashes_of_what_it_describes(released: Path) -> None:
     described = read_json(released / "croissant.json")
     assert described["license"] == "unknown"
+    assert "version" not in described, "a release does not know which it will be published as"
     stated = {file["name"]: file["sha256"] for file in described["distribution"]}
     assert stated == {name: file_sha256(released / name) for name in ("ids.txt", "scores.parquet")}
 

@@ -232,7 +232,7 @@ def hostile(photo_stages: Path, workdir: Path, image_folder: Path) -> Path:
     scores = scores.loc[scores.index.repeat(len(pool))].reset_index(drop=True)
     scores = scores.assign(id=list(pool["id"]), label=list(pool["label"]), selected=True, predicted=2, reason="")
     scores = scores.assign(class_name=[HOSTILE[label] for label in scores["label"]])
-    for stage in ("embed", "adapt", "evaluate", "optimize"):
+    for stage in ("embed", "adapt", "score", "evaluate", "optimize"):
         (data / stage).mkdir()
         for file in (photo_stages / stage).iterdir():
             (data / stage / file.name).write_bytes(file.read_bytes())
@@ -267,6 +267,10 @@ def test_classes_and_files_with_names_to_beware_of_stay_apart(hostile: Path, wor
 def mistakes(released: Path) -> Iterator[tuple[str, str]]:
     """Each mistake that is made, and a word of the message."""
     index = released.parent / "prepare/images/index.parquet"
+    originals = released.parents[1] / "originals"
+    moved = originals.rename(originals.with_name("moved"))
+    yield "the source has moved", "originals, has moved or gone; name where it lies now with --source"
+    moved.rename(originals)
     table = pd.read_parquet(index)
     table.query("id != 'red/1.png'").to_parquet(index, index=False)
     yield "an id is gone", "'red/1.png' first"

@@ -103,6 +103,16 @@ def test_images_that_the_source_no_longer_has_are_named(released: Path) -> None:
     assert ("red/1.png", "is in the release, not among the images") in faults(released)
 
 
+def test_a_source_that_has_moved_is_one_fault_and_is_found_where_it_is_said_to_lie(released: Path) -> None:
+    originals = released.parents[1] / "originals"
+    moved = originals.rename(originals.with_name("moved"))
+    ((where, what),) = faults(released)
+    assert (where, what.endswith("name where it lies now with --source")) == ("source originals", True)
+    assert verify.run(manifest.load(released), released.parent / "prepare/images", str(moved)) == []
+    with pytest.raises(InputError, match=r"holds no images .* --images"):
+        verify.run(manifest.load(released), released)
+
+
 def test_many_faults_of_a_kind_are_counted(released: Path) -> None:
     path = released.parent / "prepare/images/index.parquet"
     pd.read_parquet(path).assign(sha256="0" * 64).to_parquet(path, index=False)

@@ -24,7 +24,7 @@ EVIL = "<img src=x onerror=alert(1)>\"'"
 
 
 def table(stages: Path) -> pd.DataFrame:
-    """The pool, with samples of every reason: 3 suspected labels, 2 near duplicates, one damaged."""
+    """The pool, with samples of every reason: 3 suspected labels, 2 redundant, one damaged."""
     made = pd.read_parquet(stages / "optimize/subset.parquet").reset_index(drop=True)
     kept = made.loc[made["selected"], "id"].iloc[0]
     dropped = made.index[~made["selected"]]
@@ -35,6 +35,14 @@ def table(stages: Path) -> pd.DataFrame:
     return made
 
 
+def near(made: pd.DataFrame) -> pd.DataFrame:
+    """Two pairs of a class, and one of two classes; and one about a sample that is not in the pool."""
+    green, red, blue = (made.loc[made["class_name"] == name, "id"].tolist() for name in ("green", "red", "blue"))
+    pairs = [(green[-1], green[-2], 0.98, True), (red[1], red[0], 0.99, True), (blue[0], red[0], 0.975, False),
+             ("held out", red[0], 1.0, True)]  # fmt: skip
+    return pd.DataFrame(pairs, columns=["id", "of", "cosine", "same_class"])
+
+
 @pytest.fixture(scope="module")
 def page_file(photo_stages: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give a report with samples of every reason."""
@@ -43,6 +51,7 @@ def page_file(photo_stages: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     stages = Path(shutil.copytree(photo_stages, room / "data"))
     made = table(stages)
     made.to_parquet(stages / "optimize/subset.parquet", index=False)
+    near(made).to_parquet(stages / "score/near_duplicates.parquet", index=False)
     write_json(stages / "optimize/metrics.json", explain.summary(made))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(room)
@@ -55,8 +64,15 @@ def test_galleries_show_each_sample_beside_what_explains_it(stages: Path) -> Non
     suspects = galleries.suspects(made, classes)
     assert [look.likely for look in suspects] == ["red"] * 3
     assert [caption for _, caption in suspects[0].beside] == ["typical red"], "green has nothing typical: none was kept"
-    (one, two) = galleries.near_duplicates(made, classes)
-    assert one.beside == two.beside == [(made.loc[made["selected"], "id"].iloc[0], "kept instead")]
+    (one, two) = galleries.near_duplicates(made, near(made), classes, same_class=True)
+    assert [look.note for look in (one, two)] == ["similarity 0.990", "similarity 0.980"]
+    assert (one.given, one.caption) == ("red", "red: kept")
+    assert two.caption == "green: over budget"
+    odds = made.set_index("id")["alignment"]
+    (conflict,) = galleries.near_duplicates(made, near(made), classes, same_class=False)
+    ((other, caption),) = conflict.beside
+    assert {conflict.caption, caption} == {"red: kept", "blue: kept"}, "both labels, side by side"
+    assert odds[conflict.id] < odds[other], "the less likely first"
     assert len(galleries.damaged(made, classes)) == 1
     ends = galleries.ends_of_classes(made, classes)
     kept = made[made["selected"] & (made["class_name"] == "red")].sort_values("alignment")["id"].tolist()
@@ -71,7 +87,7 @@ def test_a_release_with_thousands_of_suspects_is_below_ten_megabytes() -> None:
 
     noise = np.random.default_rng(0).integers(0, 256, (report.SIZE, report.SIZE, 3), np.uint8)
     most = len(report._uri(Image.fromarray(noise)))
-    looks = galleries.SUSPECTS * 3 + galleries.TWINS * 2 + galleries.BROKEN + galleries.CLASSES * 2 * galleries.ENDS
+    looks = galleries.SUSPECTS * 3 + galleries.TWINS * 4 + galleries.BROKEN + galleries.CLASSES * 2 * galleries.ENDS
     assert looks * most < 9_000_000
 
 
@@ -144,7 +160,9 @@ def test_clicks_become_corrections_that_prepare_reads(page: Page, page_file: Pat
     assert page.get_by_role("button", name="Save corrections.csv").is_disabled()
     suspects = page.locator("section[aria-labelledby=suspects] .card")
     first, second = (suspects.nth(i).get_attribute("data-id") for i in range(2))
-    twin = page.locator("section[aria-labelledby=twins] .card").first
+    twin = page.locator("section[aria-labelledby=conflicts] .card").first
+    for label in ("red: kept", "blue: kept"):
+        assert twin.get_by_text(label).is_visible()
     suspects.nth(0).get_by_role("button", name="relabel").click()
     suspects.nth(1).get_by_role("button", name="relabel").click()
     suspects.nth(1).get_by_role("combobox").fill("blue")

@@ -90,6 +90,25 @@ def test_a_pool_in_parts_covers_nearly_as_well_as_a_whole_one(seed: int, monkeyp
     assert whole - parts < (whole - random) / 2
 
 
+@given(classes(40), st.integers(0, 40), st.sampled_from([4, 9, 40]))
+def test_the_first_rows_are_chosen_where_they_are_given_and_the_rest_covers_what_they_leave(
+    case: tuple[Tensor, np.ndarray, int], given_rows: int, part: int
+) -> None:
+    x, trust, k = case
+    few = min(given_rows, k)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(coverage, "PART", part)
+        picked = coverage.choose(x, trust, k, few)
+    assert len(picked) == len(set(picked)) == k
+    assert set(range(few)) <= set(picked)
+    whole = coverage.facility_location(x, trust, k, few)
+    assert whole[:few].tolist() == list(range(few))
+    for step in range(few + 1, k + 1):
+        before = list(whole[: step - 1])
+        best = max(covered(x, trust, [*before, j]) for j in range(len(x)))
+        assert covered(x, trust, whole[:step]) == pytest.approx(best, abs=1e-4)
+
+
 @given(st.integers(1, 80), st.integers(1, 80), st.integers(1, 12), SEEDS)
 def test_exactly_the_budget_is_chosen_even_where_nothing_is_left_to_cover(
     n: int, k: int, distinct: int, seed: int

@@ -1,0 +1,168 @@
+"""Rebuild: make a release again in a fresh clone, from Git, its parameters and its source, and compare the bytes."""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from tasks import pipeline
+from tasks.errors import InputError
+from tasks.files import file_sha256, read_json
+from tasks.releases import manifest, versions
+from tasks.releases.manifest import Release
+from tasks.releases.origin import WAY_OUT, Origin
+from tasks.repository import git
+
+INPUTS = ("prepare.source", "prepare.held_out", "embed.path", "embed.class_names")  # parameters that may name a path
+SHOWN = 12  # lines, or keys, of what went wrong
+
+Say = Callable[[str], None]
+
+
+def run(release: Release, start: Origin, env: dict[str, str], source: str | None, say: Say) -> dict[str, str]:
+    """Make a release again in a temporary clone.
+
+    Args:
+        release: the release.
+        start: what to clone.
+        env: the environment of the stages. MLflow gets a database of its own, in the clone.
+        source: where the source of the images lies now, if not where prepare.source says.
+        say: is told what is being done.
+
+    Returns:
+        For each file of either release how it differs; empty where the bytes are the same.
+
+    Raises:
+        InputError: the commit cannot be had, an input has gone, or a stage failed.
+    """
+    with tempfile.TemporaryDirectory(prefix="winnow-rebuild-", ignore_cleanup_errors=True) as room:
+        clone = Path(room) / "clone"
+        say(f"clone {start.repository} at {start.commit[:12]}")
+        git("clone", "--quiet", "--no-checkout", start.repository, str(clone))
+        git("checkout", "--quiet", "--detach", start.commit, at=clone)
+        if not (clone / "dvc.yaml").is_file():
+            raise InputError(f"{start.repository} at {start.commit[:12]} is no project of Winnow (no dvc.yaml); "
+                             f"name the one that made the release with --repository. {WAY_OUT}")  # fmt: skip
+        parameters = _set_parameters(clone, release.manifest["parameters"], say)
+        _pull(clone, Path(start.repository))
+        if source:
+            _move_source(clone, Path(room), parameters, Path(source))
+        _link_inputs(clone, Path(start.repository), parameters)
+        _reproduce(clone, env, say)
+        return _compare(release.folder, clone / versions.PLACE)
+
+
+def _set_parameters(clone: Path, made: dict[str, Any], say: Say) -> dict[str, Any]:
+    """Put the parameters of the release into the clone; all of them by dotted key."""
+    yaml, path = YAML(), clone / "params.yaml"
+    committed = (yaml.load(path) if path.is_file() else None) or {}
+    for key, value in manifest.flat(made).items():
+        block, _, name = key.partition(".")
+        here = committed.setdefault(block, {}).get(name)
+        cut = isinstance(here, str) and Path(here).is_absolute() and Path(here).name == value  # as manifests name it
+        if here != value and not cut:
+            if here is not None:
+                say(f"{key} is {value!r}, as in the release, and not {here!r}, as committed")
+            committed[block][name] = value
+    yaml.dump(committed, path)
+    return manifest.flat(committed)
+
+
+def _pull(clone: Path, original: Path) -> None:
+    """Get the inputs that are under DVC, from the original's cache where it is at hand; never a result of a stage."""
+    if files := [path.relative_to(clone).as_posix() for path in clone.rglob("*.dvc") if path.is_file()]:
+        cache = original.absolute() / ".dvc/cache"
+        if cache.is_dir():
+            _dvc(clone, "remote", "add", "--quiet", "--local", "--default", "original", str(cache))
+        _dvc(clone, "pull", "--quiet", *files)
+
+
+def _dvc(clone: Path, *arguments: str) -> None:
+    with pipeline.started(*arguments, cwd=clone) as process:
+        words = process.communicate()[0]
+    if process.returncode:
+        raise InputError(f"dvc {arguments[0]} failed in the clone:\n{_end(words)}\n{WAY_OUT}")
+
+
+def _move_source(clone: Path, room: Path, parameters: dict[str, Any], source: Path) -> None:
+    """Let the clone find the source at the place given, by the name that it has in the manifest."""
+    if not source.exists():
+        raise InputError(f"--source {source} does not exist")
+    place = Path(parameters["prepare.source"])
+    link = room / "source" / place.name if place.is_absolute() else clone / place
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(source.absolute())
+    if place.is_absolute():
+        yaml, path = YAML(), clone / "params.yaml"
+        committed = yaml.load(path)
+        committed["prepare"]["source"] = parameters["prepare.source"] = str(link)
+        yaml.dump(committed, path)
+
+
+def _link_inputs(clone: Path, original: Path, parameters: dict[str, Any]) -> None:
+    """Link what stages read that neither Git nor DVC holds, such as a folder of images beside the project."""
+    made = _results(clone)
+    for key in INPUTS:
+        name = parameters.get(key)
+        if not isinstance(name, str) or ":" in name or (key == "prepare.held_out" and not name.endswith(".txt")):
+            continue  # a URL, torchvision's, or no path at all
+        there, here = clone / name, original / name
+        if there.exists() or any(there == result or result in there.parents for result in made):
+            continue
+        if not here.exists():
+            option = " or name where it lies now with --source" if key == "prepare.source" else ""
+            raise InputError(f"{key}: {here} has gone, and without it the release cannot be made again; "
+                             f"bring it back{option}. {WAY_OUT}")  # fmt: skip
+        there.parent.mkdir(parents=True, exist_ok=True)
+        there.symlink_to(here.absolute())
+
+
+def _results(clone: Path) -> list[Path]:
+    """What stages and DVC files put into the clone."""
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        with Repo(str(clone)) as repository:
+            return [Path(out.fs_path) for out in repository.index.outs]
+    except DvcException as error:
+        raise InputError(f"dvc.yaml cannot be read in the clone: {error}. {WAY_OUT}") from error
+
+
+def _reproduce(clone: Path, env: dict[str, str], say: Say) -> None:
+    """Run every stage: the clone's cache is empty, so that no result comes from there."""
+    env = {key: value for key, value in env.items() if key != "MLFLOW_TRACKING_URI"}
+    stage, words = "", list[str]()
+    with pipeline.started("repro", "release", cwd=clone, env=env) as process:
+        for line in process.stdout or ():
+            words.append(line)
+            if line.startswith("Running stage"):
+                stage = line.split("'")[1]
+                say(f"run {stage}")
+    if process.returncode:
+        raise InputError(f"the stage {stage} failed in the clone:\n{_end(''.join(words))}\n{WAY_OUT}")
+
+
+def _end(words: str) -> str:
+    return "\n".join([line for line in words.splitlines() if line.strip()][-SHOWN:])
+
+
+def _compare(one: Path, two: Path) -> dict[str, str]:
+    paths = {path.relative_to(folder).as_posix() for folder in (one, two) for path in folder.rglob("*")
+             if path.is_file() and path.name != ".gitignore"}  # fmt: skip
+    return {name: _difference(one / name, two / name) for name in sorted(paths)}
+
+
+def _difference(ours: Path, theirs: Path) -> str:
+    if not ours.is_file() or not theirs.is_file():
+        return "was made again, and is not in the release" if theirs.is_file() else "was not made again"
+    if file_sha256(ours) == file_sha256(theirs):
+        return ""
+    if ours.name != "manifest.json":
+        return "is not the same bytes"
+    one, two = (manifest.flat({**read_json(path), "files": {}}) for path in (ours, theirs))
+    changed = [key for key in sorted({*one, *two}) if one.get(key) != two.get(key)]
+    told = "; ".join(f"{key} was {one.get(key)!r}, is now {two.get(key)!r}" for key in changed[:SHOWN])
+    return f"is not the same bytes: {told}" if changed else "is not the same bytes: it states other hashes of files"

@@ -1,0 +1,36 @@
+"""Git, as far as it is asked here: what it says, and which repository and commit this is."""
+
+import re
+import subprocess
+from pathlib import Path
+
+from tasks.errors import InputError
+
+
+def git(*arguments: str, at: Path = Path()) -> str:
+    """What Git prints, run in the folder `at`.
+
+    Raises:
+        InputError: it failed; with its last words.
+    """
+    done = subprocess.run(["git", "-C", str(at), *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise InputError(f"git {arguments[0]} failed: " + " ".join((done.stderr or done.stdout).split()[-40:]))
+    return done.stdout
+
+
+def commit() -> str:
+    """The commit of the code, marked where the tree has changes on top of it; "unknown" outside Git."""
+    try:
+        return git("describe", "--always", "--dirty", "--abbrev=40").strip()
+    except InputError:
+        return "unknown"
+
+
+def url() -> str | None:
+    """Where others find this repository: its remote, without any name or password; None where it has none."""
+    try:
+        listed = git("remote", "get-url", "origin").strip()
+    except InputError:
+        return None
+    return re.sub(r"^(https?://)[^/@]*@", r"\1", listed)

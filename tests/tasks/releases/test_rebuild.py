@@ -1,0 +1,159 @@
+"""A release is made again in a fresh clone, and what stands in the way is said, with what can still be done."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tasks.errors import InputError
+from tasks.files import read_json, write_json
+from tasks.releases import manifest, origin, rebuild
+from tasks.releases.origin import Origin
+from tasks.repository import git
+
+STAGE = """
+stages:
+  release:
+    cmd: ls originals kept.bin && test -z $MLFLOW_TRACKING_URI && mkdir -p data && cp -r made data/release
+    deps: [made]
+    outs: [data/release]
+"""
+PARAMETERS = "prepare: {source: originals}\noptimize: {keep: 0.5}\n"
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory, photo_stages: Path) -> Path:
+    """A project whose pipeline copies a release; its source lies beside it, in neither Git nor DVC."""
+    folder = tmp_path_factory.mktemp("template")
+    shutil.copytree(photo_stages / "release", folder / "made")
+    shutil.copytree(photo_stages.with_name("originals"), folder / "originals")
+    made = read_json(folder / "made/manifest.json")
+    made["parameters"] = {"prepare": {"source": "originals"}, "optimize": {"keep": 0.5}}
+    write_json(folder / "made/manifest.json", made)
+    (folder / "dvc.yaml").write_text(STAGE)
+    (folder / "params.yaml").write_text(PARAMETERS)
+    (folder / "kept.bin").write_text("an input under DVC")
+    (folder / ".gitignore").write_text("/originals/\n/data/\n/.winnow/\n")
+    run = lambda *command: subprocess.run(command, cwd=folder, check=True, capture_output=True)  # noqa: E731
+    run("git", "init", "-q")
+    for key, value in {"user.name": "t", "user.email": "t@t", "commit.gpgsign": "false"}.items():
+        run("git", "config", key, value)
+    run("dvc", "init", "-q")
+    run("dvc", "add", "-q", "kept.bin")
+    shutil.copytree(folder / "made", folder / "data/release")
+    run("git", "add", "-A")
+    run("git", "commit", "-qm", "x")
+    return folder
+
+
+@pytest.fixture
+def project(template: Path, workdir: Path) -> Path:
+    return Path(shutil.copytree(template, workdir / "project", symlinks=True))
+
+
+def rebuilt(project: Path, source: str | None = None) -> tuple[dict[str, str], list[str]]:
+    release, said = manifest.load(project / "data/release"), list[str]()
+    env = dict(os.environ) | {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
+    return rebuild.run(release, origin.find(release), env, source, said.append), said
+
+
+def commit(project: Path) -> str:
+    git("add", "-A", at=project)
+    git("commit", "-qm", "y", at=project)
+    return git("rev-parse", "HEAD", at=project).strip()
+
+
+def test_the_same_bytes_come_out_again_and_the_project_is_as_it_was(project: Path) -> None:
+    before = git("status", "--porcelain", "--ignored", at=project)
+    files, said = rebuilt(project)
+    assert set(files) == {*read_json(project / "made/manifest.json")["files"], "manifest.json"}
+    assert not any(files.values())
+    assert said[-1] == "run release"
+    assert git("status", "--porcelain", "--ignored", at=project) == before
+
+
+def test_each_file_that_differs_is_named(project: Path) -> None:
+    made = read_json(project / "data/release/manifest.json")
+    made["packages"]["torch"] = "0.1"
+    write_json(project / "data/release/manifest.json", made)
+    (project / "data/release/ids.txt").write_text("other\n")
+    (project / "data/release/card.md").unlink()
+    files, _ = rebuilt(project)
+    differing = {name: what for name, what in files.items() if what}
+    assert list(differing) == ["card.md", "ids.txt", "manifest.json"]
+    assert "packages.torch was '0.1', is now" in differing["manifest.json"]
+    assert "not in the release" in differing["card.md"]
+
+
+def test_a_published_release_is_made_again_at_the_commit_that_published_it(project: Path) -> None:
+    shutil.copytree(project / "made", project / "releases/subset")
+    published = commit(project)
+    (project / "dvc.yaml").write_text("stages: {}")
+    commit(project)
+    (project / "made/card.md").write_text("not committed, and of no matter")
+    release = manifest.load(project / "data/release")
+    assert origin.find(release) == Origin(str(project), published)
+    assert origin.find(release, f"file://{project}").commit == published, "from a URL too"
+    assert not any(rebuilt(project)[0].values())
+
+
+def test_parameters_are_those_of_the_release_and_the_source_is_where_it_is_said_to_lie(project: Path) -> None:
+    (project / "params.yaml").write_text(PARAMETERS.replace("0.5", "0.9"))
+    commit(project)
+    (project / "originals").rename(project.with_name("moved"))
+    files, said = rebuilt(project, source=str(project.with_name("moved")))
+    assert not any(files.values())
+    assert "optimize.keep is 0.5, as in the release, and not 0.9, as committed" in said
+
+
+def source_gone(project: Path) -> None:
+    shutil.rmtree(project / "originals")
+
+
+def uncommitted(project: Path) -> None:
+    (project / "dvc.yaml").write_text(STAGE + "# more\n")
+
+
+def failing(project: Path) -> None:
+    (project / "dvc.yaml").write_text(STAGE.replace("ls originals", "ls absent"))
+    commit(project)
+
+
+def no_repository(project: Path) -> None:
+    shutil.rmtree(project / ".git")
+
+
+def no_project(project: Path) -> None:
+    (project / "dvc.yaml").unlink()
+    commit(project)
+
+
+def input_lost(project: Path) -> None:
+    shutil.rmtree(project / ".dvc/cache")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "word"),
+    [
+        (source_gone, "prepare.source: .*originals has gone.*--source"),
+        (uncommitted, "dvc.yaml is not committed"),
+        (failing, "the stage release failed in the clone.*absent"),
+        (no_repository, "lies in no Git repository; name the one that made it with --repository"),
+        (no_project, "no project of Winnow"),
+        (input_lost, "dvc pull failed in the clone"),
+    ],
+)
+def test_what_stands_in_the_way_is_said_with_what_can_still_be_done(
+    project: Path, spoil: Callable[[Path], None], word: str
+) -> None:
+    spoil(project)
+    with pytest.raises(InputError, match=f"(?s){word}.*`winnow release verify` without --rebuild"):
+        rebuilt(project)
+
+
+def test_a_repository_that_never_published_it_is_refused(project: Path) -> None:
+    with pytest.raises(InputError, match=r"no commit of .* published this release"):
+        origin.find(manifest.load(project / "data/release"), str(project))

@@ -1,0 +1,42 @@
+"""What Git says of this repository goes into tags that others read: a commit, and an address without any password."""
+
+from pathlib import Path
+
+import pytest
+
+from tasks import repository
+from tasks.errors import InputError
+from tasks.repository import git
+
+
+@pytest.mark.parametrize(
+    ("remote", "told"),
+    [
+        ("https://ada:secret@host/ada/it.git", "https://host/ada/it.git"),
+        ("https://token@host/it", "https://host/it"),
+        ("https://host/a@b", "https://host/a@b"),
+        ("git@host:ada/it.git", "git@host:ada/it.git"),
+    ],
+)
+def test_an_address_is_told_without_a_password(workdir: Path, remote: str, told: str) -> None:
+    git("init", "-q")
+    assert repository.url() is None
+    git("remote", "add", "origin", remote)
+    assert repository.url() == told
+
+
+def test_a_commit_is_marked_where_the_tree_has_changes(workdir: Path) -> None:
+    assert (repository.commit(), repository.url()) == ("unknown", None)
+    git("init", "-q")
+    (workdir / "file").write_text("x")
+    git("add", "file")
+    git("-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "x")
+    clean = git("rev-parse", "HEAD").strip()
+    assert repository.commit() == clean
+    (workdir / "file").write_text("y")
+    assert repository.commit() == f"{clean}-dirty"
+
+
+def test_what_fails_is_said_in_gits_words(workdir: Path) -> None:
+    with pytest.raises(InputError, match="git status failed: fatal: not a git repository"):
+        git("status")
