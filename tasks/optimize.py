@@ -126,7 +126,7 @@ def covering(
         pool = best[: coverage.pool_size(trust[best], share)]
         if share < len(pool):
             x = torch.from_numpy(data.rows(pool)).to(device)
-            pool = pool[coverage.choose(x, trust[pool], share, np.count_nonzero(turn[pool] == FIRST))]
+            pool = pool[coverage.choose(x, trust[pool], share, int((turn[pool] == FIRST).sum()))]
         selected[pool] = True
     return scores.assign(selected=selected)
 
