@@ -9,6 +9,7 @@ import open_clip
 import pandas as pd
 import pytest
 import typer
+from support import ROOT
 from typer.testing import CliRunner
 
 from benchmarks import accuracy, baselines, embed, flat, label_noise, scale
@@ -111,3 +112,10 @@ def test_a_grid_goes_on_where_it_was_cut_short(
     assert {row["method"] for row in rows} == {"random", "winnow"}
     table = accuracy.tables(accuracy.finished())
     assert set(table) == {"photos noise 0 keep 0.5", "photos noise 0.2 keep 0.5"}
+
+
+def test_the_docs_show_what_the_rows_say() -> None:
+    rows = pd.read_csv(ROOT / accuracy.RESULTS)
+    assert len(rows) == len(accuracy.grid(list(accuracy.TASKS), list(baselines.METHODS), 3))
+    table = accuracy.markdown(accuracy.tables(rows), list(baselines.METHODS))
+    assert table in (ROOT / "docs/method.md").read_text()
