@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tasks import pipeline
 from tasks.errors import InputError
 from tasks.files import read_json, write_json
 from tasks.releases import manifest, origin, rebuild
@@ -41,8 +42,8 @@ def template(tmp_path_factory: pytest.TempPathFactory, photo_stages: Path) -> Pa
     run("git", "init", "-q")
     for key, value in {"user.name": "t", "user.email": "t@t", "commit.gpgsign": "false"}.items():
         run("git", "config", key, value)
-    run("dvc", "init", "-q")
-    run("dvc", "add", "-q", "kept.bin")
+    run(*pipeline.COMMAND, "init", "-q")
+    run(*pipeline.COMMAND, "add", "-q", "kept.bin")
     shutil.copytree(folder / "made", folder / "data/release")
     run("git", "add", "-A")
     run("git", "commit", "-qm", "x")
