@@ -25,8 +25,8 @@ from rich.progress import track
 from rich.table import Table
 from sklearn.metrics import roc_auc_score
 
-from benchmarks.baselines import label_quality
 from tasks import adapt, features, score
+from tasks.bench.baselines import label_quality
 from tasks.features import Features, unit
 from tasks.images import plant
 from tasks.selection.alignment import align

@@ -88,18 +88,25 @@ def main(flow: Flow[[Settings], None], *, mapped: bool = False) -> None:
 
     Exits with 2 where the input is at fault, after one message that says how, and with 130 where it is interrupted.
     """
-    signal.signal(signal.SIGINT, _stop)
     try:
         parameters = settings.load()
-        for logger in ("prefect.flow_runs", "prefect.task_runs"):
-            logging.getLogger(logger).addFilter(_without_traceback)
-        if mapped and parameters.runtime.runner == "dask":
-            flow = flow.with_options(task_runner=runner(parameters.runtime))
-        with gpu_slots(), tags(*filter(None, [os.environ.get(PARENT)])):
-            flow(parameters)
+        with running(flow, parameters.runtime if mapped else Runtime()) as ready:
+            ready(parameters)
     except InputError as error:
         print(f"winnow: {error}", file=sys.stderr)
         sys.exit(2)
+
+
+@contextmanager
+def running(flow: Flow[P, R], chosen: Runtime) -> Iterator[Flow[P, R]]:
+    """Give the flow with the runner that was chosen, and what has to hold while it runs: slots, and a clear end."""
+    signal.signal(signal.SIGINT, _stop)
+    for logger in ("prefect.flow_runs", "prefect.task_runs"):
+        logging.getLogger(logger).addFilter(_without_traceback)
+    if chosen.runner == "dask":
+        flow = flow.with_options(task_runner=runner(chosen))
+    with gpu_slots(), tags(*filter(None, [os.environ.get(PARENT)])):
+        yield flow
 
 
 def _stop(*_: object) -> None:

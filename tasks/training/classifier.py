@@ -1,7 +1,7 @@
 """A network and its training run: what a subset is judged by.
 
-Every subset gets the same number of steps, so that a larger one is seen more varied, never longer. `for_epochs` gives it
-the same number of epochs instead, so that a smaller one also costs less.
+Every subset gets the same number of steps, so that a larger one is seen more varied, never longer. `for_epochs` gives
+it the same number of epochs instead, so that a smaller one also costs less.
 """
 
 from dataclasses import dataclass, replace
@@ -53,7 +53,7 @@ def for_epochs(training: Training, epochs: int, n: int) -> Training:
     return replace(training, steps=max(LEAST_STEPS, epochs * -(-n // training.batch_size)))
 
 
-class Diverged(ArithmeticError):
+class DivergenceError(ArithmeticError):
     """A loss or a score is not finite: the network is worth nothing, and its accuracy is not a result."""
 
 
@@ -78,11 +78,11 @@ class Classifier:
         """Accuracy and more (`training.measures`), on (n, side, side, 3) uint8 `images` of the (n,) classes `labels`.
 
         Raises:
-            Diverged: a score is not finite.
+            DivergenceError: a score is not finite.
         """
         logits = self.logits(images)
         if not logits.isfinite().all():
-            raise Diverged("scores are not finite")
+            raise DivergenceError("scores are not finite")
         return measures.measure(logits.double().softmax(1).numpy(), labels)
 
 
@@ -100,7 +100,7 @@ def fit(
         device: where to compute.
 
     Raises:
-        Diverged: the loss is not finite any more.
+        DivergenceError: the loss is not finite any more.
     """
     mean = images.mean((0, 1, 2), dtype=np.float64).astype(np.float32)
     deviation = images.std((0, 1, 2), dtype=np.float64).astype(np.float32) + 1
@@ -117,7 +117,7 @@ def _train(x: Tensor, y: Tensor, training: Training, classes: int, seed: int, de
         model.whiten(x[:: max(1, len(x) // 1000)])
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = None if isinstance(model, SmallResNet) else _average(model, training.steps)
-    optimizer = _optimizer(model, training.lr)
+    optimizer = optimizer_for(model, training.lr)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, training.lr, total_steps=training.steps, pct_start=0.2,
                                                    cycle_momentum=isinstance(model, SmallResNet))  # fmt: skip
     for step, rows in enumerate(_batches(len(y), training.batch_size, training.steps, generator), 1):
@@ -126,7 +126,7 @@ def _train(x: Tensor, y: Tensor, training: Training, classes: int, seed: int, de
             scores = model(batch)
         loss = F.cross_entropy(scores.float(), y[rows].to(device), label_smoothing=0.1)
         if (step % LOOK == 0 or step == training.steps) and not loss.isfinite():
-            raise Diverged(f"the loss is {loss.item()} after {step} steps; lower lr, which is {training.lr:g}")
+            raise DivergenceError(f"the loss is {loss.item()} after {step} steps; lower lr, which is {training.lr:g}")
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -136,7 +136,8 @@ def _train(x: Tensor, y: Tensor, training: Training, classes: int, seed: int, de
     return (average.module if average else model).eval()
 
 
-def _optimizer(model: nn.Module, lr: float) -> torch.optim.Optimizer:
+def optimizer_for(model: nn.Module, lr: float) -> torch.optim.Optimizer:
+    """Of our own network AdamW, of others SGD with momentum, as they were published."""
     if isinstance(model, SmallResNet):
         return torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.05)
     return torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9, nesterov=True, weight_decay=5e-4)

@@ -66,11 +66,11 @@ def test_what_is_measured_holds_the_accuracy() -> None:
 
 def test_a_run_that_diverges_is_no_result() -> None:
     wild = Training(width=4, steps=12, batch_size=16, lr=1e30, flip=False, model="resnet18")
-    with pytest.raises(classifier.Diverged, match=r"the loss is nan after 12 steps; lower lr, which is 1e\+30"):
+    with pytest.raises(classifier.DivergenceError, match=r"the loss is nan after 12 steps; lower lr, which is 1e\+30"):
         classifier.fit(*digits(32, 0), wild, classes=2, seed=0, device="cpu")
     model = classifier.fit(*digits(32, 0), QUICK, classes=2, seed=0, device="cpu")
     torch.nn.init.constant_(model.model.body[-1].weight, torch.inf)
-    with pytest.raises(classifier.Diverged, match="scores"):
+    with pytest.raises(classifier.DivergenceError, match="scores"):
         model.measure(*digits(8, 1))
 
 
