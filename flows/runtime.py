@@ -16,10 +16,12 @@ from prefect import Flow, Task, get_client, tags, task
 from prefect.cache_policies import NO_CACHE
 from prefect.context import FlowRunContext
 from prefect.exceptions import ObjectNotFound
+from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL, PREFECT_API_URL
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows import device, settings
 from flows.settings import Runtime, Settings
+from tasks import files
 from tasks.errors import InputError
 
 GPU = "gpu"
@@ -125,9 +127,10 @@ def gpu_slots() -> Iterator[None]:
     """Limit the tasks tagged GPU, in the Prefect server in use, to the number of slots of this machine.
 
     A run that was killed keeps the slots it held for ever. So each stage holds a lock that ends with its process, and
-    one that finds itself alone on this machine makes the limit anew, with every slot free.
+    one that finds itself alone on this machine with its server makes the limit anew, with every slot free.
     """
-    with (Path(tempfile.gettempdir()) / f"winnow-{os.getuid()}.lock").open("w") as lock:
+    server = files.sha256(PREFECT_API_URL.value() or str(PREFECT_API_DATABASE_CONNECTION_URL.value()))[:8]
+    with (Path(tempfile.gettempdir()) / f"winnow-{os.getuid()}-{server}.lock").open("w") as lock:
         with suppress(BlockingIOError):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             with get_client(sync_client=True) as client:

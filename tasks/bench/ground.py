@@ -140,7 +140,8 @@ def _embed(origin: Origin, room: Path, device: str) -> None:
         checkpoint = replace(checkpoint, path=_pretrained(room.parent / "pretrain", device))
     work = embed.Work(images, checkpoint, how.batch_size)
     names = Path(how.class_names) if how.class_names else images / "classes.json"
-    embed.run_encoder(work, room / "embed", list(how.prompts), names, device=device)
+    with files.locked(files.SCRATCH / "embed"):  # rows that are kept for the next run are of one run at a time
+        embed.run_encoder(work, room / "embed", list(how.prompts), names, device=device)
 
 
 def _pretrained(folder: Path, device: str) -> Path:

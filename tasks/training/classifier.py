@@ -115,6 +115,8 @@ def _train(x: Tensor, y: Tensor, training: Training, classes: int, seed: int, de
         model = networks.build(training.model, side=x.shape[-1], classes=classes, width=training.width)
     if isinstance(model, SmallResNet):
         model.whiten(x[:: max(1, len(x) // 1000)])
+    if _fits(x, device):
+        x, y = x.to(device), y.to(device)  # once, rather than a batch at a time
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = None if isinstance(model, SmallResNet) else _average(model, training.steps)
     optimizer = optimizer_for(model, training.lr)
@@ -134,6 +136,11 @@ def _train(x: Tensor, y: Tensor, training: Training, classes: int, seed: int, de
         if average:
             average.update_parameters(model)
     return (average.module if average else model).eval()
+
+
+def _fits(x: Tensor, device: str) -> bool:
+    """Whether the images can lie on a GPU beside the network: in half of what is free there."""
+    return device != "cpu" and 2 * x.nbytes < torch.cuda.mem_get_info()[0]
 
 
 def optimizer_for(model: nn.Module, lr: float) -> torch.optim.Optimizer:
@@ -163,7 +170,8 @@ def _shift(batch: Tensor, flip: bool, generator: torch.Generator) -> Tensor:
     rows, columns = shift[0] + torch.arange(height), shift[1] + torch.arange(width)
     if flip:
         columns = torch.where(torch.rand(n, 1, generator=generator) < 0.5, columns.flip(1), columns)
-    return padded[torch.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+    places = torch.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]
+    return padded[tuple(place.to(batch.device) for place in places)].permute(0, 3, 1, 2)
 
 
 def _batches(n: int, batch_size: int, steps: int, generator: torch.Generator) -> Tensor:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 from PIL import Image
 from ruamel.yaml import YAML
@@ -47,10 +48,10 @@ class Room:
         with (self.folder / f"{name}.yaml").open("w") as file:
             YAML().dump(TINY | changed, file)
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, **more: str) -> subprocess.Popen[str]:
         """Start `winnow bench`."""
         command = [sys.executable, "-m", "flows.cli", "bench", *arguments]
-        return subprocess.Popen(command, cwd=self.folder, env=self.env, text=True, stdout=subprocess.PIPE,
+        return subprocess.Popen(command, cwd=self.folder, env=self.env | more, text=True, stdout=subprocess.PIPE,
                                 stderr=subprocess.STDOUT, start_new_session=True)  # fmt: skip
 
     def bench(self, *arguments: str, code: int = 0) -> str:
@@ -192,6 +193,31 @@ def test_images_are_damaged_before_the_encoder_sees_them(room: Room, encoder: Pa
     changed = (images[0] != images[1]).any(axis=1)
     assert changed[pool.isin(truth["id"]).to_numpy()].all()
     assert len(truth) == 6
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_takes_its_cell_along_and_no_other(room: Room) -> None:
+    (room.folder / "params.yaml").write_text("runtime: {runner: dask}\n")
+    room.preset("lost", budgets={"steps": 1500}, noises=[], methods=["random"], seeds=4)
+    process = room.start("lost.yaml", DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="0")
+    while not room.cells("lost"):
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.01)
+    workers = [
+        child
+        for child in psutil.Process(process.pid).children(recursive=True)
+        if "spawn_main" in " ".join(child.cmdline())
+    ]
+    workers[0].kill()
+    words = process.communicate(timeout=600)[0]
+    assert process.returncode == 1, words
+    (log,) = (room.folder / "bench/lost/logs").glob("*.log")
+    assert "KilledWorker" in log.read_text()
+    assert len(room.cells("lost")) == 3
+    assert "(**1 of 4 broken**)" in room.table("lost")
+    (room.folder / "params.yaml").unlink()
+    room.bench("lost.yaml")
+    assert len(room.cells("lost")) == 4
 
 
 @pytest.mark.parametrize(
