@@ -11,16 +11,13 @@ import csv
 import json
 import os
 import sys
-import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, replace
-from functools import cache
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 os.environ["OMP_NUM_THREADS"] = "1"  # cells run side by side, a core each
 
-import numpy as np
 import pandas as pd
 import typer
 from rich.progress import track
@@ -62,61 +59,29 @@ class Cell:
     seed: int
 
 
-def prepared(name: str, room: Path) -> tuple[Any, dict[str, np.ndarray]]:
-    """The features, pixels and labels by split, of a data set under `room`; made by the pipeline's stages."""
-    from tasks import dataset, embed, features, files, prepare, sources
+def prepare(name: str, room: Path) -> None:
+    """Read and decode a data set under `room`, and take its features; what was done is not done again."""
+    from tasks.bench import ground
 
-    task, scratch = TASKS[name], SCRATCH / name
-    if not (scratch / "pixels.npy").exists():
-        scratch.mkdir(parents=True, exist_ok=True)
-        source = sources.open_source(room / task.source)
-        prepare.run(source, scratch / "prepare", test_share=0.2, max_rejected=0.05, wrong_labels=0, damaged=0, seed=0)
-        embed.run_features(scratch / "prepare/images", room / task.features, scratch / "embed")
-        with files.whole_file(scratch / "pixels.npy") as partial, partial.open("wb") as file:
-            np.save(file, dataset.pixels(dataset.load(scratch / "prepare/images"), task.side))
-    index = dataset.load(scratch / "prepare/images").index
-    pixels = np.load(scratch / "pixels.npy", mmap_mode="r")
-    parts = {}
-    for split in ("train", "test"):
-        rows = (index["split"] == split).to_numpy()
-        parts[split], parts[f"{split}_labels"] = pixels[rows], index.loc[rows, "label"].to_numpy()
-    return features.load(scratch / "embed"), parts
+    task = TASKS[name]
+    ground.make(ground.Origin(str(room / task.source), room / task.features, task.side), SCRATCH / name)
 
 
-prepared_once = cache(prepared)
-
-
-def run(cell: Cell, room: Path) -> dict[str, Any]:
-    """Select, train and measure."""
+def run(cell: Cell) -> dict[str, Any]:
+    """Select, train and measure, as `tasks.bench` does, on what `prepare` left."""
     import torch
 
-    from benchmarks import baselines
-    from tasks import budget
-    from tasks.images import plant
-    from tasks.training import classifier
+    from tasks.bench import cells, ground
     from tasks.training.classifier import Training
 
     torch.set_num_threads(1)
     task = TASKS[cell.dataset]
-    clean, parts = prepared_once(cell.dataset, room)
-    rng = np.random.default_rng(cell.seed)
-    labels = plant.wrong_labels(clean.labels, len(clean.classes), cell.noise, rng)
     training = Training(task.width, task.steps, task.batch_size, task.lr, flip=True)
-    data = replace(clean, labels=labels)
-    pool = baselines.Pool(
-        data, parts["train"], training, cell.seed, SCRATCH / cell.dataset / f"{cell.noise}-{cell.seed}"
-    )
-    start = time.perf_counter()
-    split = budget.shares(data.counts, budget.total(cell.keep, len(labels)), "proportional")
-    chosen = baselines.METHODS[cell.method](pool, split)
-    seconds = time.perf_counter() - start + sum(pool.earlier)
-    assert chosen.sum() == split.sum(), "every method meets the budget exactly"
-    model = classifier.fit(parts["train"][chosen], labels[chosen], training, classes=len(clean.classes),
-                           seed=cell.seed, device="cpu")  # fmt: skip
-    accuracy = model.accuracy(parts["test"], parts["test_labels"])
-    wrong_left = float((labels != clean.labels)[chosen].mean())
-    measured = {"accuracy": accuracy, "kept": int(chosen.sum()), "wrong_left": wrong_left, "seconds": seconds}
-    return asdict(cell) | {key: round(value, 5) for key, value in measured.items()}
+    noise, length = cells.Noise("symmetric", cell.noise), cells.Length(task.steps, "steps")
+    place = cells.Cell(noise, 0.0, cell.keep, cell.method, training.model, length, cell.seed)
+    memory = SCRATCH / cell.dataset / f"{cell.noise}-{cell.seed}"
+    row = cells.measure(ground.load(SCRATCH / cell.dataset), place, {training.model: training}, training, memory, "cpu")
+    return asdict(cell) | {name: row[name] for name in COLUMNS[5:]}
 
 
 def grid(datasets: list[str], methods: list[str], seeds: int) -> list[Cell]:
@@ -179,17 +144,17 @@ def main(
     seeds: Annotated[int, typer.Option(min=1, help="Training runs of every cell.")] = 3,
 ) -> None:
     """Run the cells that are missing, then print the table."""
-    from benchmarks import baselines
+    from tasks.bench import baselines
 
     wanted = methods.split(",") if methods else list(baselines.METHODS)
     cells = missing(grid(only.split(","), wanted, seeds))
     for name in only.split(","):
-        prepared(name, room)
+        prepare(name, room)
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     if not RESULTS.exists():
         RESULTS.write_text(",".join(COLUMNS) + "\n")
     with ProcessPoolExecutor(os.cpu_count()) as workers:
-        jobs = [workers.submit(run, cell, room) for cell in cells]
+        jobs = [workers.submit(run, cell) for cell in cells]
         for job in track(as_completed(jobs), total=len(jobs), description="cells", disable=not sys.stderr.isatty()):
             with RESULTS.open("a", newline="") as file:
                 csv.DictWriter(file, COLUMNS, lineterminator="\n").writerow(job.result())

@@ -25,8 +25,8 @@ from rich.progress import track
 from rich.table import Table
 from sklearn.metrics import roc_auc_score
 
-from benchmarks.baselines import label_quality
 from tasks import adapt, features, score
+from tasks.bench.baselines import label_quality
 from tasks.features import Features, unit
 from tasks.images import plant
 from tasks.selection.alignment import align
@@ -42,15 +42,9 @@ def symmetric(share: float) -> Planter:
     return lambda data, rng: plant.wrong_labels(data.labels, len(data.classes), share, rng)
 
 
-def near(data: Features, rng: np.random.Generator, share: float = 0.2) -> np.ndarray:
+def near(data: Features, rng: np.random.Generator) -> np.ndarray:
     """Wrong labels from the three classes whose names are nearest."""
-    similarity = unit(data.text) @ unit(data.text).T
-    np.fill_diagonal(similarity, -np.inf)
-    nearest = np.argsort(-similarity, axis=1)[:, : min(3, len(data.classes) - 1)]
-    rows = rng.choice(len(data.labels), size=round(share * len(data.labels)), replace=False)
-    given = data.labels.copy()
-    given[rows] = nearest[given[rows], rng.integers(0, nearest.shape[1], len(rows))]
-    return given
+    return plant.near(data.labels, data.text, 0.2, rng)
 
 
 NOISES: dict[str, Planter] = {"symmetric 20%": symmetric(0.2), "symmetric 40%": symmetric(0.4), "near 20%": near}

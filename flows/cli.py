@@ -207,6 +207,42 @@ def compare(
         differences(a, b, found(read(table), a, b))
 
 
+@app.command()
+def bench(
+    name: Annotated[str, typer.Argument(help="A preset, or a file of your own (.yaml).")] = "",
+    data: Annotated[Path | None, typer.Option(help="Folder of the data that some presets work on.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the results.  [default: bench/NAME]")] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Training runs of every cell, else the preset's.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="A part, such as method=winnow,random; repeatable.")] = None,
+    download: Annotated[bool, typer.Option("--download", help="Agree to download data and weights.")] = False,
+    show_list: Annotated[bool, typer.Option("--list", help="Say which presets there are.")] = False,
+) -> None:
+    """Train networks on what each method keeps, and write the table: a grid of faults, ratios, methods and seeds.
+
+    Cells that are done are not run again. Ends with 1 if a cell is broken; the next run tries it again.
+    """
+    with clear_errors():
+        from flows import presets
+
+        chosen = presets.load(name) if name and not show_list else None
+        from flows import bench as benching
+
+        if chosen is None:
+            typer.echo("\n".join(map(benching.describe, presets.names())))
+            return
+        stem = Path(name).stem
+        request = benching.Request(stem, chosen, data, out or Path("bench") / stem, seeds, _parts(only or []))
+        benching.check(request, download)
+        raise typer.Exit(benching.main(request))
+
+
+def _parts(only: list[str]) -> dict[str, list[str]]:
+    for part in only:
+        if "=" not in part:
+            raise InputError(f"--only {part}: say which column and which values, such as method=winnow,random")
+    return {key: values.split(",") for key, _, values in (part.partition("=") for part in only)}
+
+
 def _check_out(out: Path) -> None:
     if out.suffix not in (".parquet", ".csv"):
         raise InputError(f"--out {out}: the table is written as .parquet or .csv")

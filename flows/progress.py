@@ -1,7 +1,7 @@
 """A bar for work that runs in tasks, here or elsewhere: what is done is read from what the tasks leave."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from prefect.futures import PrefectFuture
@@ -16,7 +16,8 @@ class Rate(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         """The rate of late, or nothing at the start."""
-        return Text(f"{task.speed:,.0f}/s" if task.speed else "", style="progress.data.speed")
+        rate = f"{task.speed:,.0f}/s" if (task.speed or 0) > 1 else f"{60 * task.speed:.1f}/min" if task.speed else ""
+        return Text(rate, style="progress.data.speed")
 
 
 def watch(name: str, running: Sequence[PrefectFuture[Any]], total: int, done: Callable[[], int]) -> None:
@@ -28,12 +29,38 @@ def watch(name: str, running: Sequence[PrefectFuture[Any]], total: int, done: Ca
         total: units that were left when they began.
         done: units that are finished by now, in all.
     """
+    for error in _ends(name, running, total, done):
+        if error:
+            raise error
+
+
+def settle(
+    name: str, running: Sequence[PrefectFuture[Any]], total: int, done: Callable[[], int]
+) -> list[Exception | None]:
+    """The same, but every task may fail: what each raised, None for one that succeeded."""
+    return list(_ends(name, running, total, done))
+
+
+def _ends(
+    name: str, running: Sequence[PrefectFuture[Any]], total: int, done: Callable[[], int]
+) -> Iterator[Exception | None]:
+    """What each task raised, or None, as it ends, in order."""
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn()
     before = done()
-    with Progress(*columns, disable=not sys.stderr.isatty(), transient=True) as bars:
+    with Progress(*columns, disable=not sys.stderr.isatty(), transient=True, speed_estimate_period=600) as bars:
         bar = bars.add_task(name, total=total)
         for future in running:
-            while not future.state.is_final():
-                future.wait(PAUSE)
-                bars.update(bar, completed=done() - before)
-            future.result()
+            while True:
+                try:
+                    future.result(timeout=PAUSE)
+                except TimeoutError as error:
+                    bars.update(bar, completed=done() - before)
+                    if future.state.is_failed():  # the error is the task's own
+                        yield error
+                        break
+                except Exception as error:  # whatever a task raises, or Dask for a worker that is gone
+                    yield error
+                    break
+                else:
+                    yield None
+                    break

@@ -16,10 +16,12 @@ from prefect import Flow, Task, get_client, tags, task
 from prefect.cache_policies import NO_CACHE
 from prefect.context import FlowRunContext
 from prefect.exceptions import ObjectNotFound
+from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL, PREFECT_API_URL
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows import device, settings
 from flows.settings import Runtime, Settings
+from tasks import files
 from tasks.errors import InputError
 
 GPU = "gpu"
@@ -89,18 +91,25 @@ def main(flow: Flow[[Settings], None], *, mapped: bool = False, gpu: bool = True
 
     Exits with 2 where the input is at fault, after one message that says how, and with 130 where it is interrupted.
     """
-    signal.signal(signal.SIGINT, _stop)
     try:
         parameters = settings.load()
-        for logger in ("prefect.flow_runs", "prefect.task_runs"):
-            logging.getLogger(logger).addFilter(_without_traceback)
-        if mapped and parameters.runtime.runner == "dask":
-            flow = flow.with_options(task_runner=runner(parameters.runtime))
-        with gpu_slots() if gpu else nullcontext(), tags(*filter(None, [os.environ.get(PARENT)])):
-            flow(parameters)
+        with running(flow, parameters.runtime if mapped else Runtime(), gpu=gpu) as ready:
+            ready(parameters)
     except InputError as error:
         print(f"winnow: {error}", file=sys.stderr)
         sys.exit(2)
+
+
+@contextmanager
+def running(flow: Flow[P, R], chosen: Runtime, *, gpu: bool = True) -> Iterator[Flow[P, R]]:
+    """Give the flow with the runner that was chosen, and what has to hold while it runs: slots, and a clear end."""
+    signal.signal(signal.SIGINT, _stop)
+    for logger in ("prefect.flow_runs", "prefect.task_runs"):
+        logging.getLogger(logger).addFilter(_without_traceback)
+    if chosen.runner == "dask":
+        flow = flow.with_options(task_runner=runner(chosen))
+    with gpu_slots() if gpu else nullcontext(), tags(*filter(None, [os.environ.get(PARENT)])):
+        yield flow
 
 
 def _stop(*_: object) -> None:
@@ -119,9 +128,10 @@ def gpu_slots() -> Iterator[None]:
     """Limit the tasks tagged GPU, in the Prefect server in use, to the number of slots of this machine.
 
     A run that was killed keeps the slots it held for ever. So each stage holds a lock that ends with its process, and
-    one that finds itself alone on this machine makes the limit anew, with every slot free.
+    one that finds itself alone on this machine with its server makes the limit anew, with every slot free.
     """
-    with (Path(tempfile.gettempdir()) / f"winnow-{os.getuid()}.lock").open("w") as lock:
+    server = files.sha256(PREFECT_API_URL.value() or str(PREFECT_API_DATABASE_CONNECTION_URL.value()))[:8]
+    with (Path(tempfile.gettempdir()) / f"winnow-{os.getuid()}-{server}.lock").open("w") as lock:
         with suppress(BlockingIOError):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             with get_client(sync_client=True) as client:

@@ -1,6 +1,7 @@
 """Outputs that are whole or absent, scratch that outlives a killed run, and hashes."""
 
 import ctypes
+import fcntl
 import hashlib
 import json
 import mmap
@@ -55,6 +56,15 @@ def whole_file(target: Path) -> Iterator[Path]:
         os.replace(partial, target)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(target: Path) -> Iterator[None]:
+    """Let one at a time, of the threads and processes that see `target`, do what the block does about it."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.with_name(f".{target.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # it ends with the block, or with the process
+        yield
 
 
 @contextmanager

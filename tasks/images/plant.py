@@ -3,6 +3,9 @@
 import numpy as np
 from PIL import Image
 
+from tasks.features import unit
+
+NEAR = 3  # a label that is wrong by a near name is one of so many
 DAMAGES = ("noise", "occlusion", "low_resolution", "fog", "motion_blur")
 
 
@@ -21,6 +24,46 @@ def wrong_labels(labels: np.ndarray, classes: int, share: float, rng: np.random.
     given = labels.copy()
     rows = rng.choice(len(labels), size=round(share * len(labels)), replace=False)
     given[rows] = (labels[rows] + rng.integers(1, classes, size=len(rows))) % classes
+    return given
+
+
+def asymmetric(labels: np.ndarray, to: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+    """Label noise by class: round(share * n) of the n samples whose class maps to another get the class it maps to.
+
+    Args:
+        labels: (N,) true classes.
+        to: (C,) for each class the one that it is mistaken for; itself where it is not mistaken.
+        share: of the samples of classes that are.
+        rng: source of randomness.
+
+    Returns:
+        (N,) labels as given.
+    """
+    given = labels.copy()
+    mistaken = np.flatnonzero(to[labels] != labels)
+    rows = rng.choice(mistaken, size=round(share * len(mistaken)), replace=False)
+    given[rows] = to[labels[rows]]
+    return given
+
+
+def near(labels: np.ndarray, text: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+    """Label noise as people make it: round(share * N) samples get one of the three classes of the nearest names.
+
+    Args:
+        labels: (N,) true classes.
+        text: (C, d) features of the class names, at least two.
+        share: of the samples.
+        rng: source of randomness.
+
+    Returns:
+        (N,) labels as given.
+    """
+    similarity = unit(text) @ unit(text).T
+    np.fill_diagonal(similarity, -np.inf)
+    nearest = np.argsort(-similarity, axis=1)[:, : min(NEAR, len(text) - 1)]
+    given = labels.copy()
+    rows = rng.choice(len(labels), size=round(share * len(labels)), replace=False)
+    given[rows] = nearest[labels[rows], rng.integers(0, nearest.shape[1], len(rows))]
     return given
 
 

@@ -45,7 +45,7 @@ def accuracy(means: dict[Arm, dict[str, float]], seeds: int, path: Path) -> None
     with _style(path):
         figure, axes = plt.subplots(figsize=(6, 2.4), layout="constrained")
         _accuracy(axes, means, seeds)
-        _save(figure, axes, path)
+        save(figure, axes, path)
 
 
 def _accuracy(axes: Axes, means: dict[Arm, dict[str, float]], seeds: int) -> None:
@@ -78,7 +78,7 @@ def class_counts(pool: np.ndarray, kept: np.ndarray, classes: list[str], path: P
     axes.set_xticks(range(len(order)), [shortened(classes[c]) for c in order], rotation=60, ha="right")
     axes.set_ylabel("images")
     axes.legend(frameon=False, ncols=2, loc="lower right", bbox_to_anchor=(1, 1))
-    _save(figure, axes, path)
+    save(figure, axes, path)
 
 
 def shortened(name: str) -> str:
@@ -98,7 +98,7 @@ def scores(table: pd.DataFrame, path: Path) -> None:
             axes.scatter(part["alignment"], part["sds"], s=6, c=colour, alpha=0.5, linewidths=0, label=name)
         axes.set(xlabel="alignment with the label", ylabel="diversity (SDS)")
         axes.legend(frameon=False, markerscale=3)
-        _save(figure, axes, path)
+        save(figure, axes, path)
 
 
 def gallery(images: list[Image.Image], captions: list[str], path: Path) -> None:
@@ -111,10 +111,11 @@ def gallery(images: list[Image.Image], captions: list[str], path: Path) -> None:
     for axes, image, caption in zip(grid.flat, images, captions, strict=False):
         axes.imshow(image, interpolation="nearest")
         axes.set_title(caption, fontsize=8)
-    _save(figure, None, path)
+    save(figure, None, path)
 
 
-def _save(figure: Figure, axes: Axes | None, path: Path) -> None:
+def save(figure: Figure, axes: Axes | None, path: Path) -> None:
+    """Write a figure as PNG or SVG and close it; `axes` lose their upper and right lines."""
     if axes is not None:
         axes.spines[["top", "right"]].set_visible(False)
     if path.suffix == ".svg":

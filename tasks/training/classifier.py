@@ -1,9 +1,10 @@
 """A network and its training run: what a subset is judged by.
 
-Every subset gets the same number of steps, so that a larger one is seen more varied, never longer.
+Every subset gets the same number of steps, so that a larger one is seen more varied, never longer. `for_epochs` gives
+it the same number of epochs instead, so that a smaller one also costs less.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 
 import numpy as np
@@ -12,10 +13,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import swa_utils
 
-from tasks.training import networks, precision
+from tasks.training import measures, networks, precision
+from tasks.training.measures import Measures
 from tasks.training.networks import SmallResNet
 
 EMA_SHARE = 0.1  # weights are averaged over about the last tenth of the steps
+
+LEAST_STEPS = 10  # of a schedule that rises and falls
+LOOK = 100  # steps between two looks at whether the loss is still a number: each look waits for the device
 
 _global_seed = Lock()  # initial weights come from torch's global generator, and cells may train side by side
 
@@ -43,6 +48,15 @@ class Training:
     model: str = networks.SMALL
 
 
+def for_epochs(training: Training, epochs: int, n: int) -> Training:
+    """As many steps as `epochs` passes over `n` images take, at least LEAST_STEPS."""
+    return replace(training, steps=max(LEAST_STEPS, epochs * -(-n // training.batch_size)))
+
+
+class DivergenceError(ArithmeticError):
+    """A loss or a score is not finite: the network is worth nothing, and its accuracy is not a result."""
+
+
 class Classifier:
     """A trained network with the scale of the images it was trained on."""
 
@@ -60,6 +74,17 @@ class Classifier:
         """Share of (n, side, side, 3) uint8 `images` whose class of (n,) `labels` has the greatest score."""
         return float(self.logits(images).argmax(1).eq(torch.tensor(labels)).double().mean())
 
+    def measure(self, images: np.ndarray, labels: np.ndarray) -> Measures:
+        """Accuracy and more (`training.measures`), on (n, side, side, 3) uint8 `images` of the (n,) classes `labels`.
+
+        Raises:
+            DivergenceError: a score is not finite.
+        """
+        logits = self.logits(images)
+        if not logits.isfinite().all():
+            raise DivergenceError("scores are not finite")
+        return measures.measure(logits.double().softmax(1).numpy(), labels)
+
 
 def fit(
     images: np.ndarray, labels: np.ndarray, training: Training, *, classes: int, seed: int, device: str
@@ -73,6 +98,9 @@ def fit(
         classes: C.
         seed: fixes initial weights, order and shifts; the same seed and number of threads give the same network.
         device: where to compute.
+
+    Raises:
+        DivergenceError: the loss is not finite any more.
     """
     mean = images.mean((0, 1, 2), dtype=np.float64).astype(np.float32)
     deviation = images.std((0, 1, 2), dtype=np.float64).astype(np.float32) + 1
@@ -87,16 +115,20 @@ def _train(x: Tensor, y: Tensor, training: Training, classes: int, seed: int, de
         model = networks.build(training.model, side=x.shape[-1], classes=classes, width=training.width)
     if isinstance(model, SmallResNet):
         model.whiten(x[:: max(1, len(x) // 1000)])
+    if _fits(x, device):
+        x, y = x.to(device), y.to(device)  # once, rather than a batch at a time
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = None if isinstance(model, SmallResNet) else _average(model, training.steps)
-    optimizer = _optimizer(model, training.lr)
+    optimizer = optimizer_for(model, training.lr)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, training.lr, total_steps=training.steps, pct_start=0.2,
                                                    cycle_momentum=isinstance(model, SmallResNet))  # fmt: skip
-    for rows in _batches(len(y), training.batch_size, training.steps, generator):
+    for step, rows in enumerate(_batches(len(y), training.batch_size, training.steps, generator), 1):
         batch = _shift(x[rows], training.flip, generator).to(device)
         with precision.autocast(device):
             scores = model(batch)
         loss = F.cross_entropy(scores.float(), y[rows].to(device), label_smoothing=0.1)
+        if (step % LOOK == 0 or step == training.steps) and not loss.isfinite():
+            raise DivergenceError(f"the loss is {loss.item()} after {step} steps; lower lr, which is {training.lr:g}")
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -106,7 +138,13 @@ def _train(x: Tensor, y: Tensor, training: Training, classes: int, seed: int, de
     return (average.module if average else model).eval()
 
 
-def _optimizer(model: nn.Module, lr: float) -> torch.optim.Optimizer:
+def _fits(x: Tensor, device: str) -> bool:
+    """Whether the images can lie on a GPU beside the network: in half of what is free there."""
+    return device != "cpu" and 2 * x.nbytes < torch.cuda.mem_get_info()[0]
+
+
+def optimizer_for(model: nn.Module, lr: float) -> torch.optim.Optimizer:
+    """Of our own network AdamW, of others SGD with momentum, as they were published."""
     if isinstance(model, SmallResNet):
         return torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.05)
     return torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9, nesterov=True, weight_decay=5e-4)
@@ -132,7 +170,8 @@ def _shift(batch: Tensor, flip: bool, generator: torch.Generator) -> Tensor:
     rows, columns = shift[0] + torch.arange(height), shift[1] + torch.arange(width)
     if flip:
         columns = torch.where(torch.rand(n, 1, generator=generator) < 0.5, columns.flip(1), columns)
-    return padded[torch.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+    places = torch.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]
+    return padded[tuple(place.to(batch.device) for place in places)].permute(0, 3, 1, 2)
 
 
 def _batches(n: int, batch_size: int, steps: int, generator: torch.Generator) -> Tensor:

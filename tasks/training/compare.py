@@ -10,7 +10,8 @@ from scipy import stats
 from tasks.errors import InputError
 
 ARM = ("arm", "method")  # the column that says what a model was trained on, in whichever table
-MEASURED = ("accuracy", "kept", "wrong_left", "seconds")
+MEASURED = ("accuracy", "worst_class", "calibration_error", "kept", "wrong_left", "damaged_left", "seconds",
+            "training_seconds", "samples_seen")  # fmt: skip
 CONFIDENCE, POWER = 0.95, 0.8
 RESAMPLES = 9999
 MOST_SEEDS = 1000

@@ -30,6 +30,39 @@ def test_with_one_class_and_no_share_nothing_happens() -> None:
     assert (plant.wrong_labels(np.zeros(5, np.int64), 1, 0, np.random.default_rng(0)) == 0).all()
 
 
+@given(st.lists(st.integers(0, 5), min_size=6, max_size=6), st.integers(1, 200), st.floats(0, 1), st.integers(0, 2**32))
+def test_noise_by_class_is_the_share_of_the_classes_that_are_mistaken(
+    to: list[int], n: int, share: float, seed: int
+) -> None:
+    labels, target = np.random.default_rng(1).integers(0, 6, n), np.array(to)
+    given_ = plant.asymmetric(labels, target, share, np.random.default_rng(seed))
+    wrong = given_ != labels
+    assert wrong.sum() == round(share * (target[labels] != labels).sum())
+    assert (given_[wrong] == target[labels[wrong]]).all()
+    assert (given_ == plant.asymmetric(labels, target, share, np.random.default_rng(seed))).all()
+
+
+@given(st.integers(2, 8), st.integers(1, 200), st.floats(0, 1), st.integers(0, 2**32))
+def test_near_noise_takes_one_of_the_three_nearest_names(classes: int, n: int, share: float, seed: int) -> None:
+    rng = np.random.default_rng(2)
+    labels, text = rng.integers(0, classes, n), rng.normal(size=(classes, 5))
+    given_ = plant.near(labels, text, share, np.random.default_rng(seed))
+    wrong = given_ != labels
+    assert wrong.sum() == round(share * n)
+    cosine = (text @ text.T) / np.linalg.norm(text, axis=1) / np.linalg.norm(text, axis=1)[:, None]
+    nearer = (cosine[labels] > cosine[labels, given_][:, None]).sum(1) - 1  # the class itself is nearest
+    assert (nearer[wrong] < 3).all()
+    assert (given_ == plant.near(labels, text, share, np.random.default_rng(seed))).all()
+
+
+def test_near_noise_takes_each_of_the_three_alike() -> None:
+    text = np.array([[1, 0], [0.99, 0.1], [0.98, 0.2], [0.97, 0.3], [0, 1]])
+    given_ = plant.near(np.zeros(30_000, np.int64), text, 1, np.random.default_rng(0))
+    counts = np.bincount(given_, minlength=5)
+    assert counts[[0, 4]].tolist() == [0, 0]
+    assert np.abs(counts[1:4] - 10_000).max() < 400
+
+
 @given(st.integers(1, 200), st.floats(0, 1), st.integers(0, 2**32))
 def test_exactly_the_share_asked_for_is_damaged(n: int, share: float, seed: int) -> None:
     damage = plant.choose_damage(n, share, np.random.default_rng(seed))

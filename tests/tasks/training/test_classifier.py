@@ -56,6 +56,30 @@ def test_a_network_of_torchvision_learns_and_repeats_itself_beside_another() -> 
     assert not torch.equal(first, other)
 
 
+def test_what_is_measured_holds_the_accuracy() -> None:
+    model = classifier.fit(*digits(120, 0), QUICK, classes=2, seed=0, device="cpu")
+    found = model.measure(*digits(600, 1))
+    assert found.accuracy == model.accuracy(*digits(600, 1))
+    assert found.worst_class == min(found.by_class) <= found.accuracy  # type: ignore[type-var]
+    assert 0 <= found.calibration_error < 0.5
+
+
+def test_a_run_that_diverges_is_no_result() -> None:
+    wild = Training(width=4, steps=12, batch_size=16, lr=1e30, flip=False, model="resnet18")
+    with pytest.raises(classifier.DivergenceError, match=r"the loss is nan after 12 steps; lower lr, which is 1e\+30"):
+        classifier.fit(*digits(32, 0), wild, classes=2, seed=0, device="cpu")
+    model = classifier.fit(*digits(32, 0), QUICK, classes=2, seed=0, device="cpu")
+    torch.nn.init.constant_(model.model.body[-1].weight, torch.inf)
+    with pytest.raises(classifier.DivergenceError, match="scores"):
+        model.measure(*digits(8, 1))
+
+
+@given(st.integers(1, 30), st.integers(1, 500), st.integers(1, 64))
+def test_epochs_are_passes_over_the_images(epochs: int, n: int, size: int) -> None:
+    training = classifier.for_epochs(Training(4, 1000, size, 0.01, False), epochs, n)
+    assert training.steps == max(10, epochs * int(np.ceil(n / size)))
+
+
 def test_wrong_labels_make_it_worse() -> None:
     images, labels = digits(120, 0)
     shuffled = np.random.default_rng(0).permutation(labels)

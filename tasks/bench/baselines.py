@@ -35,6 +35,7 @@ class Pool:
         training: how the network that judges is trained.
         seed: fixes random choices.
         memory: folder for what a method finds once for every budget.
+        device: where to compute.
         earlier: seconds that were spent on finding it, in an earlier cell.
     """
 
@@ -43,6 +44,7 @@ class Pool:
     training: Training
     seed: int
     memory: Path
+    device: str = "cpu"
     earlier: list[float] = field(default_factory=list)
 
 
@@ -111,7 +113,7 @@ def facility_location(pool: Pool, split: Split) -> np.ndarray:
     """Greedy facility location over all samples of the class alike: coverage without trust."""
 
     def pick(x: np.ndarray, k: int) -> np.ndarray:
-        return coverage.choose(torch.from_numpy(x), np.ones(len(x)), k)
+        return coverage.choose(torch.from_numpy(x).to(pool.device), np.ones(len(x)), k)
 
     return _within(pool, split, pick)
 
@@ -127,7 +129,8 @@ def _early_error(pool: Pool) -> np.ndarray:
     labels = pool.data.labels
     error = np.zeros(len(labels))
     for run in range(3):
-        model = classifier.fit(pool.images, labels, short, classes=classes, seed=3 * pool.seed + run, device="cpu")
+        model = classifier.fit(pool.images, labels, short, classes=classes, seed=3 * pool.seed + run,
+                               device=pool.device)  # fmt: skip
         p = model.logits(pool.images).softmax(1)
         error += (p - F.one_hot(torch.from_numpy(labels), classes)).norm(dim=1).numpy()
     return error
@@ -156,20 +159,35 @@ METHODS: dict[str, Callable[[Pool, Split], np.ndarray]] = {
 }
 
 
-def once(pool: Pool, name: str, find: Callable[[], pd.DataFrame]) -> pd.DataFrame:
-    """What `find` returns, from the pool's memory if an earlier cell left it there."""
-    path = pool.memory / f"{name}.parquet"
-    if path.exists():
-        table = pd.read_parquet(path)
-        pool.earlier.append(table.attrs["seconds"])
-        return table
+EVERYTHING = "all"  # beside the methods: the whole pool, whatever the budget
+
+
+def choose(pool: Pool, method: str, keep: float) -> tuple[np.ndarray, float]:
+    """(N,) bool: what a method keeps of the pool, exactly as many as `keep` says; and the seconds that took in all."""
+    if method == EVERYTHING:
+        return np.ones(len(pool.data.labels), bool), 0.0
     start = time.perf_counter()
-    table = find()
-    table.attrs["seconds"] = time.perf_counter() - start
-    pool.memory.mkdir(parents=True, exist_ok=True)
-    with files.whole_file(path) as partial:
-        table.to_parquet(partial)
-    return table
+    split = budget.shares(pool.data.counts, budget.total(keep, len(pool.data.labels)), "proportional")
+    chosen = METHODS[method](pool, split)
+    seconds = time.perf_counter() - start + sum(pool.earlier)
+    assert chosen.sum() == split.sum(), "every method meets the budget exactly"
+    return chosen, seconds
+
+
+def once(pool: Pool, name: str, find: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+    """What `find` returns, from the pool's memory if an earlier cell left it there; one cell finds it for all."""
+    path = pool.memory / f"{name}.parquet"
+    with files.locked(path):
+        if path.exists():
+            table = pd.read_parquet(path)
+            pool.earlier.append(table.attrs["seconds"])
+            return table
+        start = time.perf_counter()
+        table = find()
+        table.attrs["seconds"] = time.perf_counter() - start
+        with files.whole_file(path) as partial:
+            table.to_parquet(partial)
+        return table
 
 
 def label_quality(data: Features, strength: float = 1.0) -> dict[str, np.ndarray]:
@@ -185,12 +203,13 @@ def label_quality(data: Features, strength: float = 1.0) -> dict[str, np.ndarray
 
 def _own(pool: Pool, split: Split, method: Method, balance: Balance) -> np.ndarray:
     def scored() -> pd.DataFrame:
-        adapted = adapt.adapt(pool.data, method, adapt.Recipe(), seed=pool.seed, device="cpu")
-        return score.score(pool.data, adapted, neighbours=0.1, device="cpu")
+        adapted = adapt.adapt(pool.data, method, adapt.Recipe(), seed=pool.seed, device=pool.device)
+        return score.score(pool.data, adapted, neighbours=0.1, device=pool.device)
 
     scores = once(pool, method, scored)
     keep = int(split.sum()) / len(scores)
-    table = optimize.select(scores, pool.data, keep=keep, method=method, solver="exact", balance=balance, device="cpu")
+    table = optimize.select(scores, pool.data, keep=keep, method=method, solver="exact", balance=balance,
+                            device=pool.device)  # fmt: skip
     return table["selected"].to_numpy()
 
 

@@ -1,0 +1,198 @@
+"""The grid of a preset: `winnow bench NAME`. Cells that have a result are not run again; those that broke are.
+
+In the folder of a run: cells/ a JSON file a cell, logs/ a file a cell that broke, results.csv a row a cell, table.md,
+table.json, accuracy.png and wrong_left.png.
+"""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+from prefect import flow
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from flows import device, presets, progress, runtime, server, settings
+from flows.presets import DATA, Preset
+from flows.settings import Runtime
+from tasks import files
+from tasks.bench import cells, ground, pictures, tables
+from tasks.bench.baselines import EVERYTHING
+from tasks.bench.cells import Cell, Length, Noise, Work
+from tasks.bench.ground import Encoding, Origin
+from tasks.encoders.encoder import Checkpoint
+from tasks.errors import InputError
+from tasks.training.classifier import Training
+
+ROOM = files.SCRATCH / "bench"
+
+
+@dataclass(frozen=True)
+class Request:
+    """Which part of which grid, on which data, and where results go.
+
+    Attributes:
+        name: of the preset.
+        data: the folder that a preset may ask for.
+        seeds: how many; None: as many as the preset has.
+        only: by a column of the results, the values that are wanted, as they are shown.
+    """
+
+    name: str
+    preset: Preset
+    data: Path | None
+    out: Path
+    seeds: int | None
+    only: dict[str, list[str]]
+
+
+def describe(name: str) -> str:
+    """Two lines about a preset: how much it is and what it needs, and what it is about."""
+    preset = presets.load(name)
+    needs = [*preset.needs, *(["--data"] if preset.takes_data else [])]
+    needed = f"needs {', '.join(needs)}" if needs else "needs nothing"
+    return f"{name:<16} {len(grid(preset)):>6,} cells, {needed}\n    {preset.about}"
+
+
+def check(request: Request, download: bool) -> None:
+    """Refuse at once what this machine or this command line lacks.
+
+    Raises:
+        InputError: a GPU, a folder of data or the consent to download is missing, or `only` names what there is not.
+    """
+    preset, name = request.preset, request.name
+    if "gpu" in preset.needs and device.best() == "cpu":
+        raise InputError(f"bench {name} needs a GPU, and here is none; digits and the small presets do without")
+    if preset.takes_data and request.data is None:
+        raise InputError(f"bench {name} works on a folder that you have: --data FOLDER ({preset.about})")
+    if request.data is not None and not request.data.is_dir():
+        raise InputError(f"--data {request.data} is no folder")
+    if "download" in preset.needs and not download:
+        raise InputError(f"bench {name} downloads what is not there yet: say so with --download ({preset.about})")
+    for key, wanted in request.only.items():
+        known = list(dict.fromkeys(_shown(cell, key) for cell in grid(preset, request.seeds)))
+        if unknown := [value for value in wanted if value not in known]:
+            raise InputError(f"--only {key}: there is no {unknown[0]!r}; there are {', '.join(known)}")
+
+
+def _shown(cell: Cell, key: str) -> str:
+    if key not in cell.settings:
+        raise InputError(f"--only: there is no {key!r}; there are {', '.join(cell.settings)}")
+    value = cell.settings[key]
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def grid(preset: Preset, seeds: int | None = None) -> list[Cell]:
+    """All cells, seed by seed, so that a run that is cut short leaves whole tables; the pool whole once a setting."""
+    lengths = [Length(amount, unit) for unit, amount in preset.budgets.items()]
+    methods = [method for method in preset.methods if method != EVERYTHING]
+    found = []
+    for seed, (noise, damage), length, model in product(
+        range(seeds or preset.seeds), _faults(preset), lengths, preset.models
+    ):
+        pairs = list(product(preset.keeps, methods)) + [(1.0, EVERYTHING)] * (EVERYTHING in preset.methods)
+        found += [Cell(noise, damage, keep, method, model, length, seed) for keep, method in pairs]
+    return found
+
+
+def _faults(preset: Preset) -> Iterator[tuple[Noise, float]]:
+    """One fault at a time, after none."""
+    if preset.clean:
+        yield Noise(), 0.0
+    for noise in preset.noises:
+        yield Noise(noise.kind, noise.share, tuple(noise.to.items())), 0.0
+    for damage in preset.damages:
+        yield Noise(), float(damage)
+
+
+def origin(preset: Preset, data: Path | None) -> Origin:
+    """Where images and features come from, with the folder of --data put in."""
+
+    def put(place: str) -> str:
+        return place.replace(DATA, str(data))
+
+    if preset.features is not None:
+        return Origin(put(preset.source), Path(put(preset.features)), preset.image_size, preset.held_out,
+                      preset.test_share)  # fmt: skip
+    assert preset.encoder is not None
+    how = preset.encoder
+    names = put(how.class_names) if how.class_names else None
+    checkpoint = Checkpoint(how.model, Path(put(how.path)), how.pretrained)
+    encoding = Encoding(checkpoint, tuple(how.prompts), names, how.batch_size)
+    return Origin(put(preset.source), encoding, preset.image_size, preset.held_out, preset.test_share)
+
+
+def work(preset: Preset, rooms: Path) -> Work:
+    """What all cells share; the clean ground has to be there. Who chooses trains the first model."""
+    how = preset.training
+    trainings = {
+        model: Training(how.width, 1, how.batch_size, lr, how.flip, model) for model, lr in preset.models.items()
+    }
+    pool = len(ground.load(rooms / "clean").data.labels)
+    unit, amount = next(iter(preset.budgets.items()))
+    judge = Length(amount, unit).training(next(iter(trainings.values())), pool)
+    return Work(rooms, ground.digest(rooms / "clean"), trainings, judge)
+
+
+@flow(name="bench", task_runner=ThreadPoolTaskRunner(max_workers=device.slots()), validate_parameters=False)  # type: ignore[arg-type]
+def run(request: Request) -> list[Path]:
+    """Run the cells that have no result, then write the tables of all; the logs of those that broke."""
+    every, out = grid(request.preset, request.seeds), request.out
+    wanted = [cell for cell in every if all(_shown(cell, key) in some for key, some in request.only.items())]
+    place = origin(request.preset, request.data)
+    rooms = ROOM / ground.key(place, ROOM / request.name)
+    make = runtime.gpu_task(ground.make)
+    make.submit(place, rooms / "clean").result()
+    shared = work(request.preset, rooms)
+    result = {cell: out / "cells" / f"{shared.name(cell)}.json" for cell in every}
+    log = {cell: out / "logs" / f"{shared.name(cell)}.log" for cell in every}
+    todo = [cell for cell in wanted if not result[cell].exists()]
+    say(f"bench {request.name}: {len(wanted):,} cells, {len(wanted) - len(todo):,} of them done")
+    damaged = {shared.room(cell): (cell.damage, cell.seed) for cell in todo if cell.damage}
+    making = [make.submit(place, room, *damage) for room, damage in damaged.items()]
+    progress.watch(
+        "damaged images", making, len(making), lambda: sum((room / "pixels.npy").exists() for room in damaged)
+    )
+    for cell in todo:
+        log[cell].unlink(missing_ok=True)
+    train = runtime.gpu_task(cells.run)
+    running = [train.submit(shared, cell, result[cell], log[cell]) for cell in todo]
+    ends = progress.settle("cells", running, len(todo), lambda: sum(result[cell].exists() for cell in todo))
+    for cell, error in zip(todo, ends, strict=True):
+        if error and not log[cell].exists():  # its worker had no time to say why
+            log[cell].parent.mkdir(parents=True, exist_ok=True)
+            log[cell].write_text(f"{cell}\n\n{type(error).__name__}: {error}\n", encoding="utf-8")
+    return report(request, every, result, log)
+
+
+def report(request: Request, every: list[Cell], result: dict[Cell, Path], log: dict[Cell, Path]) -> list[Path]:
+    """Write tables and pictures of what there is by now; the logs of the cells that are broken."""
+    rows = {cell: files.read_json(result[cell]) for cell in every if result[cell].exists()}
+    broken = [cell for cell in every if cell not in rows and log[cell].exists()]
+    found, logs = tables.gather(every, rows, broken), [log[cell] for cell in broken]
+    about = f"# bench {request.name}\n\n{request.preset.about}"
+    tables.write(request.out, about, found, logs)
+    pictures.write(request.out, found)
+    return logs
+
+
+def say(words: str) -> None:
+    """Tell who waits."""
+    print(words, file=sys.stderr, flush=True)
+
+
+def main(request: Request) -> int:
+    """Run what is asked for; 1 if a cell is broken, else 0."""
+    chosen = settings.load().runtime if Path("params.yaml").exists() else Runtime()
+    with (
+        server.shared() as env,
+        temporary_settings({PREFECT_API_URL: env.get("PREFECT_API_URL") or PREFECT_API_URL.value()}),
+        runtime.running(run, chosen) as ready,
+    ):
+        logs = ready(request)
+    print((request.out / "table.md").read_text(encoding="utf-8"))
+    for log in logs:
+        say(f"winnow: broken: {log}")
+    return 1 if logs else 0

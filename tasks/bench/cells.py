@@ -1,0 +1,211 @@
+"""A cell of a grid: one network, trained on what one method kept, measured and written down."""
+
+import time
+import traceback
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from tasks import files
+from tasks.bench import baselines, ground
+from tasks.bench.ground import Ground
+from tasks.errors import InputError
+from tasks.features import Features
+from tasks.images import plant
+from tasks.training import classifier
+from tasks.training.classifier import Training
+
+DIGITS = 5  # of results
+
+Kind = Literal["clean", "symmetric", "asymmetric", "near"]
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Wrong labels.
+
+    Attributes:
+        kind: how they are drawn (`images.plant`).
+        share: of the pool; with `asymmetric`, of the classes that are mistaken.
+        to: of `asymmetric`, pairs of class names: the first is mistaken for the second. None at all: each class for the
+            next, the last for the first.
+    """
+
+    kind: Kind = "clean"
+    share: float = 0.0
+    to: tuple[tuple[str, str], ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.share:g}" if self.share else "clean"
+
+    def plant(self, data: Features, rng: np.random.Generator) -> np.ndarray:
+        """(N,) labels as given.
+
+        Raises:
+            InputError: `to` names a class that there is not.
+        """
+        if self.kind == "asymmetric":
+            return plant.asymmetric(data.labels, self._map(data.classes), self.share, rng)
+        if self.kind == "near":
+            return plant.near(data.labels, data.text, self.share, rng)
+        return plant.wrong_labels(data.labels, len(data.classes), self.share, rng)
+
+    def _map(self, classes: list[str]) -> np.ndarray:
+        """(C,) the class that each is mistaken for."""
+        if not self.to:
+            return (np.arange(len(classes)) + 1) % len(classes)
+        number = {name: c for c, name in enumerate(classes)}
+        if unknown := [name for pair in self.to for name in pair if name not in number]:
+            raise InputError(f"noises.to: there is no class {unknown[0]!r}; there are {', '.join(classes)}")
+        to = np.arange(len(classes))
+        for one, other in self.to:
+            to[number[one]] = number[other]
+        return to
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long every network is trained: the same number of steps for every subset, or the same number of epochs."""
+
+    amount: int
+    unit: Literal["steps", "epochs"]
+
+    def __str__(self) -> str:
+        return f"{self.amount} {self.unit}"
+
+    def training(self, training: Training, n: int) -> Training:
+        """The training of a network on `n` images."""
+        if self.unit == "steps":
+            return replace(training, steps=self.amount)
+        return classifier.for_epochs(training, self.amount, n)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Which network is trained on what."""
+
+    noise: Noise
+    damage: float
+    keep: float
+    method: str
+    model: str
+    budget: Length
+    seed: int
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The columns of a row that say which cell it is."""
+        return {name: str(value) if isinstance(value, Noise | Length) else value for name, value in vars(self).items()}
+
+    def __str__(self) -> str:
+        parts = (self.noise, f"damage {self.damage:g}", f"keep {self.keep:g}", self.method, self.model, self.budget,
+                 f"seed {self.seed}")  # fmt: skip
+        return "_".join(str(part).replace(" ", "-") for part in parts)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What all cells of a grid have in common.
+
+    Attributes:
+        rooms: folder of the grounds, and of what methods find out once for several cells.
+        ground: names the ground without damage (`ground.digest`).
+        trainings: how each model is trained, but for how long.
+        judge: how the network is trained that a method may need to choose: what is chosen never depends on the model
+            that is then trained.
+    """
+
+    rooms: Path
+    ground: str
+    trainings: dict[str, Training]
+    judge: Training
+
+    def room(self, cell: Cell) -> Path:
+        """The room of a cell's images."""
+        return self.rooms / (f"damage-{cell.damage:g}-{cell.seed}" if cell.damage else "clean")
+
+    def memory(self, cell: Cell) -> Path:
+        """The folder of what methods find out about a cell's pool."""
+        return self.rooms / "memory" / _digest(self.ground, cell.noise, cell.damage, cell.seed, self.judge)
+
+    def name(self, cell: Cell) -> str:
+        """The name of a cell's files; another whenever the result could be another."""
+        return f"{cell}_{_digest(self.ground, cell, self.trainings[cell.model], self.judge)[:8]}"
+
+
+def _digest(*parts: object) -> str:
+    return files.sha256(*map(repr, parts))[:16]
+
+
+def run(work: Work, cell: Cell, out: Path, log: Path, *, device: str) -> None:
+    """Train and measure a cell; its row goes to the JSON file `out`, and is not made again where it is there.
+
+    Without a GPU each cell has one core: cells run side by side, and the number of cores does not change the result.
+
+    Args:
+        work: what all cells share.
+        cell: which.
+        out: the result.
+        log: is written if there is none, and says why.
+        device: where to compute.
+    """
+    if out.exists():
+        return
+    if device == "cpu":
+        torch.set_num_threads(1)
+    try:
+        row = measure(ground.load(work.room(cell)), cell, work.trainings, work.judge, work.memory(cell), device)
+    except Exception:
+        with files.whole_file(log) as partial:
+            partial.write_text(f"{cell}\n\n{traceback.format_exc()}", encoding="utf-8")
+        raise
+    with files.whole_file(out) as partial:
+        files.write_json(partial, row)
+    log.unlink(missing_ok=True)
+
+
+def measure(
+    on: Ground, cell: Cell, trainings: dict[str, Training], judge: Training, memory: Path, device: str
+) -> dict[str, Any]:
+    """Select, train and measure.
+
+    Args:
+        on: images, features and true labels.
+        cell: which.
+        trainings, judge: as in `Work`.
+        memory: folder for what methods find out about the pool of this cell.
+        device: where to compute.
+
+    Returns:
+        A row of the results.
+
+    Raises:
+        DivergenceError: the network is worth nothing.
+    """
+    labels = cell.noise.plant(on.data, np.random.default_rng(cell.seed))
+    data = replace(on.data, labels=labels)
+    chosen, seconds = baselines.choose(
+        baselines.Pool(data, on.train, judge, cell.seed, memory, device), cell.method, cell.keep
+    )
+    training = cell.budget.training(trainings[cell.model], int(chosen.sum()))
+    start = time.perf_counter()
+    model = classifier.fit(on.train[chosen], labels[chosen], training, classes=len(data.classes), seed=cell.seed,
+                           device=device)  # fmt: skip
+    trained = time.perf_counter() - start
+    found = model.measure(on.test, on.test_labels)
+    measured = {
+        "accuracy": found.accuracy,
+        "worst_class": found.worst_class,
+        "calibration_error": found.calibration_error,
+        "kept": int(chosen.sum()),
+        "wrong_left": float((labels != on.data.labels)[chosen].mean()),
+        "damaged_left": float(on.damaged[chosen].mean()),
+        "seconds": seconds,
+        "training_seconds": trained,
+        "samples_seen": training.steps * training.batch_size,
+    }
+    rounded = {name: round(value, DIGITS) for name, value in measured.items()}
+    return cell.settings | rounded | {"by_class": found.by_class}
