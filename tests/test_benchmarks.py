@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from benchmarks import accuracy, embed, flat, label_noise, scale, train
 from benchmarks.accuracy import Cell, Task
 from tasks import features
+from tasks.bench import baselines
 from tasks.features import Features
 from tasks.images import decoding
 
