@@ -183,8 +183,8 @@ def test_images_are_damaged_before_the_encoder_sees_them(room: Room, encoder: Pa
     table = pd.read_csv(room.folder / "bench/dirty/results.csv")
     assert set(table["damage"]) == {0.25}
     assert set(table.loc[table["method"] == "all", "damaged_left"]) == {0.25}
-    (clean,) = room.folder.glob(".winnow/bench/*/clean/embed/encoder.json")
-    rooms = [clean.parents[1], clean.parents[2] / "damage-0.25-0"]
+    (damaged,) = room.folder.glob(".winnow/bench/*/damage-0.25-0")
+    rooms = [damaged.with_name("clean"), damaged]
     images = [np.load(place / "embed/image.npy") for place in rooms]
     index = [pd.read_parquet(place / "prepare/images/index.parquet") for place in rooms]
     assert (index[0][["id", "split"]] == index[1][["id", "split"]]).all(axis=None)
