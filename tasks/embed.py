@@ -143,8 +143,8 @@ def _only(encoded: Iterator[bytes], wanted: np.ndarray) -> Iterator[bytes]:
 
 def _encode(opened: Encoder, pixels: np.ndarray, batch_size: int, shard: str) -> np.ndarray:
     """(n, d) float16 features. All batches are as large as the first: then a row hardly depends on its neighbours."""
-    full = np.zeros((batch_size, *pixels.shape[1:]), np.uint8)
-    full[: len(pixels)] = pixels
+    missing = batch_size - len(pixels)
+    full = np.pad(pixels, ((0, missing), (0, 0), (0, 0), (0, 0))) if missing else pixels
     found = opened.images(full)[: len(pixels)]
     if not np.isfinite(found).all():
         raise InputError(f"embed: {opened.name} gives features of {shard} that are not finite; its weights are damaged")

@@ -101,7 +101,16 @@ def _batches(encoded: Iterator[bytes], name: str, size: int, shape: Shape, pool:
                 jobs.append([pool.submit(pixels, piece, name, first, shape) for first, piece in pieces])
                 start += len(some)
         if jobs:
-            yield np.concatenate([job.result() for job in jobs.popleft()])
+            yield _joined([job.result() for job in jobs.popleft()])
+
+
+def _joined(pieces: list[np.ndarray]) -> np.ndarray:
+    """One batch, in memory that a GPU copies from by itself where there is one."""
+    import torch
+
+    shape = sum(map(len, pieces)), *pieces[0].shape[1:]
+    batch = torch.empty(shape, dtype=torch.uint8, pin_memory=torch.cuda.is_available()).numpy()
+    return np.concatenate(pieces, out=batch)
 
 
 def pixels(encoded: list[bytes], name: str, first: int, shape: Shape) -> np.ndarray:
