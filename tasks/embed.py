@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import compress, islice
+from itertools import compress, groupby, islice
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from tasks.encoders.encoder import Checkpoint, Encoder
 from tasks.encoders.rows import Room
 from tasks.errors import InputError
 from tasks.images import decoding
+from tasks.images.decoding import Batch
 
 TRIAL = 32  # images that the estimate is measured on
 DECODER = 2**28  # bytes of a process that decodes
@@ -125,12 +126,21 @@ def shards(work: Work, room: Room, some: list[str], *, device: str) -> None:
     data, opened = _data(work.images), encoder.opened(work.checkpoint, device)
     counts = {shard: len(data.of(shard)) for shard in some}
     pool = decoding.decoders(sum(counts.values()) - room.done(some))
-    for shard in some:
-        wanted = room.todo(shard, counts[shard])
-        with room.append(shard, work.batch_size, len(wanted)) as (begin, write):
-            encoded = _only(data.encoded(shard), wanted[begin:])
-            for pixels in decoding.batches(encoded, f"shard {shard}", work.batch_size, opened.shape, pool):
-                write(_encode(opened, pixels, work.batch_size, shard))
+    decoded = decoding.batches(_encoded(data, room, counts, work.batch_size), opened.shape, pool)
+    for shard, batches in groupby(decoded, lambda one: one[0].shard):
+        with room.append(shard) as write:
+            for batch, pixels in batches:
+                write(batch.first, _encode(opened, pixels, work.batch_size, shard))
+
+
+def _encoded(data: Dataset, room: Room, counts: dict[str, int], batch_size: int) -> Iterator[Batch]:
+    """Batches of what is not yet done of some shards, one shard after the other."""
+    for shard, count in counts.items():
+        wanted = room.todo(shard, count)
+        begin = room.begun(shard, batch_size, len(wanted))
+        images = _only(data.encoded(shard), wanted[begin:])
+        for first in range(begin, len(wanted), batch_size):
+            yield Batch(shard, first, list(islice(images, batch_size)))
 
 
 def _only(encoded: Iterator[bytes], wanted: np.ndarray) -> Iterator[bytes]:

@@ -93,22 +93,25 @@ class Room:
         """Bytes of `count` images while the rows are gathered: at work, kept, and in the result."""
         return 3 * count * 2 * self.dim
 
+    def begun(self, shard: str, batch_size: int, count: int) -> int:
+        """How many of the `count` rows of a shard are done, in whole batches."""
+        done = self.done([shard])
+        return count if done >= count else done // batch_size * batch_size
+
     @contextmanager
-    def append(self, shard: str, batch_size: int, count: int) -> Iterator[tuple[int, Callable[[np.ndarray], None]]]:
-        """Give how many of the `count` rows of a shard are done, in whole batches, and a function that writes more.
+    def append(self, shard: str) -> Iterator[Callable[[int, np.ndarray], None]]:
+        """Give a function that writes rows of a shard from a place on.
 
         Rows lie at the place that their batch has, so two writers, where a lost worker turns up again, do no harm.
         """
         with os.fdopen(os.open(self._rows(shard), os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0) as file:
-            done = os.fstat(file.fileno()).st_size // (2 * self.dim)
-            begin = count if done >= count else done // batch_size * batch_size
-            file.seek(begin * 2 * self.dim)
 
-            def write(rows: np.ndarray) -> None:
+            def write(first: int, rows: np.ndarray) -> None:
+                file.seek(first * 2 * self.dim)
                 file.write(np.ascontiguousarray(rows, np.float16).data)
                 os.fdatasync(file.fileno())  # no length may be on the disk before its rows
 
-            yield begin, write
+            yield write
 
     def gather(self, index: pd.DataFrame, shards: list[str]) -> np.ndarray:
         """(N, d) memory map of all rows in the order of the index, which become the last run's."""

@@ -12,9 +12,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import suppress
 from functools import lru_cache
-from itertools import islice
 from multiprocessing import util
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -70,57 +69,63 @@ def _begin() -> None:
     threading.Thread(target=end, daemon=True).start()
 
 
-def batches(encoded: Iterator[bytes], name: str, size: int, shape: Shape, pool: Executor) -> Iterator[np.ndarray]:
-    """Decode images in order, `size` at a time; the last batch may be smaller.
+class Batch(NamedTuple):
+    """Encoded images of a shard, from place `first` on."""
+
+    shard: str
+    first: int
+    images: list[bytes]
+
+
+def batches(encoded: Iterator[Batch], shape: Shape, pool: Executor) -> Iterator[tuple[Batch, np.ndarray]]:
+    """Decode batches of images, in order.
 
     Args:
         encoded: the images.
-        name: what they are called where one cannot be read.
-        size: images a batch.
         shape: brings an image to the size of all.
         pool: who decodes.
 
     Yields:
-        (B, h, w, 3) uint8.
+        Each batch with its (B, h, w, 3) uint8.
 
     Raises:
         InputError: an image cannot be read any more.
     """
-    return _ahead(_batches(encoded, name, size, shape, pool))
+    return _ahead(_batches(encoded, shape, pool))
 
 
-def _batches(encoded: Iterator[bytes], name: str, size: int, shape: Shape, pool: Executor) -> Iterator[np.ndarray]:
-    jobs: deque[list[Future[np.ndarray]]] = deque()
-    more, start = True, 0
-    while more or jobs:
-        while more and len(jobs) < AHEAD:
-            some = list(islice(encoded, size))
-            more = len(some) == size
-            if some:
-                pieces = [(start + k, some[k : k + PIECE]) for k in range(0, len(some), PIECE)]
-                jobs.append([pool.submit(pixels, piece, name, first, shape) for first, piece in pieces])
-                start += len(some)
-        if jobs:
-            yield _joined([job.result() for job in jobs.popleft()])
+def _batches(encoded: Iterator[Batch], shape: Shape, pool: Executor) -> Iterator[tuple[Batch, np.ndarray]]:
+    jobs: deque[tuple[Batch, list[Future[np.ndarray]]]] = deque()
+    for batch in encoded:
+        shard, first, images = batch
+        pieces = [(first + k, images[k : k + PIECE]) for k in range(0, len(images), PIECE)]
+        jobs.append((batch, [pool.submit(pixels, piece, shard, start, shape) for start, piece in pieces]))
+        if len(jobs) == AHEAD:
+            yield _joined(*jobs.popleft())
+    while jobs:
+        yield _joined(*jobs.popleft())
 
 
-def _joined(pieces: list[np.ndarray]) -> np.ndarray:
-    """One batch, in memory that a GPU copies from by itself where there is one."""
+def _joined(batch: Batch, jobs: list[Future[np.ndarray]]) -> tuple[Batch, np.ndarray]:
+    """A batch in one array, in memory that a GPU copies from by itself where there is one."""
     import torch
 
-    shape = sum(map(len, pieces)), *pieces[0].shape[1:]
-    batch = torch.empty(shape, dtype=torch.uint8, pin_memory=torch.cuda.is_available()).numpy()
-    return np.concatenate(pieces, out=batch)
+    pieces = [job.result() for job in jobs]
+    shape = len(batch.images), *pieces[0].shape[1:]
+    room = torch.empty(shape, dtype=torch.uint8, pin_memory=torch.cuda.is_available()).numpy()
+    return batch, np.concatenate(pieces, out=room)
 
 
-def pixels(encoded: list[bytes], name: str, first: int, shape: Shape) -> np.ndarray:
-    """(n, h, w, 3) uint8 of encoded images, the first of which is image `first` of `name`."""
+def pixels(encoded: list[bytes], shard: str, first: int, shape: Shape) -> np.ndarray:
+    """(n, h, w, 3) uint8 of encoded images, the first of which is image `first` of a shard."""
     images = []
     for row, data in enumerate(encoded, first):
         try:
             images.append(np.asarray(shape(dataset.decode(data))))
         except (OSError, ValueError, SyntaxError, RuntimeError, Image.DecompressionBombError) as error:
-            raise InputError(f"image {row} of {name} cannot be read any more ({error}); run prepare again") from error
+            raise InputError(
+                f"image {row} of shard {shard} cannot be read any more ({error}); run prepare again"
+            ) from error
     return np.stack(images)
 
 

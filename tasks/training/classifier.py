@@ -18,6 +18,8 @@ from tasks.training.measures import Measures
 from tasks.training.networks import SmallResNet
 
 EMA_SHARE = 0.1  # weights are averaged over about the last tenth of the steps
+EMA_TIMES = 100  # that the average is brought up to date in a run
+PART = 500  # images of which float32 copies are made at a time
 
 LEAST_STEPS = 10  # of a schedule that rises and falls
 LOOK = 100  # steps between two looks at whether the loss is still a number: each look waits for the device
@@ -66,9 +68,11 @@ class Classifier:
     @torch.no_grad()
     def logits(self, images: np.ndarray) -> Tensor:
         """(n, side, side, 3) uint8 images to (n, C) class scores."""
-        with precision.autocast(self.device):
-            batches = _tensor(images, self.mean, self.deviation).split(500)
-            return torch.cat([self.model(batch.to(self.device)).cpu() for batch in batches])
+        scale, found = _Scale(self.mean, self.deviation, self.device), []
+        for batch in torch.from_numpy(images).split(PART):
+            with precision.autocast(self.device):
+                found.append(self.model(scale(batch.to(self.device, non_blocking=True))).cpu())
+        return torch.cat(found)
 
     def accuracy(self, images: np.ndarray, labels: np.ndarray) -> float:
         """Share of (n, side, side, 3) uint8 `images` whose class of (n,) `labels` has the greatest score."""
@@ -102,40 +106,70 @@ def fit(
     Raises:
         DivergenceError: the loss is not finite any more.
     """
-    mean = images.mean((0, 1, 2), dtype=np.float64).astype(np.float32)
-    deviation = images.std((0, 1, 2), dtype=np.float64).astype(np.float32) + 1
-    x, y = _tensor(images, mean, deviation), torch.tensor(labels)
-    return Classifier(_train(x, y, training, classes, seed, device), mean, deviation, device)
+    mean, deviation = _moments(images)
+    model = _train(images, labels, _Scale(mean, deviation, device), training, classes, seed, device)
+    return Classifier(model, mean, deviation, device)
 
 
-def _train(x: Tensor, y: Tensor, training: Training, classes: int, seed: int, device: str) -> nn.Module:
+def _moments(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(3,) float32 mean of each channel, and (3,) its standard deviation and 1; from counts of the 256 values."""
+    counts = np.zeros((3, 256))
+    for start in range(0, len(images), PART):
+        for channel in range(3):
+            counts[channel] += np.bincount(images[start : start + PART, ..., channel].ravel(), minlength=256)
+    share, values = counts / counts.sum(1, keepdims=True), np.arange(256)
+    mean = share @ values
+    variance = (share * (values - mean[:, None]) ** 2).sum(1)
+    return mean.astype(np.float32), np.sqrt(variance).astype(np.float32) + 1
+
+
+class _Scale:
+    """Normalises images, a batch at a time: as bytes they take a quarter of the memory."""
+
+    def __init__(self, mean: np.ndarray, deviation: np.ndarray, device: str) -> None:
+        self.mean, self.deviation = (torch.from_numpy(values).to(device) for values in (mean, deviation))
+
+    def __call__(self, batch: Tensor) -> Tensor:
+        """(B, H, W, 3) uint8 to (B, 3, H, W) float32, channels last in memory."""
+        return ((batch - self.mean) / self.deviation).permute(0, 3, 1, 2)
+
+
+def _train(
+    images: np.ndarray, labels: np.ndarray, scale: _Scale, training: Training, classes: int, seed: int, device: str
+) -> nn.Module:
     generator = torch.Generator().manual_seed(seed)
+    x, y = torch.from_numpy(images), torch.tensor(labels)
     with _global_seed:
         torch.manual_seed(seed)
-        model = networks.build(training.model, side=x.shape[-1], classes=classes, width=training.width)
+        model = networks.build(training.model, side=x.shape[1], classes=classes, width=training.width)
+    model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if isinstance(model, SmallResNet):
-        model.whiten(x[:: max(1, len(x) // 1000)])
+        model.whiten(scale(x[:: max(1, len(x) // 1000)].to(device)))
     if _fits(x, device):
         x, y = x.to(device), y.to(device)  # once, rather than a batch at a time
-    model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = None if isinstance(model, SmallResNet) else _average(model, training.steps)
     optimizer = optimizer_for(model, training.lr)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, training.lr, total_steps=training.steps, pct_start=0.2,
                                                    cycle_momentum=isinstance(model, SmallResNet))  # fmt: skip
     for step, rows in enumerate(_batches(len(y), training.batch_size, training.steps, generator), 1):
-        batch = _shift(x[rows], training.flip, generator).to(device)
+        batch, target = (_sent(part[_sent(rows, part.device)], device) for part in (x, y))
         with precision.autocast(device):
-            scores = model(batch)
-        loss = F.cross_entropy(scores.float(), y[rows].to(device), label_smoothing=0.1)
+            scores = model(scale(_shift(batch, training.flip, generator)))
+        loss = F.cross_entropy(scores.float(), target, label_smoothing=0.1)
         if (step % LOOK == 0 or step == training.steps) and not loss.isfinite():
             raise DivergenceError(f"the loss is {loss.item()} after {step} steps; lower lr, which is {training.lr:g}")
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         schedule.step()
-        if average:
+        if average and (training.steps - step) % _every(training.steps) == 0:
             average.update_parameters(model)
     return (average.module if average else model).eval()
+
+
+def _sent(part: Tensor, device: str | torch.device) -> Tensor:
+    """`part` on `device`; a GPU goes on with what it has to do meanwhile."""
+    return part.to(device, non_blocking=True)
 
 
 def _fits(x: Tensor, device: str) -> bool:
@@ -152,26 +186,33 @@ def optimizer_for(model: nn.Module, lr: float) -> torch.optim.Optimizer:
 
 def _average(model: nn.Module, steps: int) -> swa_utils.AveragedModel:
     """Exponential moving average of weights and statistics, over a share of the steps."""
-    decay = max(0.0, 1 - 1 / max(1.0, EMA_SHARE * steps))
-    return swa_utils.AveragedModel(model, multi_avg_fn=swa_utils.get_ema_multi_avg_fn(decay), use_buffers=True)
+    decay = max(0.0, 1 - _every(steps) / max(1.0, EMA_SHARE * steps))
+    average = swa_utils.AveragedModel(model, multi_avg_fn=swa_utils.get_ema_multi_avg_fn(decay), use_buffers=True)
+    average.n_averaged = average.n_averaged.cpu()  # it is looked at each time, and a look at a GPU waits for it
+    return average
 
 
-def _tensor(images: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> Tensor:
-    """(N, H, W, 3) uint8 to (N, 3, H, W) float32, normalised per channel, channels last in memory."""
-    return torch.from_numpy((images - mean) / deviation).permute(0, 3, 1, 2)
+def _every(steps: int) -> int:
+    """Steps from one average of the weights to the next."""
+    return max(1, steps // EMA_TIMES)
 
 
 def _shift(batch: Tensor, flip: bool, generator: torch.Generator) -> Tensor:
-    """(B, C, H, W): each image moved by up to an eighth of its side, mirrored half of the time if `flip`."""
-    n, _, height, width = batch.shape
+    """(B, H, W, 3): each image moved by up to an eighth of its side, edges mirrored; half of them turned if `flip`."""
+    n, height, width, _ = batch.shape
     pad = height // 8
-    padded = F.pad(batch, (pad, pad, pad, pad), mode="reflect").permute(0, 2, 3, 1)
-    shift = torch.randint(0, 2 * pad + 1, (2, n, 1), generator=generator)
+    shift = torch.randint(0, 2 * pad + 1, (2, n, 1), generator=generator) - pad
     rows, columns = shift[0] + torch.arange(height), shift[1] + torch.arange(width)
     if flip:
         columns = torch.where(torch.rand(n, 1, generator=generator) < 0.5, columns.flip(1), columns)
-    places = torch.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]
-    return padded[tuple(place.to(batch.device) for place in places)].permute(0, 3, 1, 2)
+    rows, columns = (_sent(_mirrored(places), batch.device) for places in (rows, columns))
+    return batch[torch.arange(n, device=batch.device)[:, None, None], rows[:, :, None], columns[:, None, :]]
+
+
+def _mirrored(places: Tensor) -> Tensor:
+    """Places of (B, side) beyond the edges, mirrored at them."""
+    last = places.shape[1] - 1
+    return last - (last - places.abs()).abs()
 
 
 def _batches(n: int, batch_size: int, steps: int, generator: torch.Generator) -> Tensor:

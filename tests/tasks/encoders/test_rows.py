@@ -129,9 +129,9 @@ def test_half_a_batch_is_written_again_and_a_finished_shard_is_not(workdir: Path
     room.folder.mkdir(parents=True)
     for cut, begins in ((0, 0), (5, 4), (8, 8), (10, 10)):
         (room.folder / "a.rows").write_bytes(values.tobytes()[: cut * 6 + (cut == 5)])
-        with room.append("a", 4, 10) as (begin, write):
-            assert begin == begins
-            write(values[begin:])
+        assert room.begun("a", 4, 10) == begins
+        with room.append("a") as write:
+            write(begins, values[begins:])
         assert (room.folder / "a.rows").read_bytes() == values.tobytes()
     assert room.done() == room.done(["a", "b"]) == 10
     assert rows.CHUNK > 1

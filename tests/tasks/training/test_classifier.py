@@ -104,10 +104,10 @@ def test_every_row_is_seen_equally_often_for_the_same_number_of_steps(n: int, si
 
 @pytest.mark.parametrize("flip", [False, True])
 def test_a_shift_moves_an_image_by_an_eighth_at_most_and_flips_only_if_told(flip: bool) -> None:
-    image = torch.zeros(1, 3, 16, 16)
-    image[0, :, 7, 4] = 1
+    image = torch.zeros(1, 16, 16, 3, dtype=torch.uint8)
+    image[0, 7, 4] = 1
     shifted = classifier._shift(image.expand(300, -1, -1, -1), flip, torch.Generator().manual_seed(0))
-    _, rows, columns = (shifted[:, 0] == 1).nonzero().T
-    assert shifted.shape == (300, 3, 16, 16)
+    _, rows, columns = (shifted[..., 0] == 1).nonzero().T
+    assert shifted.shape == (300, 16, 16, 3)
     assert set(rows.tolist()) == set(range(5, 10))
     assert set(columns.tolist()) == set(range(2, 7)) | (set(range(9, 14)) if flip else set())
