@@ -51,7 +51,7 @@ def test_processes_give_what_threads_give(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_an_image_that_cannot_be_read_any_more_is_named() -> None:
     encoded = batched([png(0), png(1), b"no image"], 2)
-    with pytest.raises(InputError, match=r"image 2 of shard 7 is unreadable now"):
+    with pytest.raises(InputError, match=r"image 2 of shard 7 cannot be read any more"):
         list(decoding.batches(encoded, shape, decoding.decoders(3)))
 
 
