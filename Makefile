@@ -38,7 +38,7 @@ ui: $(INSTALLED) ## open MLflow on the versions of the subset, at http://127.0.0
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --no-compile --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --no-compile --constraint constraints.txt --editable '.[dev,docs]'
 	touch $@
 
 clean: ## remove the environment and every result

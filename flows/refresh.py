@@ -15,7 +15,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.runtime import flow_run
 from ruamel.yaml import YAML
 
-from flows import runtime
+from flows import journal
 from flows.settings import load
 
 LOCK, METRICS = Path("dvc.lock"), Path("data/evaluate/metrics.json")
@@ -42,7 +42,7 @@ def reproduce(tag: str) -> None:
     """Run `dvc repro`, its output into this flow's log, the stages' flows tagged with `tag`."""
     # The stages are runs of their own: what ties a process to this run must not reach them.
     env = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT__")}
-    env |= {runtime.PARENT: tag, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"}
+    env |= {journal.PARENT: tag, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"}
     command = [sys.executable, "-m", "dvc", "repro"]
     with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         lines = []

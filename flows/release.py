@@ -6,9 +6,10 @@ from pathlib import Path
 from prefect import flow, get_run_logger
 from prefect.runtime import flow_run
 
-from flows import runtime
+from flows import journal, runtime
 from flows.settings import Settings
 from tasks import files, release, repository, tracking
+from tasks.redact import redact
 
 
 @flow(name="release")
@@ -19,8 +20,10 @@ def run(settings: Settings) -> None:
     del parameters["runtime"]  # where it ran changes nothing
     licence = settings.release.license
     runtime.as_task(release.run)(runtime.DATA, out, name=settings.release.name, parameters=parameters, licence=licence)
-    run_id = record(out, identities() | {"prefect.flow_run": str(flow_run.get_id())})
+    known = {"prefect.flow_run": str(flow_run.get_id()), "winnow.run": journal.current() or ""}
+    run_id = record(out, identities() | known)
     if run_id:
+        journal.know(mlflow_run=run_id)
         get_run_logger().info("recorded in MLflow as run %s", run_id)
 
 
@@ -30,15 +33,16 @@ def record(out: Path, tags: dict[str, str]) -> str | None:
     What belongs to this run is kept for `winnow release record`, which does it later from disk.
     """
     version = release.version(out, tags)
+    journal.know(manifest=version.fingerprint, dvc=version.tags["dvc.md5"])
     try:
         if not tracking.answers(Path.cwd()):
             raise ConnectionError("it does not answer")
-        return runtime.as_task(tracking.log)(version, Path.cwd())
+        return runtime.as_task(tracking.log)(version, Path.cwd(), journal.samples(tags.get("winnow.run")))
     except Exception as error:
         with files.whole_file(unrecorded(version.fingerprint)) as partial:
             files.write_json(partial, tags)
         get_run_logger().warning("MLflow at %s: %s. The release is made; record it later: winnow release record",
-                                 tracking.uri(Path.cwd()), error)  # fmt: skip
+                                 redact(tracking.uri(Path.cwd())), redact(str(error)))  # fmt: skip
         return None
 
 

@@ -160,6 +160,7 @@ def publish(
 def record(release: ReleaseFolder = Path("data/release")) -> None:
     """Record a release in MLflow, if it is not there yet: one made while the server was down, or on another machine."""
     with clear_errors():
+        from flows import journal
         from flows.release import identities, unrecorded
         from tasks import files, tracking
         from tasks import release as releasing
@@ -171,5 +172,6 @@ def record(release: ReleaseFolder = Path("data/release")) -> None:
             raise InputError(
                 f"MLflow at {tracking.uri(Path.cwd())} does not answer; start it, or unset MLFLOW_TRACKING_URI"
             )
-        typer.echo(f"recorded as run {tracking.log(releasing.version(release, tags), Path.cwd())}")
+        samples = journal.samples(tags.get("winnow.run"))
+        typer.echo(f"recorded as run {tracking.log(releasing.version(release, tags), Path.cwd(), samples)}")
         known.unlink(missing_ok=True)

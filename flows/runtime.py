@@ -19,14 +19,14 @@ from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL, PREFECT_API_URL
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from flows import device, settings
+from flows import device, journal, settings
 from flows.settings import Runtime, Settings
 from tasks import files
 from tasks.errors import InputError
+from tasks.redact import redact
 
 GPU = "gpu"
 DATA = Path("data")
-PARENT = "WINNOW_TAG"  # in the environment of a stage that a refresh started: the tag that links the two
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -96,20 +96,21 @@ def main(flow: Flow[[Settings], None], *, mapped: bool = False, gpu: bool = True
         with running(flow, parameters.runtime if mapped else Runtime(), gpu=gpu) as ready:
             ready(parameters)
     except InputError as error:
-        print(f"winnow: {error}", file=sys.stderr)
+        print(f"winnow: {redact(str(error))}", file=sys.stderr)
         sys.exit(2)
 
 
 @contextmanager
 def running(flow: Flow[P, R], chosen: Runtime, *, gpu: bool = True) -> Iterator[Flow[P, R]]:
-    """Give the flow with the runner that was chosen, and what has to hold while it runs: slots, and a clear end."""
+    """Give the flow with the runner that was chosen, and what has to hold while it runs: a log, slots, a clear end."""
     signal.signal(signal.SIGINT, _stop)
     for logger in ("prefect.flow_runs", "prefect.task_runs"):
         logging.getLogger(logger).addFilter(_without_traceback)
-    if chosen.runner == "dask":
-        flow = flow.with_options(task_runner=runner(chosen))
-    with gpu_slots() if gpu else nullcontext(), tags(*filter(None, [os.environ.get(PARENT)])):
-        yield flow
+    with journal.kept(flow.name) as run, tags(run):
+        if chosen.runner == "dask":
+            flow = flow.with_options(task_runner=runner(chosen))
+        with gpu_slots() if gpu else nullcontext():
+            yield flow
 
 
 def _stop(*_: object) -> None:
@@ -118,6 +119,7 @@ def _stop(*_: object) -> None:
     Outputs are whole or absent at any moment, and finished cells and shards are kept, so nothing is lost.
     """
     print("\nwinnow: interrupted; the same command goes on from here", file=sys.stderr, flush=True)
+    journal.write("interrupted", "warning")
     for child in psutil.Process().children(recursive=True):
         child.terminate()
     os._exit(130)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from flows import settings
 from tasks.errors import InputError
+from tasks.redact import redact
 from tasks.sources import fingerprint
 
 
@@ -17,7 +18,7 @@ def main() -> None:
         how = settings.load().prepare
         fingerprint.write(how.source, how.held_out, Path("data/source/fingerprint.json"))
     except InputError as error:
-        print(f"winnow: {error}", file=sys.stderr)
+        print(f"winnow: {redact(str(error))}", file=sys.stderr)
         sys.exit(2)
 
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import typer
 
 from tasks.errors import InputError
+from tasks.redact import redact
 
 
 @contextmanager
@@ -17,5 +18,5 @@ def clear_errors() -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        print(f"winnow: {error}", file=sys.stderr)
+        print(f"winnow: {redact(str(error))}", file=sys.stderr)
         raise typer.Exit(2) from error

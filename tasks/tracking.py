@@ -10,7 +10,9 @@ Where MLFLOW_TRACKING_URI is not set, runs go to an SQLite file in the project, 
 import os
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ EXPERIMENT = "subset versions"
 CANDIDATE, CHAMPION = "candidate", "champion"
 FOLDER = "release"  # of a run's artifacts
 VERSION_TAG = "winnow.release"
+AT_A_TIME = 1000  # metrics that MLflow takes in one request
 PATIENCE = 10  # seconds for a server to answer
 # MLflow waits two minutes for an answer and asks eight times. Nothing is lost by giving up: what failed is done again.
 HASTE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "30", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
@@ -75,8 +78,14 @@ def answers(project: Path) -> bool:
         return False
 
 
-def log(version: Version, project: Path) -> str:
-    """Record a release as a run of the experiment of subset versions, and as the candidate; the id of the run."""
+def log(version: Version, project: Path, samples: Sequence[dict[str, Any]] = ()) -> str:
+    """Record a release as a run of the experiment of subset versions, and as the candidate; the id of the run.
+
+    Args:
+        version: what is tracked.
+        project: the folder of the project.
+        samples: what was measured of the machine while its stages worked: time, stage, and `system` by name.
+    """
     local = "MLFLOW_TRACKING_URI" not in os.environ  # asked before MLflow sets it itself
     mlflow = _mlflow(project)
     experiment = _experiment((project.resolve() / "mlartifacts").as_uri() if local else None)
@@ -87,6 +96,7 @@ def log(version: Version, project: Path) -> str:
             mlflow.set_tags({VERSION_TAG: version.fingerprint, **version.tags})
             mlflow.log_params(version.parameters)
             mlflow.log_metrics(version.metrics)
+            _log_system(run_id, samples)
             _log_inputs(version)
             _log_cells(version, experiment, run_id)
             mlflow.log_artifacts(str(version.artifacts), FOLDER)
@@ -147,6 +157,24 @@ def _name(model: str, run_id: str, alias: str) -> None:
     place = f"{client.get_run(run_id).info.artifact_uri}/{FOLDER}"
     version = versions[0] if versions else client.create_model_version(model, place, run_id)
     client.set_registered_model_alias(version.name, alias, version.version)
+
+
+def _log_system(run_id: str, samples: Sequence[dict[str, Any]]) -> None:
+    """Processor, memory and disk of each stage over time, on the page that MLflow has for its own system metrics."""
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric
+
+    metrics = [
+        Metric(f"system/{sample['stage']}/{name}", value, _milliseconds(sample["time"]), step)
+        for step, sample in enumerate(samples)
+        for name, value in sample["system"].items()
+    ]
+    for start in range(0, len(metrics), AT_A_TIME):
+        MlflowClient().log_batch(run_id, metrics[start : start + AT_A_TIME])
+
+
+def _milliseconds(time: str) -> int:
+    return int(1000 * datetime.fromisoformat(time).timestamp())
 
 
 def _log_inputs(version: Version) -> None:

@@ -1,5 +1,6 @@
 """The whole pipeline on the bundled sample: what it leaves, what it runs again, and that it is the same bytes twice."""
 
+import json
 import os
 import signal
 import subprocess
@@ -53,6 +54,32 @@ def test_no_result_names_a_place_on_this_machine(project: Project) -> None:
     for name, content in project.results().items():
         assert str(project.folder).encode() not in content, name
         assert str(Path.home()).encode() + b"/" not in content, name
+
+
+def test_one_log_of_the_run_has_the_ids_by_which_prefect_mlflow_and_dvc_know_it(project: Project) -> None:
+    log = min((project.folder / ".winnow/logs").glob("repro-*.jsonl"))  # of the run that made the project
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    stages = list(dict.fromkeys(line["stage"] for line in lines))
+    assert stages[-2:] == ["evaluate", "release"], "the other stages before them, in whatever order"
+    assert len(stages) == 9
+    assert {line["run"] for line in lines} == {log.stem}
+    last = lines[-1]
+    manifest = project.folder / "data/release/manifest.json"
+    assert (last["message"], last["stage"], last["manifest"]) == ("ended", "release", file_sha256(manifest))
+    assert last["dvc"] in (project.folder / "dvc.lock").read_text()
+    (flow_run,) = {line["flow_run"] for line in lines if line["stage"] == "release" and "flow_run" in line}
+    found = json.loads(project.run("python", "-c", IDS, flow_run, last["mlflow_run"]).stdout.splitlines()[-1])
+    assert log.stem in found["flow_tags"]
+    tags = found["run_tags"]
+    assert (tags["winnow.run"], tags["prefect.flow_run"]) == (log.stem, flow_run)
+    assert (tags["dvc.md5"], tags["winnow.release"], tags["git.commit"]) == (
+        last["dvc"],
+        last["manifest"],
+        last["git"],
+    )
+    for stage in ("embed", "evaluate"):
+        assert found["metrics"][f"system/{stage}/process_memory_megabytes"] > 100
+    assert log.stem not in manifest.read_text()
 
 
 def test_nothing_runs_twice(project: Project) -> None:
@@ -185,6 +212,18 @@ class Silent(BaseHTTPRequestHandler):
 
     do_POST = do_GET  # noqa: N815 the name that is asked for
 
+
+IDS = """
+import json, sys, mlflow
+from pathlib import Path
+from prefect import get_client
+from tasks import tracking
+mlflow.set_tracking_uri(tracking.uri(Path.cwd()))
+with get_client(sync_client=True) as client:
+    flow_run = client.read_flow_run(sys.argv[1])
+run = mlflow.get_run(sys.argv[2])
+print(json.dumps({"flow_tags": flow_run.tags, "run_tags": run.data.tags, "metrics": run.data.metrics}))
+"""
 
 LIST_RUNS = """
 import mlflow

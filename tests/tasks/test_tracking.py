@@ -84,6 +84,18 @@ def test_pool_and_subset_are_inputs_with_our_digests(database: Path, version: Ca
         assert known == {"source": "photos", "git.url": "https://host/it.git", "git.commit": "abc"}
 
 
+def test_what_the_stages_took_of_the_machine_is_among_the_system_metrics(
+    database: Path, version: Callable[..., Version]
+) -> None:
+    samples = [{"time": f"2026-01-01T00:{minute:02d}:00.500+00:00", "stage": stage, "system": {"cpu": float(minute)}}
+               for minute, stage in enumerate(["embed", "embed", "adapt"])]  # fmt: skip
+    run_id = tracking.log(version("system"), database, samples)
+    history = mlflow.MlflowClient().get_metric_history(run_id, "system/embed/cpu")
+    assert [(point.value, point.timestamp, point.step) for point in history] == [
+        (0.0, 1767225600500, 0), (1.0, 1767225660500, 1)]  # fmt: skip
+    assert mlflow.get_run(run_id).data.metrics["system/adapt/cpu"] == 2.0
+
+
 def test_each_training_is_a_run_one_level_below(database: Path, version: Callable[..., Version]) -> None:
     parent = tracking.log(version("cells"), database)
     below = f"tags.`mlflow.parentRunId` = '{parent}'"
