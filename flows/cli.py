@@ -236,6 +236,18 @@ def bench(
         raise typer.Exit(benching.main(request))
 
 
+@app.command()
+def doctor() -> None:
+    """Look at what a run needs: versions, devices, disk, parameters, Git, DVC's remote, servers, telemetry.
+
+    Says what to do about each. Exit code 0: nothing is wrong; 1: something is.
+    """
+    with clear_errors():
+        from flows import doctor as examination
+
+        raise typer.Exit(0 if examination.run() else 1)
+
+
 def _parts(only: list[str]) -> dict[str, list[str]]:
     for part in only:
         if "=" not in part:

@@ -78,6 +78,14 @@ def answers(project: Path) -> bool:
         return False
 
 
+def count(project: Path) -> int:
+    """How many versions are recorded. Raises what MLflow does where it refuses: a password, another schema."""
+    mlflow = _mlflow(project)
+    known = mlflow.MlflowClient().search_experiments(filter_string=f"name = '{EXPERIMENT}'")
+    every = f"tags.`{VERSION_TAG}` != ''"
+    return len(mlflow.search_runs([e.experiment_id for e in known], every, output_format="list")) if known else 0
+
+
 def log(version: Version, project: Path, samples: Sequence[dict[str, Any]] = ()) -> str:
     """Record a release as a run of the experiment of subset versions, and as the candidate; the id of the run.
 
