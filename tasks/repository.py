@@ -22,7 +22,7 @@ def git(*arguments: str, at: Path = Path()) -> str:
 def commit() -> str:
     """The commit of the code, marked where the tree has changes on top of it; "unknown" outside Git."""
     try:
-        return git("describe", "--always", "--dirty", "--abbrev=40").strip()
+        return git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*").strip()
     except InputError:
         return "unknown"
 

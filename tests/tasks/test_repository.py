@@ -32,6 +32,7 @@ def test_a_commit_is_marked_where_the_tree_has_changes(workdir: Path) -> None:
     git("add", "file")
     git("-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "x")
     clean = git("rev-parse", "HEAD").strip()
+    git("-c", "user.name=t", "-c", "user.email=t@t", "tag", "-a", "subset@v1.0.0", "-m", "x")  # no name of a commit
     assert repository.commit() == clean
     (workdir / "file").write_text("y")
     assert repository.commit() == f"{clean}-dirty"
