@@ -1,6 +1,8 @@
 # Everything a newcomer types. `make` alone lists it.
 
 PYTHON ?= python3.11
+HOST ?= 127.0.0.1# where `make ui` serves
+PORT ?= 5000
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
@@ -33,8 +35,7 @@ check: $(INSTALLED) ## lint and check types
 	$(BIN)/mypy
 
 ui: $(INSTALLED) ## open MLflow on the versions of the subset, at http://127.0.0.1:5000
-	$(BIN)/mlflow server --backend-store-uri "sqlite:///$(CURDIR)/mlflow.db" \
-		--default-artifact-root "file://$(CURDIR)/mlartifacts" --host 127.0.0.1 --port 5000
+	@$(BIN)/python -m flows.ui --host $(HOST) --port $(PORT)
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -1,4 +1,4 @@
-"""Workers on this machine, one a GPU, or one a core where there is none."""
+"""Workers on this machine, one a GPU, or one a core where there is none; nobody from outside can reach them."""
 
 import os
 from typing import TYPE_CHECKING
@@ -8,6 +8,8 @@ from flows import device
 if TYPE_CHECKING:
     from distributed import SpecCluster
 
+LOOPBACK = "127.0.0.1"  # whoever reaches a worker runs code in it: Dask asks for no password
+
 
 def start() -> "SpecCluster":
     """Start a scheduler and its workers; each sees a single GPU, or computes on a single core."""
@@ -16,10 +18,11 @@ def start() -> "SpecCluster":
 
     dask.config.set({"distributed.worker.daemon": False})  # their processes decode, in processes of their own
     workers = {
-        i: {"cls": Nanny, "options": {"nthreads": 1, "memory_limit": 0, "env": environment(i)}}
+        i: {"cls": Nanny, "options": {"nthreads": 1, "memory_limit": 0, "host": LOOPBACK, "env": environment(i)}}
         for i in range(device.slots())
     }
-    return SpecCluster(workers, {"cls": Scheduler, "options": {"dashboard_address": None, "port": 0}})
+    scheduler = {"cls": Scheduler, "options": {"dashboard_address": None, "port": 0, "host": LOOPBACK}}
+    return SpecCluster(workers, scheduler)
 
 
 def environment(worker: int) -> dict[str, str]:

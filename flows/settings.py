@@ -14,6 +14,7 @@ from tasks.budget import Balance
 from tasks.errors import InputError
 from tasks.methods import Method, Solver
 from tasks.prepare import Droppable
+from tasks.redact import redact, secret_in
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[int, Field(ge=1)]
@@ -155,6 +156,16 @@ class Settings(Block):
     runtime: Runtime = Runtime()
 
     @model_validator(mode="after")
+    def _secrets_stay_in_the_environment(self) -> "Settings":
+        """params.yaml is committed, and its values go into manifests and MLflow."""
+        for block, values in self.model_dump().items():
+            for key, value in values.items():
+                if isinstance(value, str) and (found := secret_in(value)):
+                    raise ValueError(f"{block}.{key} holds a secret ({found}); give it in the environment instead, as "
+                                     "the store's library reads it (docs/security.md)")  # fmt: skip
+        return self
+
+    @model_validator(mode="after")
     def _damage_needs_an_encoder(self) -> "Settings":
         if self.prepare.damaged and self.embed.source == "features":
             raise ValueError("prepare.damaged must be 0 with embed.source: features, made before the damage")
@@ -188,4 +199,4 @@ def explain(error: ValidationError) -> list[str]:
             message = fault["msg"].removeprefix("Value error, ")
             shown = fault["loc"] and not isinstance(fault["input"], dict)
             lines.append(f"{key}: {message}".removeprefix(": ") + (f" (given: {fault['input']!r})" if shown else ""))
-    return lines
+    return [redact(line) for line in lines]

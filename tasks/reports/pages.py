@@ -1,9 +1,13 @@
 """Pages that need no other file: templates of this folder, everything that enters them escaped."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import jinja2
+from markupsafe import Markup
+
+MARKS = re.compile(r"[\\`*\[\]|~<>&\"$@]|(?<![^\W_])_|_(?![^\W_])|(?<=:)//|(?<=www)\.", re.IGNORECASE)
 
 
 def render(template: str, content: dict[str, Any]) -> str:
@@ -16,5 +20,12 @@ def render(template: str, content: dict[str, Any]) -> str:
         keep_trailing_newline=True,
     )
     environment.filters["thousands"] = lambda number: f"{number:,}"
+    environment.filters["plain"] = plain
     environment.filters["percent"] = lambda share, digits=1: f"{100 * share:.{digits}f}%"
     return environment.get_template(template).render(content)
+
+
+def plain(text: object) -> Markup:
+    """Text as Markdown that shows it as it is, in one line: no link, picture, HTML, cell or formula begins in it."""
+    line = " ".join(str(text).split())
+    return Markup(MARKS.sub(lambda mark: "".join(f"&#{ord(c)};" for c in mark[0]), line))  # noqa: S704

@@ -6,6 +6,7 @@ torchvision first checks the file's MD5 against the one that it knows, so nothin
 
 import inspect
 import io
+import tarfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -62,6 +63,8 @@ def _splits(name: str, held_out: str | None) -> dict[str, dict[str, Any]]:
 def _make(name: str, root: str, keywords: dict[str, Any]) -> Any:
     import torchvision
 
+    # torchvision unpacks what it downloads without asking for a filter; this is the one it gets then, in any thread.
+    tarfile.TarFile.extraction_filter = staticmethod(tarfile.data_filter)
     kind = getattr(torchvision.datasets, name)
     takes = inspect.signature(kind).parameters
     where = ({"root": root} if "root" in takes else {}) | ({"download": True} if "download" in takes else {})

@@ -118,3 +118,21 @@ def test_a_missing_file_says_where_to_run(tmp_path: Path) -> None:
 def test_parameters_cannot_be_changed_on_the_way() -> None:
     with pytest.raises(ValidationError):
         settings.Settings().optimize.keep = 0.9  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("block", "url", "secret"),
+    [
+        ("prepare: {source", "https://me:hunter2@host/list.csv", "hunter2"),
+        ("prepare: {source", "s3://bucket/x?X-Amz-Signature=c0ffee", "c0ffee"),
+        ("embed: {path", "https://host/w.safetensors?token=c0ffee", "c0ffee"),
+    ],
+)
+def test_a_secret_is_refused_by_its_key_and_not_repeated(tmp_path: Path, block: str, url: str, secret: str) -> None:
+    said = refusal(tmp_path, f"{block}: '{url}'}}")
+    assert f"{block.replace(': {', '.')} holds a secret" in said
+    assert "in the environment instead" in said
+    assert secret not in said
+    unknown = refusal(tmp_path, f"prepare: {{sauce: 1}}\nbase: {{seed: '{url}'}}")
+    assert "base.seed" in unknown
+    assert secret not in unknown

@@ -1,5 +1,6 @@
 """The report is one page for anyone: no network, nothing that enters it runs, and its clicks become corrections."""
 
+import html
 import re
 import shutil
 from collections.abc import Iterator
@@ -8,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from markdown import Markdown
 from playwright.sync_api import Browser, Page, sync_playwright
 from support import PARAMETERS
 
 from tasks import corrections, release
 from tasks.files import write_json
 from tasks.reasons import SUSPECTED
-from tasks.reports import galleries
+from tasks.reports import galleries, pages
 from tasks.selection import explain
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -113,6 +115,35 @@ def test_whatever_a_name_holds_is_shown_and_never_run(stages: Path, workdir: Pat
         assert "<img src=x" not in text
         assert "<script>alert" not in text
     assert "{{ 7 * 7 }}" in (workdir / "out/report.html").read_text()
+
+
+LINKS = ["![x](https://tracker.example/p.png)", "`a` | b", "[a](javascript:alert(3))"]
+NAMES = [*LINKS, EVIL, "../x", "__init__ & *so*", "~~no~~ $1$", "plain_name 1", "naïve 猫"]
+
+
+def test_a_card_shows_names_as_they_are(stages: Path, workdir: Path) -> None:
+    """As Markdown: no picture, link or code comes of a name, wherever it stands."""
+    parameters = PARAMETERS | {"prepare": {"source": "x` ![y](https://tracker.example/q.png) <script>"}}
+    write_json(stages / "prepare/images/classes.json", LINKS)
+    write_json(stages / "embed/encoder.json", {"encoder": LINKS[0], "weights_sha256": "ab", "prompts": ["a {}"]})
+    release.run(stages, workdir / "out", name="photos", parameters=parameters)
+    card = (workdir / "out/card.md").read_text().split("---", 2)[2]
+    page = Markdown(extensions=["tables"]).convert(card)
+    pictures = set(re.findall(r'<img[^>]*src="([^"]*)"', page))
+    assert pictures == {f"figures/{name}.png" for name in ("accuracy", "classes", "scores", "suspects")}
+    assert "<a " not in page
+    assert "<script" not in page
+    cells = [html.unescape(re.sub(r"<[^>]*>", "", cell)) for cell in re.findall(r"<td>(.*?)</td>", page)]
+    assert set(LINKS) <= set(cells)
+    assert "https://" not in card, "which some pages make a link of"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_plain_text_is_one_cell_that_reads_as_it_was(name: str) -> None:
+    page = Markdown(extensions=["tables"]).convert(f"|a|b|\n|---|---|\n| {pages.plain(name)} | 1 |")
+    (cell, _) = re.findall(r"<td>(.*?)</td>", page)
+    assert html.unescape(cell) == name
+    assert "<" not in cell
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import pickle
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -76,3 +77,19 @@ def test_a_name_that_is_no_data_set_is_refused_with_those_there_are(name: str) -
 def test_a_set_whose_labels_are_not_classes_is_refused(workdir: Path) -> None:
     with pytest.raises(InputError, match="torchvision's CocoDetection could not be opened"):
         open_source("torchvision:CocoDetection")
+
+
+def test_an_archive_that_leads_out_of_its_folder_is_not_unpacked(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a set that torchvision unpacks itself; its MD5 is that of the archive made here."""
+    archive = workdir / "sets/imagenette2.tgz"
+    archive.parent.mkdir()
+    (workdir / "file").write_text("evil")
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(workdir / "file", "imagenette2/../../outside")
+    known = {"full": (archive.as_uri(), hashlib.md5(archive.read_bytes(), usedforsecurity=False).hexdigest())}
+    monkeypatch.setattr(torchvision.datasets.Imagenette, "_ARCHIVES", known)
+    with pytest.raises(InputError, match="outside"):
+        open_source("torchvision:Imagenette:sets")
+    assert not list(workdir.rglob("outside"))
