@@ -12,7 +12,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export DVC_NO_ANALYTICS := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
-.PHONY: help demo test test-all fuzz check ui clean
+.PHONY: help demo test test-all fuzz check audit ui clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ check: $(INSTALLED) ## lint and check types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+audit: $(INSTALLED) ## known vulnerabilities of the packages, and their licences
+	$(BIN)/python .ci/audit.py
 
 ui: $(INSTALLED) ## open MLflow on the versions of the subset, at http://127.0.0.1:5000
 	@$(BIN)/python -m flows.ui --host $(HOST) --port $(PORT)
