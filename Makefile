@@ -12,7 +12,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export DVC_NO_ANALYTICS := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
-.PHONY: help demo test test-all fuzz check audit ui clean
+.PHONY: help demo test test-all fuzz check audit docs tutorial ui clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -36,6 +36,12 @@ check: $(INSTALLED) ## lint and check types
 
 audit: $(INSTALLED) ## known vulnerabilities of the packages, and their licences
 	$(BIN)/python .ci/audit.py
+
+docs: $(INSTALLED) ## build the documentation into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+tutorial: $(INSTALLED) ## run the commands of docs/tutorial.md, on the results of make demo
+	$(BIN)/python .ci/tutorial.py
 
 ui: $(INSTALLED) ## open MLflow on the versions of the subset, at http://127.0.0.1:5000
 	@$(BIN)/python -m flows.ui --host $(HOST) --port $(PORT)

@@ -49,6 +49,7 @@ def files(*folders: Path) -> Iterator[Path]:
         yield from (path for path in folder.rglob("*") if path.is_file() and path.parts[-2:] != (".git", "config"))
 
 
+@pytest.mark.slow
 def test_secrets_of_the_environment_are_left_nowhere(planted: Project) -> None:
     for stage in ("source", "prepare"):
         done = planted.run("python", "-m", f"flows.{stage}")

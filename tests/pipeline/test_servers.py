@@ -106,6 +106,7 @@ def test_pages_for_others_do(host: str, monkeypatch: pytest.MonkeyPatch) -> None
     assert SECRET not in arguments
 
 
+@pytest.mark.slow
 def test_mlflow_behind_a_password(
     start: Callable[..., subprocess.Popen[bytes]], workdir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -134,6 +135,7 @@ def test_mlflow_behind_a_password(
         assert SECRET.encode() not in path.read_bytes(), path
 
 
+@pytest.mark.slow
 def test_prefect_behind_a_password(
     start: Callable[..., subprocess.Popen[bytes]], workdir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,160 @@
+"""The documentation: a section for each row of the README, a site that loads nothing from afar, a true tutorial."""
+
+import functools
+import importlib.util
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from types import ModuleType
+
+import pytest
+from playwright.sync_api import Page, sync_playwright
+from support import ROOT
+
+from flows.settings import Settings
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+needs_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome: apt-get install chromium")
+LOADED = re.compile(r"""<(?:script|img|iframe|source)[^>]*\bsrc="([^"]+)"|<link[^>]*\bhref="([^"]+)"[^>]*>""")
+
+
+def module(name: str) -> ModuleType:
+    """A program of .ci."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / f".ci/{name}.py")
+    assert spec
+    assert spec.loader
+    made = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(made)
+    return made
+
+
+def rows() -> list[str]:
+    """What you may want to do, from the README."""
+    table = (ROOT / "README.md").read_text().partition("| I want to | I use |\n|---|---|\n")[2].partition("\n\n")[0]
+    return [line.split(" | ")[0].strip("| ") for line in table.splitlines()]
+
+
+@pytest.mark.parametrize("row", rows())
+def test_each_row_of_the_readme_has_a_section(row: str) -> None:
+    text = "\n".join(path.read_text() for path in (ROOT / "docs/howto").glob("*.md"))
+    sections = {title.lower(): words for title, _, words in (part.partition("\n") for part in text.split("\n## ")[1:])}
+    assert row.lower() in sections
+    assert re.search(r"^    \S|```|`", sections[row.lower()], re.M), "it says what to type"
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the site."""
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def test_nothing_is_loaded_from_elsewhere(site: Path) -> None:
+    pages = list(site.rglob("*.html"))
+    assert len(pages) > 15
+    for page in pages:
+        loaded = [a or b for a, b in LOADED.findall(page.read_text())]
+        assert len(loaded) > 3
+        assert [place for place in loaded if "//" in place] == [], page
+    for style in site.rglob("*.css"):
+        assert not re.search(r"url\([\"']?(https?:)?//|@import", style.read_text()), style
+
+
+def test_the_reference_has_every_parameter_and_command(site: Path) -> None:
+    page = (site / "reference/parameters.html").read_text()
+    for name, field in Settings.model_fields.items():
+        assert f'id="{name}"' in page
+        for key in field.annotation.model_fields:  # type: ignore[union-attr]
+            assert f"<code>{key}</code>" in page
+    assert "<code>winnow</code> or <code>paper</code>" in page
+    assert "float</code>, &gt; 0, ≤ 1" in page
+    commands = (site / "reference/commands.html").read_text()
+    for words in ("winnow select", "winnow doctor", "winnow release publish", "--drop-near-duplicates"):
+        assert words in commands
+    functions = (site / "reference/functions.html").read_text()
+    assert 'id="tasks.select.select"' in functions
+    assert 'id="tasks.sources.open_source"' in functions
+
+
+@pytest.fixture
+def page(site: Path) -> Iterator[Page]:
+    """Open the site as a server gives it, with no other network."""
+    handler = functools.partial(Quiet, directory=str(site))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server, sync_playwright() as playwright:
+        Thread(target=server.serve_forever, daemon=True).start()
+        opened = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        context = opened.new_context(base_url=f"http://127.0.0.1:{server.server_port}/")
+        tab, complaints = context.new_page(), list[str]()
+        tab.on("request", lambda request: complaints.append(request.url) if "127.0.0.1" not in request.url else None)
+        tab.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+        tab.on("pageerror", lambda error: complaints.append(str(error)))
+        yield tab
+        assert complaints == []
+        opened.close()
+        server.shutdown()
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """A server of files that says nothing."""
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+@needs_browser
+def test_pages_fit_a_phone_and_are_found_by_search(page: Page, site: Path) -> None:
+    page.set_viewport_size({"width": 360, "height": 740})
+    for path in site.rglob("*.html"):
+        if path.name != "404.html":
+            page.goto(path.relative_to(site).as_posix())
+            assert page.evaluate("document.documentElement.scrollWidth") <= 360, path
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.goto("index.html")
+    page.get_by_placeholder("Search").fill("quarantine")
+    page.locator(".md-search-result__link").first.wait_for()
+    assert "quarantine" in page.locator(".md-search-result__list").inner_text()
+
+
+@needs_browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_drawing_stays_in_its_boxes_and_can_be_read(page: Page, scheme: str) -> None:
+    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.goto("architecture.html")
+    assert page.locator(".drawing svg").get_attribute("aria-labelledby")
+    assert page.evaluate(OUTSIDE) == []
+    text, ground = page.evaluate("""() => [getComputedStyle(document.querySelector('.arch-text')).fill,
+        getComputedStyle(document.body).backgroundColor]""")
+    light = [sum(map(float, re.findall(r"[\d.]+", colour)[:3])) for colour in (text, ground)]
+    assert abs(light[0] - light[1]) > 350, (text, ground)
+
+
+OUTSIDE = """() => {
+    const box = e => e.getBoundingClientRect()
+    const boxes = [...document.querySelectorAll('.arch-box')].map(box)
+    return [...document.querySelectorAll('.drawing text')].filter(t => !['one path', 'runs, one process each']
+        .includes(t.textContent)).filter(t => !boxes.some(b => box(t).left >= b.left && box(t).right <= b.right
+        && box(t).top >= b.top - 1 && box(t).bottom <= b.bottom + 1)).map(t => t.textContent)
+}"""
+
+
+def test_what_the_tutorial_says_is_compared_but_for_numbers() -> None:
+    tutorial = module("tutorial")
+    first, second = tutorial.read(
+        "```sh\nmake\n```\nand\n```text\nkept 1,200 of 4,000\n...\ndone\n```\n```sh\nls\n```\n"
+    )
+    assert (first.commands, first.printed, second.printed) == ("make\n", ["kept 1,200 of 4,000", "done"], [])
+    assert tutorial.missing(first.printed, "x\n  kept 7 of  9\nmore\ndone") == []
+    assert tutorial.missing(first.printed, "done\nkept 7 of 9") == ["done"], "in order"
+    assert tutorial.missing(first.printed, "dropped 7 of 9\ndone") == ["kept 1,200 of 4,000"]
+    page = tutorial.read((ROOT / "docs/tutorial.md").read_text())
+    assert len(page) >= 5
+    assert sum(len(step.printed) for step in page) > 10
