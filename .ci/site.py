@@ -16,21 +16,19 @@ from flows import cli
 from flows.settings import Settings
 
 STAGES = ("prepare", "embed", "adapt", "score", "optimize", "evaluate", "release")
-MODULES = {  # what others call, by what it is about
-    "Select from features in memory": ["select", "features"],
-    "The stages": list(STAGES),
-    "Sources and data sets": ["sources", "sources.base", "dataset"],
-    "Encoders": ["encoders.encoder"],
-    "Selection": ["budget", "selection.alignment", "selection.coverage", "selection.near_duplicates"],
-    "Releases": ["releases.manifest", "releases.verify", "releases.diff", "releases.export"],
-    "Tracking": ["tracking"],
+MODULES = {  # what others call: a page for each thing that it is about
+    "features": ["select", "features"],
+    "stages": list(STAGES),
+    "images": ["sources", "sources.base", "dataset", "encoders.encoder"],
+    "selection": ["budget", "selection.alignment", "selection.coverage", "selection.near_duplicates"],
+    "releases": ["releases.manifest", "releases.verify", "releases.diff", "releases.export", "tracking"],
 }
 PARAMETERS = """# Parameters
 
 What `params.yaml` may hold. An unknown key, a wrong type or a value out of range is refused with the key's name before
 any work starts. Defaults are those of the code; the file in the repository is set for the sample.
 """
-FUNCTIONS = """# Functions
+FUNCTIONS = """# Functions: {}
 
 Plain functions on arrays, tables and paths, which know nothing of Prefect or DVC.
 """
@@ -43,8 +41,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         "index.md": front(Path("README.md").read_text(encoding="utf-8")),
         "reference/parameters.md": parameters(),
         "reference/commands.md": commands(),
-        "reference/functions.md": functions(),
-    }
+    } | {f"reference/functions/{title}.md": functions(title) for title in MODULES}
     for path, text in made.items():
         files.append(File.generated(config, path, content=text))
     return files
@@ -121,7 +118,7 @@ def commands() -> str:
     for words, command in walk(typer.main.get_command(cli.app), "winnow"):
         lines += [f"## {words}", "", command.help or "", ""]
         rows = [option(each) for each in command.params if each.name != "help"]
-        lines += ["| | |", "|---|---|", *rows, ""] if rows else []
+        lines += ["| argument or option | |", "|---|---|", *rows, ""] if rows else []
     return "\n".join(lines)
 
 
@@ -143,10 +140,6 @@ def option(parameter: Any) -> str:
     return f"| `{name}` | {about}{tail} |".replace("\n", " ")
 
 
-def functions() -> str:
-    """The public functions and classes, from their docstrings."""
-    lines = [FUNCTIONS]
-    for title, modules in MODULES.items():
-        lines += ["", f"## {title}", ""]
-        lines += [f"::: tasks.{module}" for module in modules]
-    return "\n\n".join(lines)
+def functions(title: str) -> str:
+    """The public functions and classes of some modules, from their docstrings."""
+    return "\n".join([FUNCTIONS.format(title), *(f"\n::: tasks.{module}\n" for module in MODULES[title])])

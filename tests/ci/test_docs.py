@@ -69,19 +69,18 @@ def test_nothing_is_loaded_from_elsewhere(site: Path) -> None:
 
 
 def test_the_reference_has_every_parameter_and_command(site: Path) -> None:
-    page = (site / "reference/parameters.html").read_text()
+    parameters = (site / "reference/parameters.html").read_text()
     for name, field in Settings.model_fields.items():
-        assert f'id="{name}"' in page
+        assert f'id="{name}"' in parameters
         for key in field.annotation.model_fields:  # type: ignore[union-attr]
-            assert f"<code>{key}</code>" in page
-    assert "<code>winnow</code> or <code>paper</code>" in page
-    assert "float</code>, &gt; 0, ≤ 1" in page
+            assert f"<code>{key}</code>" in parameters
+    assert "<code>winnow</code> or <code>paper</code>" in parameters
+    assert "float</code>, &gt; 0, ≤ 1" in parameters
     commands = (site / "reference/commands.html").read_text()
     for words in ("winnow select", "winnow doctor", "winnow release publish", "--drop-near-duplicates"):
         assert words in commands
-    functions = (site / "reference/functions.html").read_text()
-    assert 'id="tasks.select.select"' in functions
-    assert 'id="tasks.sources.open_source"' in functions
+    for page, name in (("features", "select.select"), ("images", "sources.open_source"), ("releases", "tracking.log")):
+        assert f'id="tasks.{name}"' in (site / f"reference/functions/{page}.html").read_text()
 
 
 @pytest.fixture
