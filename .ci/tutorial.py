@@ -19,7 +19,7 @@ from flows import server
 
 PAGE = Path("docs/tutorial.md")
 BLOCK = re.compile(r"^```(sh|text)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-LEFT = (".venv", ".winnow", ".*_cache", "__pycache__", "site", "bench", ".hypothesis")
+LEFT = {".venv", ".winnow", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis", "site", "bench"}
 END = "tutorial: end of a block"
 
 
@@ -60,7 +60,7 @@ def read(page: str) -> list[Step]:
 
 def copy(checkout: Path, folder: Path) -> Path:
     """The checkout with its results, and the environment that runs this."""
-    shutil.copytree(checkout, folder, symlinks=True, ignore=shutil.ignore_patterns(*LEFT))
+    shutil.copytree(checkout, folder, symlinks=True, ignore=lambda at, _: LEFT if Path(at) == checkout else set())
     (folder / ".venv").symlink_to(sys.prefix)
     for name in ("pyproject.toml", "constraints.txt"):
         os.utime(folder / name, (0, 0))  # so that make does not install again

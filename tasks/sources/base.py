@@ -13,6 +13,7 @@ from tasks.errors import InputError
 from tasks.images import storage
 
 TEST_NAMES = ("test", "validation", "valid", "val")  # the first that is there is held out
+FORBIDDEN = set("\n\r\0\x1b\x9b")  # line breaks, and what a terminal takes for a command
 SHOWN = 3  # faults shown; the others are counted
 
 log = logging.getLogger(__name__)
@@ -51,8 +52,10 @@ def listed(
 def check_ids(ids: Sequence[str]) -> None:
     """Refuse ids that no later step could use: they stand one a line in lists, and as paths in what is exported."""
     for name in ids:
-        if not name.isprintable() and ("\n" in name or "\r" in name or "\0" in name or not _encodes(name)):
-            raise InputError(f"prepare.source: the name {name!r} has a line break in it or is not UTF-8; rename it")
+        if not name.isprintable() and (set(name) & FORBIDDEN or not _encodes(name)):
+            raise InputError(
+                f"prepare.source: the name {name!r} has a line break or an escape in it or is not UTF-8; rename it"
+            )
         if ".." in name and ".." in PurePosixPath(name).parts:
             raise InputError(f"prepare.source: the name {name!r} leads out of its folder (`..`); rename it")
 

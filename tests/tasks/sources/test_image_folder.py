@@ -36,11 +36,11 @@ def test_class_names_are_data(tmp_path: Path) -> None:
     assert open_source(tmp_path).classes == sorted(names)
 
 
-@pytest.mark.parametrize("name", [b"line\nbreak.png", b"caf\xe9.png"])
+@pytest.mark.parametrize("name", [b"line\nbreak.png", b"caf\xe9.png", b"red\x1b[31m.png"])
 def test_a_name_that_no_list_can_hold_is_refused(tmp_path: Path, name: bytes) -> None:
     (tmp_path / "a").mkdir()
     (Path(str(tmp_path / "a")) / name.decode("utf-8", "surrogateescape")).write_bytes(b"x")
-    with pytest.raises(InputError, match="line break in it or is not UTF-8"):
+    with pytest.raises(InputError, match="line break or an escape in it or is not UTF-8"):
         open_source(tmp_path)
 
 

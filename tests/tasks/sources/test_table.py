@@ -65,6 +65,7 @@ def test_a_million_bad_rows_are_one_short_error(tmp_path: Path) -> None:
         (b"\xff.png,x", "row 3: no `path`, or not in UTF-8"),
         ("a.png,x", "the id 'a.png' twice"),
         ('"b\nc.png",x', "line break"),
+        ("b\x1b[31mc.png,x", "an escape"),
         ('b.png,"x\ny"', "is no name for a class"),
     ],
 )
