@@ -19,7 +19,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL, PREFECT_API_URL
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from flows import device, journal, settings
+from flows import device, journal, server, settings
 from flows.settings import Runtime, Settings
 from tasks import files
 from tasks.errors import InputError
@@ -102,11 +102,11 @@ def main(flow: Flow[[Settings], None], *, mapped: bool = False, gpu: bool = True
 
 @contextmanager
 def running(flow: Flow[P, R], chosen: Runtime, *, gpu: bool = True) -> Iterator[Flow[P, R]]:
-    """Give the flow with the runner that was chosen, and what has to hold while it runs: a log, slots, a clear end."""
+    """Give the flow with its runner, and what has to hold while it runs: a server, a log, slots, a clear end."""
     signal.signal(signal.SIGINT, _stop)
     for logger in ("prefect.flow_runs", "prefect.task_runs"):
         logging.getLogger(logger).addFilter(_without_traceback)
-    with journal.kept(flow.name) as run, tags(run):
+    with server.shared(), journal.kept(flow.name) as run, tags(run):
         if chosen.runner == "dask":
             flow = flow.with_options(task_runner=runner(chosen))
         with gpu_slots() if gpu else nullcontext():
@@ -132,8 +132,8 @@ def gpu_slots() -> Iterator[None]:
     A run that was killed keeps the slots it held for ever. So each stage holds a lock that ends with its process, and
     one that finds itself alone on this machine with its server makes the limit anew, with every slot free.
     """
-    server = files.sha256(PREFECT_API_URL.value() or str(PREFECT_API_DATABASE_CONNECTION_URL.value()))[:8]
-    with (Path(tempfile.gettempdir()) / f"winnow-{os.getuid()}-{server}.lock").open("w") as lock:
+    place = files.sha256(PREFECT_API_URL.value() or str(PREFECT_API_DATABASE_CONNECTION_URL.value()))[:8]
+    with (Path(tempfile.gettempdir()) / f"winnow-{os.getuid()}-{place}.lock").open("w") as lock:
         with suppress(BlockingIOError):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             with get_client(sync_client=True) as client:
