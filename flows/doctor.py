@@ -19,6 +19,7 @@ CHECKS: tuple[Callable[[], Finding], ...] = (
     project.remote,
     servers.prefect,
     servers.mlflow,
+    servers.dask,
     project.telemetry,
 )
 MARKS = {"ok": "[green]✓[/green]", "warning": "[yellow]![/yellow]", "wrong": "[red]✗[/red]"}

@@ -1,4 +1,4 @@
-"""Prefect's server, and where MLflow keeps runs."""
+"""Prefect's server, where MLflow keeps runs, and Dask's scheduler."""
 
 import base64
 import json
@@ -6,8 +6,10 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from flows import settings
 from flows.health.finding import Finding, within
 from tasks import tracking
+from tasks.errors import InputError
 from tasks.redact import redact
 
 PATIENCE = 10.0  # seconds for a server to answer
@@ -47,6 +49,26 @@ def _ask(url: str, secret: str | None) -> object:
         request.add_header("Authorization", "Basic " + base64.b64encode(secret.encode()).decode())
     with urllib.request.urlopen(request, timeout=PATIENCE) as answer:  # noqa: S310
         return json.load(answer)
+
+
+def dask() -> Finding:
+    """Whether the scheduler answers that tasks are to go to."""
+    from flows import runtime
+
+    try:
+        chosen = settings.load().runtime
+    except InputError:
+        return Finding("Dask", "warning", "unknown until params.yaml can be read")
+    if chosen.runner == "local":
+        return Finding("Dask", "ok", "not used: tasks run in the stage's own process (runtime.runner)")
+    if not chosen.address:
+        return Finding("Dask", "ok", "a worker for each GPU or core of this machine, started by each stage")
+    try:
+        runtime.runner(chosen)
+    except InputError as error:
+        cure = "start it (`dask scheduler`), correct runtime.address, or leave it empty"
+        return Finding("Dask", "wrong", redact(str(error)), cure)
+    return Finding("Dask", "ok", f"a scheduler at {chosen.address}")
 
 
 def mlflow(project: Path = Path()) -> Finding:

@@ -49,7 +49,7 @@ def test_in_order_it_ends_with_0_and_otherwise_with_1_and_the_cure(checkout: Pat
     ill = doctor(checkout, PREFECT_SERVER_ANALYTICS_ENABLED="true", MLFLOW_TRACKING_URI="http://me:hunter2@127.0.0.1:9")
     assert ill.returncode == 1, ill.stdout + ill.stderr
     told = ("unknown key optimize.keeep", "correct params.yaml", "1 files changed", "http://***@127.0.0.1:9")
-    for words in (*told, "on in Prefect", "export PREFECT_SERVER_ANALYTICS_ENABLED=false", "1 to know of, 3 wrong"):
+    for words in (*told, "on in Prefect", "export PREFECT_SERVER_ANALYTICS_ENABLED=false", "2 to know of, 3 wrong"):
         assert words in ill.stdout
     assert "hunter2" not in ill.stdout + ill.stderr
 
@@ -108,6 +108,20 @@ def test_a_prefect_server_that_is_away_is_told(monkeypatch: pytest.MonkeyPatch, 
     with temporary_settings({PREFECT_API_URL: place}):
         found = servers.prefect()
     assert (found.state, "does not answer" in found.found, "unset it" in found.cure) == ("wrong", True, True)
+
+
+@pytest.mark.parametrize(
+    ("block", "state", "words"),
+    [
+        ("{}", "ok", "not used"),
+        ("{runner: dask}", "ok", "each GPU or core"),
+        ("{runner: dask, address: 'tcp://127.0.0.1:9'}", "wrong", "no Dask scheduler answers"),
+    ],
+)
+def test_a_scheduler_that_is_named_has_to_answer(workdir: Path, block: str, state: str, words: str) -> None:
+    (workdir / "params.yaml").write_text(f"runtime: {block}\n")
+    found = servers.dask()
+    assert (found.state, words in found.found) == (state, True), found
 
 
 def test_a_database_that_is_none_is_told(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
