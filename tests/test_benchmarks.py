@@ -90,3 +90,16 @@ def test_the_docs_show_what_the_rows_say() -> None:
     assert len(rows) == len(accuracy.grid(list(accuracy.TASKS), list(baselines.METHODS), 3))
     table = accuracy.markdown(accuracy.tables(rows), list(baselines.METHODS))
     assert table in (ROOT / "docs/method.md").read_text()
+
+
+def test_the_docs_show_what_the_rows_of_the_digits_say() -> None:
+    rows = pd.read_csv(ROOT / "docs/results/digits.csv")
+    text = (ROOT / "docs/results.md").read_text()
+    settings = ["noise", "damage", "model", "budget", "keep"]
+    for setting, some in rows.groupby(settings, sort=False):
+        found = some.groupby("method", sort=False)["accuracy"].agg(["mean", "std", "size"]) * [100, 100, 1]
+        assert (found["size"] == 2).all()
+        shown = [f"{found.at[name, 'mean']:.2f} ± {found.at[name, 'std']:.2f}" if name in found.index else ""
+                 for name in ("winnow", "random", "paper", "cleanlab", "all")]  # fmt: skip
+        head = [f"{part:g}" if isinstance(part, float) else str(part) for part in setting]
+        assert "| " + " | ".join([*head, *shown]) + " |" in text
