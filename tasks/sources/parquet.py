@@ -77,9 +77,12 @@ def _column(name: str, file: pq.ParquetFile, column: str) -> pa.ChunkedArray:
     try:
         values = file.read(columns=[column]).column(0)
         values.validate(full=True)  # names that are not UTF-8, which reading does not look at
-        return values
     except (pa.ArrowException, OSError, IndexError) as error:
         raise InputError(f"prepare.source: {name}: column `{column}` is damaged ({error})") from error
+    if len(values) != file.metadata.num_rows:
+        raise InputError(f"prepare.source: {name}: column `{column}` is damaged ({len(values)} rows, "
+                         f"and the file states {file.metadata.num_rows})")  # fmt: skip
+    return values
 
 
 def _labels(name: str, file: pq.ParquetFile, label: str) -> np.ndarray:
