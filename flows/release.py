@@ -17,7 +17,7 @@ def run(settings: Settings) -> None:
     """Put the release together, then record it."""
     out = runtime.DATA / "release"
     parameters = runtime.dumped(settings)
-    del parameters["runtime"]  # where it ran changes nothing
+    del parameters["runtime"], parameters["refresh"]  # where it ran changes nothing, nor what is done with it then
     licence = settings.release.license
     runtime.as_task(release.run)(runtime.DATA, out, name=settings.release.name, parameters=parameters, licence=licence)
     known = {"prefect.flow_run": str(flow_run.get_id()), "winnow.run": journal.current() or ""}

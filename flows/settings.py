@@ -134,6 +134,19 @@ class Release(Block):
     license: str = Field(default="unknown", pattern=r"^[a-z0-9][a-z0-9.-]*$")
 
 
+class Refresh(Block):
+    """What the schedule may do by itself, and within which limits (`tasks.releases.gate.Limits`)."""
+
+    publish: Literal["never", "when_better"] = "never"
+    push: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_][A-Za-z0-9_./-]*$")
+    accuracy_loss: Share = 0.02
+    confidence: float = Field(default=0.95, gt=0, lt=1)
+    least_kept: int = Field(default=1, ge=0)
+    class_loss: float = Field(default=0.5, ge=0, le=1)
+    faulty_rise: Share = 0.05
+    drift: float = Field(default=0.1, ge=0, le=1)
+
+
 class Runtime(Block):
     """Where tasks run. It changes no result, so no stage depends on it."""
 
@@ -153,6 +166,7 @@ class Settings(Block):
     optimize: Optimize = Optimize()
     evaluate: Evaluate = Evaluate()
     release: Release = Release()
+    refresh: Refresh = Refresh()
     runtime: Runtime = Runtime()
 
     @model_validator(mode="after")

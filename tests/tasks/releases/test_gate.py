@@ -1,0 +1,178 @@
+"""The gate: what may be published on its own, and why the rest may not."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flows.settings import Refresh
+from tasks.files import read_json, write_json
+from tasks.releases import gate, manifest
+from tasks.releases.gate import Limits
+from tasks.releases.manifest import Release
+
+CLASSES = ["ant", "bee", "cat"]
+LOOSE = Limits(accuracy_loss=1, confidence=1, least_kept=0, class_loss=1, faulty_rise=1, drift=1)
+CHECKS = {"accuracy_loss": "accuracy", "least_kept": "images kept of each class", "class_loss": "most lost of a class",
+          "faulty_rise": "share dropped as faulty", "drift": "drift of alignment"}  # fmt: skip
+
+
+@contextmanager
+def pair(seed: int, **changed: object) -> Iterator[tuple[Release, Release]]:
+    """Give a champion, and a candidate in which something is different."""
+    with tempfile.TemporaryDirectory() as room:
+        folders = Path(room) / "champion", Path(room) / "candidate"
+        write(folders[0], seed)
+        write(folders[1], seed, **changed)  # type: ignore[arg-type]
+        yield manifest.load(folders[0]), manifest.load(folders[1])
+
+
+def write(
+    folder: Path,
+    seed: int,
+    shift: float = 0,
+    faulty: int = 2,
+    lost: tuple[int, float] = (0, 0),
+    accuracies: tuple[float, ...] = (0.9, 0.91, 0.92),
+) -> None:
+    """A release of 60 images, 12 of each class kept but for the share `lost` of one, with random alignments."""
+    rng = np.random.default_rng(seed)
+    folder.mkdir(parents=True)
+    label = np.repeat(np.arange(3), 20)
+    kept = np.tile(np.arange(20) < 12, 3)
+    kept[(label == lost[0]) & (np.arange(60) % 20 >= round(12 * (1 - lost[1])))] = False
+    names = np.array(CLASSES)[label]
+    table = pd.DataFrame({"id": [f"i{i:02d}" for i in range(60)], "label": label, "class_name": names,
+                          "alignment": rng.normal(size=60) + shift, "predicted": label, "selected": kept,
+                          "reason": np.where(kept, "", "redundant"), "evidence": "", "sha256": "0"})  # fmt: skip
+    table.loc[table.index[~kept][:faulty], "reason"] = "suspected label"
+    table.to_parquet(folder / "scores.parquet", index=False)
+    rows = [{"arm": arm, "seed": i, "accuracy": a} for i, a in enumerate(accuracies) for arm in ("subset", "random")]
+    pd.DataFrame(rows).to_csv(folder / "accuracy.csv", index=False)
+    counts = {name: {"pool": 20, "kept": int(kept[label == c].sum())} for c, name in enumerate(CLASSES)}
+    write_json(folder / "manifest.json", {"format": manifest.FORMAT, "classes": CLASSES, "class_counts": counts,
+                                          "quarantined": 0, "images_sha256": str(seed)})  # fmt: skip
+
+
+def refused(candidate: Release, champion: Release | None, limits: Limits) -> list[str]:
+    return [check.name for check in gate.judge(candidate, champion, limits) if check.fault]
+
+
+def test_defaults_are_those_of_the_parameters() -> None:
+    assert asdict(Limits()) == Refresh().model_dump(exclude={"publish", "push"})
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 2**20))
+def test_a_release_holds_against_itself_within_any_limits(seed: int) -> None:
+    with pair(seed) as (champion, same):
+        strict = Limits(accuracy_loss=0, confidence=0.5, least_kept=12, class_loss=0, faulty_rise=0, drift=0)
+        assert refused(same, champion, strict) == []
+        assert refused(same, None, strict) == []
+
+
+SHARE = st.floats(0, 1, allow_nan=False)
+LOST = st.tuples(st.integers(0, 2), SHARE)
+LIMITS = {field.name: SHARE for field in fields(Limits)} | {"least_kept": st.integers(0, 20)}
+
+
+@settings(max_examples=40)
+@given(st.builds(Limits, **LIMITS), st.sampled_from(list(CHECKS)), st.floats(-2, 2), LOST, st.integers(0, 24),
+       st.lists(SHARE, min_size=1, max_size=4))  # fmt: skip
+def test_a_looser_limit_refuses_nothing_more_and_touches_no_other_check(
+    limits: Limits, name: str, shift: float, lost: tuple[int, float], faulty: int, accuracies: list[float]
+) -> None:
+    with pair(0, shift=shift, lost=lost, faulty=faulty, accuracies=tuple(accuracies)) as (champion, candidate):
+        strict = set(refused(candidate, champion, limits))
+        loose = set(refused(candidate, champion, replace(limits, **{name: getattr(LOOSE, name)})))
+        assert loose <= strict
+        assert strict - loose <= {CHECKS[name]}
+        assert refused(candidate, champion, LOOSE) in ([], ["accuracy"])  # one seed: any loss may be real
+
+
+@settings(max_examples=40)
+@given(st.lists(st.floats(0.5, 0.9), min_size=2, max_size=5), st.floats(0, 0.1))
+def test_what_is_no_worse_with_any_seed_is_never_refused(accuracies: list[float], better: float) -> None:
+    with pair(0, accuracies=tuple(accuracies)) as (candidate, champion):
+        rows = [{"arm": "subset", "seed": i, "accuracy": a + better} for i, a in enumerate(accuracies)]
+        pd.DataFrame(rows).to_csv(candidate.folder / "accuracy.csv", index=False)
+        assert refused(candidate, champion, Limits()) == []
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "fault"),
+    [
+        ((0.90, 0.91, 0.92), None),
+        ((0.93, 0.91, 0.94), None),
+        ((0.91, 0.90, 0.91), None),  # a third of a point less, some seeds better, some worse
+        ((0.895, 0.905, 0.914), "more than the noise"),  # half a point less, with each seed
+        ((0.87, 0.88, 0.89), "more than 2.00%"),
+        ((0.99, 0.99, 0.50), "more than 2.00%"),  # noise excuses no loss of that size
+        ((0.909,), "more than the noise (one seed)"),
+    ],
+)
+def test_a_loss_of_accuracy_is_told_from_noise(accuracies: tuple[float, ...], fault: str | None) -> None:
+    with pair(0, accuracies=accuracies) as (champion, candidate):
+        faults = gate.faults(gate.judge(candidate, champion, Limits()))
+        assert [fault in said for said in faults] == [True] if fault else faults == []
+
+
+def test_seeds_are_paired_on_the_same_images_alone() -> None:
+    with pair(0, accuracies=(0.895, 0.905, 0.914)) as (champion, candidate):
+        assert refused(candidate, champion, Limits()) == ["accuracy"]
+        other = replace(candidate, manifest=candidate.manifest | {"images_sha256": "other"})
+        assert refused(other, champion, Limits()) == []
+
+
+def test_a_class_that_is_lost_is_named() -> None:
+    with pair(0, lost=(1, 1.0)) as (champion, candidate):
+        faults = "\n".join(gate.faults(gate.judge(candidate, champion, Limits())))
+        assert "too little is kept of 'bee' (0 images)" in faults
+        assert "more than 50% is lost of 'bee' (100% lost)" in faults
+        del candidate.manifest["class_counts"]["bee"]
+        assert "more than 50% is lost of 'bee' (100% lost)" in "\n".join(
+            gate.faults(gate.judge(candidate, champion, Limits()))
+        )
+
+
+def test_labels_judged_otherwise_and_more_faults_are_refused() -> None:
+    with pair(0, shift=0.7, faulty=20) as (champion, candidate):
+        assert refused(candidate, champion, Limits()) == ["share dropped as faulty", "drift of alignment"]
+        assert refused(candidate, None, Limits()) == [], "no champion, nothing to drift from"
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "words"),
+    [
+        ("alignment", None, "no column 'alignment'"),
+        ("alignment", np.nan, "an alignment is no number"),
+        ("id", "i00", "the id 'i00' stands twice"),
+        ("label", 3, "a label is none of the classes"),
+        ("predicted", "ant", "predicted is"),
+    ],
+)
+def test_a_table_that_cannot_be_read_as_the_champions_is_refused(column: str, values: object, words: str) -> None:
+    with pair(0) as (champion, candidate):
+        table = candidate.scores.drop(columns=column) if values is None else candidate.scores.assign(**{column: values})
+        table.to_parquet(candidate.folder / "scores.parquet", index=False)
+        checks = gate.judge(manifest.load(candidate.folder), champion, LOOSE)
+        assert [check.name for check in checks] == ["schema of scores.parquet"]
+        assert words in str(checks[0].fault)
+
+
+def test_a_real_release_holds_against_itself_and_its_damaged_copy_does_not(released: Path) -> None:
+    champion = manifest.load(released)
+    assert refused(champion, champion, Limits(least_kept=0)) == []
+    assert "'green' (0 images)" in gate.faults(gate.judge(champion, None, Limits()))[0]
+    copy = Path(shutil.copytree(released, released.with_name("copy")))
+    counts = read_json(copy / "manifest.json")
+    write_json(copy / "manifest.json", counts | {"quarantined": 40})
+    assert refused(manifest.load(copy), champion, Limits(least_kept=0)) == ["share dropped as faulty"]
