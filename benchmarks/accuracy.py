@@ -73,11 +73,12 @@ def run(cell: Cell) -> dict[str, Any]:
 
     from tasks.bench import cells, ground
     from tasks.training.classifier import Training
+    from tasks.training.length import Length
 
     torch.set_num_threads(1)
     task = TASKS[cell.dataset]
     training = Training(task.width, task.steps, task.batch_size, task.lr, flip=True)
-    noise, length = cells.Noise("symmetric", cell.noise), cells.Length(task.steps, "steps")
+    noise, length = cells.Noise("symmetric", cell.noise), Length(task.steps, "steps")
     place = cells.Cell(noise, 0.0, cell.keep, cell.method, training.model, length, cell.seed)
     memory = SCRATCH / cell.dataset / f"{cell.noise}-{cell.seed}"
     row = cells.measure(ground.load(SCRATCH / cell.dataset), place, {training.model: training}, training, memory, "cpu")

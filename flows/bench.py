@@ -17,14 +17,15 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from flows import device, presets, progress, runtime, server, settings
 from flows.presets import DATA, Preset
 from flows.settings import Runtime
-from tasks import files
+from tasks import attempt, files
 from tasks.bench import cells, ground, pictures, tables
 from tasks.bench.baselines import EVERYTHING
-from tasks.bench.cells import Cell, Length, Noise, Work
+from tasks.bench.cells import Cell, Noise, Work
 from tasks.bench.ground import Encoding, Origin
 from tasks.encoders.encoder import Checkpoint
 from tasks.errors import InputError
 from tasks.training.classifier import Training
+from tasks.training.length import Length
 
 ROOM = files.SCRATCH / "bench"
 
@@ -162,8 +163,7 @@ def run(request: Request) -> list[Path]:
     ends = progress.settle("cells", running, len(todo), lambda: sum(result[cell].exists() for cell in todo))
     for cell, error in zip(todo, ends, strict=True):
         if error and not log[cell].exists():  # its worker had no time to say why
-            log[cell].parent.mkdir(parents=True, exist_ok=True)
-            log[cell].write_text(f"{cell}\n\n{type(error).__name__}: {error}\n", encoding="utf-8")
+            attempt.write_log(log[cell], str(cell), f"{type(error).__name__}: {error}\n")
     return report(request, every, result, log)
 
 

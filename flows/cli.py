@@ -193,18 +193,19 @@ def compare(
     table: Annotated[
         Path, typer.Option(help="Results, a row a training run: arm or method, seed, accuracy, and what was varied.")
     ] = Path("data/evaluate/accuracy.csv"),
+    measure: Annotated[str, typer.Option(help="What is compared, such as worst_class.")] = "accuracy",
 ) -> None:
     """Say whether models trained on A are better than those trained on B, seed by seed.
 
-    Prints, for every setting that has both, the mean difference in accuracy with its 95% bootstrap interval, and how
-    many seeds it takes to tell the two apart.
+    Prints, for every setting that has both, the mean difference with its 95% bootstrap interval, and how many seeds it
+    takes to tell the two apart.
     """
     with clear_errors():
         from flows.show import differences
         from tasks.training.compare import compare as found
         from tasks.training.compare import read
 
-        differences(a, b, found(read(table), a, b))
+        differences(a, b, found(read(table), a, b, measure))
 
 
 @app.command()

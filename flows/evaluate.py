@@ -1,36 +1,87 @@
 """Stage evaluate: models trained on the subset, a random one and everything. Run as `python -m flows.evaluate`."""
 
-from prefect import flow
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, get_run_logger
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows import device, runtime
-from flows.settings import Settings
-from tasks import evaluate, files
-from tasks.training.arms import ARMS
+from flows import device, journal, progress, runtime
+from flows.settings import Evaluate, Settings
+from tasks import attempt, evaluate, files, shifted
+from tasks.errors import WorkError
+from tasks.evaluate import Work
+from tasks.training.arms import ARMS, Arm
 from tasks.training.classifier import Training
+from tasks.training.length import Length
+
+PREPARE, OUTSIDE = runtime.DATA / "prepare", runtime.DATA / "source" / "evaluate.json"
+SUBSET = runtime.DATA / "optimize" / "subset.parquet"
 
 
 @flow(name="evaluate", task_runner=ThreadPoolTaskRunner(max_workers=device.slots()))  # type: ignore[arg-type]
 def run(settings: Settings) -> None:
     """Train the cells that are not done yet, side by side, and gather them."""
-    how = runtime.dumped(settings.evaluate)
-    size, seeds = how.pop("image_size"), how.pop("seeds")
-    training = Training(**how)
-    images, truth = runtime.DATA / "prepare" / "images", runtime.DATA / "prepare" / "truth.parquet"
-    subset = runtime.DATA / "optimize" / "subset.parquet"
-    with files.scratch("evaluate", evaluate.key(images, subset, size, training)) as scratch:
-        pixels = scratch / "pixels.npy"
-        runtime.as_task(evaluate.decode)(images, size, pixels)
-        cells = [
-            (arm, seed, scratch / f"{arm}-{seed}.json")
-            for seed in range(settings.base.seed, settings.base.seed + seeds)
-            for arm in ARMS
-        ]
-        train = runtime.gpu_task(evaluate.cell)
-        running = [train.submit(images, subset, pixels, *cell, training) for cell in cells]
-        for future in running:
-            future.result()
-        runtime.as_task(evaluate.summarise)([out for *_, out in cells], subset, truth, runtime.DATA / "evaluate")
+    how, images, truth = settings.evaluate, PREPARE / "images", PREPARE / "truth.parquet"
+    judge = how.model_copy(update={"seeds": 1})  # another seed changes no cell
+    with files.scratch("evaluate", evaluate.key(images, SUBSET, OUTSIDE, judge)) as scratch:
+        work = _work(how, scratch)
+        _look(work, how, scratch)
+        seeds = range(settings.base.seed, settings.base.seed + how.seeds)
+        cells = {(arm, seed): scratch / f"{arm}-{seed}.json" for seed in seeds for arm in ARMS}
+        _train(work, cells)
+        runtime.as_task(evaluate.summarise)(list(cells.values()), images, SUBSET, truth, runtime.DATA / "evaluate")
+
+
+def _work(how: Evaluate, scratch: Path) -> Work:
+    checkpoint = Path(how.checkpoint) if how.checkpoint else None
+    training = Training(how.width, how.steps, how.batch_size, how.lr, how.flip, how.model, checkpoint)
+    length = Length(how.epochs, "epochs") if how.epochs else Length(how.steps, "steps")
+    tests = {name: scratch / f"test-{name}" for name in how.tests}
+    return Work(PREPARE / "images", runtime.DATA / "embed", SUBSET, scratch / "pixels.npy", tests, training, length)
+
+
+def _look(work: Work, how: Evaluate, scratch: Path) -> None:
+    """Check, and decode what networks look at; a probe looks at features."""
+    runtime.as_task(evaluate.check)(work, how.image_size, how.tests)
+    if work.probes:
+        return
+    runtime.as_task(evaluate.decode)(work.images, how.image_size, work.pixels)
+    classes = files.read_json(work.images / "classes.json")
+    for name, source in how.tests.items():
+        runtime.as_task(shifted.decode)(name, source, classes, how.image_size, work.tests[name])
+
+
+def _train(work: Work, cells: dict[tuple[Arm, int], Path]) -> None:
+    """Train what has no result yet.
+
+    Raises:
+        WorkError: cells broke; those that did not are kept.
+    """
+    train = runtime.gpu_task(evaluate.cell)
+    todo = {cell: out for cell, out in cells.items() if not out.exists()}
+    running = [train.submit(work, *cell, out, out.with_suffix(".log")) for cell, out in todo.items()]
+    ends = progress.settle("cells", running, len(todo), lambda: sum(out.exists() for out in todo.values()))
+    for out in filter(Path.exists, todo.values()):
+        _tell(files.read_json(out))
+    broken = []
+    for ((arm, seed), out), error in zip(todo.items(), ends, strict=True):
+        if error:
+            log = out.with_suffix(".log")
+            if not log.exists():  # its worker had no time to say why
+                attempt.write_log(log, f"{arm}, seed {seed}", f"{type(error).__name__}: {error}\n")
+            broken.append(f"\n  {arm}, seed {seed}: {type(error).__name__}: {error} ({log})")
+    if broken:
+        raise WorkError(f"{len(broken)} of {len(cells)} cells broke; the others are kept, and the same command tries "
+                        f"these again:{''.join(broken)}")  # fmt: skip
+
+
+def _tell(row: dict[str, Any]) -> None:
+    """Say what came out of a cell, and how long it took."""
+    told = {name: row[name] for name in ("arm", "seed", "accuracy", "samples_seen", "seconds")}
+    journal.write("trained", cell=told)
+    words = "{arm}, seed {seed}: {accuracy:.2%}, {samples_seen:,} images seen, {seconds:.1f} s"
+    get_run_logger().info(words.format(**told))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from flows import device, journal, server, settings
 from flows.settings import Runtime, Settings
 from tasks import files
-from tasks.errors import InputError
+from tasks.errors import InputError, WorkError
 from tasks.redact import redact
 
 GPU = "gpu"
@@ -89,15 +89,16 @@ def main(flow: Flow[[Settings], None], *, mapped: bool = False, gpu: bool = True
     A flow that is `mapped` over shards, classes or cells may run on more than one machine (`runtime.runner`). One that
     has no `gpu` tasks need not wait until torch has counted the GPUs.
 
-    Exits with 2 where the input is at fault, after one message that says how, and with 130 where it is interrupted.
+    Exits, after one message that says why, with 2 where the input is at fault, with 1 where work failed though it is
+    not, and with 130 where it is interrupted.
     """
     try:
         parameters = settings.load()
         with running(flow, parameters.runtime if mapped else Runtime(), gpu=gpu) as ready:
             ready(parameters)
-    except InputError as error:
+    except (InputError, WorkError) as error:
         print(f"winnow: {redact(str(error))}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(2 if isinstance(error, InputError) else 1)
 
 
 @contextmanager
@@ -145,10 +146,11 @@ def gpu_slots() -> Iterator[None]:
 
 
 def _without_traceback(record: logging.LogRecord) -> bool:
-    """Log bad input as what it is: where in the program it was noticed helps nobody mend it."""
-    if record.exc_info and isinstance(record.exc_info[1], InputError):
+    """Log bad input as what it is: where in the program it was noticed helps nobody mend it. So too what has a log."""
+    if record.exc_info and isinstance(record.exc_info[1], InputError | WorkError):
+        bad = isinstance(record.exc_info[1], InputError)
         record.exc_info, record.exc_text = None, None
-        record.msg, record.args = "stopped: the input is at fault", ()
+        record.msg, record.args = f"stopped: {'the input is at fault' if bad else 'work failed'}", ()
     return True
 
 

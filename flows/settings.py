@@ -18,6 +18,7 @@ from tasks.redact import redact, secret_in
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[int, Field(ge=1)]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9_-]+$")]
 
 
 class Block(BaseModel):
@@ -105,26 +106,37 @@ class Optimize(Block):
 
 
 class Evaluate(Block):
-    """The models trained to judge a subset: the same steps for every subset."""
+    """The models trained to judge a subset: the same steps for every subset, or the same epochs."""
 
     model: str = Field(default="small", min_length=1)
+    checkpoint: str | None = Field(default=None, min_length=1)
     image_size: int = Field(default=28, ge=8)
     width: Positive = 16
     steps: int = Field(default=250, ge=10)
+    epochs: Positive | None = None
     batch_size: int = Field(default=128, ge=2)
     lr: float = Field(default=0.01, gt=0)
     flip: bool = False
     seeds: Positive = 3
+    tests: dict[Name, Annotated[str, Field(min_length=1)]] = {}
 
     @field_validator("model")
     @classmethod
     def _model_is_known(cls, name: str) -> str:
-        if name != "small":  # else there is no need to wait for torch
+        if name not in ("small", "probe"):  # else there is no need to wait for torch
             from tasks.training import networks
 
             if name not in networks.names():
-                raise ValueError(f"there are {', '.join(networks.names())}")
+                raise ValueError(f"there are probe, {', '.join(networks.names())}")
         return name
+
+    @model_validator(mode="after")
+    def _a_probe_has_features_only(self) -> "Evaluate":
+        if self.model == "probe" and (self.checkpoint or self.tests):
+            raise ValueError(
+                "model: probe is fitted to features in data/embed, so checkpoint and tests have to be empty"
+            )
+        return self
 
 
 class Release(Block):

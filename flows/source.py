@@ -1,25 +1,53 @@
-"""Stage source: look at what prepare.source holds, so that DVC sees change. Run as `python -m flows.source`.
+"""Stage source: look at what lies outside the project, so that DVC sees change. Run as `python -m flows.source`.
+
+In data/source/: fingerprint.json of prepare.source, and evaluate.json of evaluate's checkpoint and shifted test sets.
 
 It runs on every `dvc repro`, so it does without Prefect, which takes longer to start than this takes.
 """
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from flows import settings
+from flows.settings import Evaluate
+from tasks import files
 from tasks.errors import InputError
 from tasks.redact import redact
 from tasks.sources import fingerprint
 
+OUT = Path("data/source")
+
 
 def main() -> None:
-    """Write the fingerprint of the source; exits with 2 where there is none."""
+    """Write the fingerprints; exits with 2 where there is nothing to look at."""
     try:
-        how = settings.load().prepare
-        fingerprint.write(how.source, how.held_out, Path("data/source/fingerprint.json"))
+        how = settings.load()
+        fingerprint.write(how.prepare.source, how.prepare.held_out, OUT / "fingerprint.json")
+        with files.whole_file(OUT / "evaluate.json") as partial:
+            files.write_json(partial, judged_by(how.evaluate))
     except InputError as error:
         print(f"winnow: {redact(str(error))}", file=sys.stderr)
         sys.exit(2)
+
+
+def judged_by(how: Evaluate) -> dict[str, Any]:
+    """What evaluate reads beside results of other stages, by content.
+
+    Raises:
+        InputError: the checkpoint or a test set cannot be found.
+    """
+    found: dict[str, Any] = {"checkpoint": None, "tests": {}}
+    if how.checkpoint:
+        if not Path(how.checkpoint).is_file():
+            raise InputError(f"evaluate.checkpoint: {how.checkpoint} does not exist")
+        found["checkpoint"] = files.file_sha256(Path(how.checkpoint))
+    for name, source in how.tests.items():
+        try:
+            found["tests"][name] = fingerprint.of(source)["sha256"]
+        except InputError as error:
+            raise InputError(f"evaluate.tests.{name}: {str(error).removeprefix('prepare.source: ')}") from error
+    return found
 
 
 if __name__ == "__main__":

@@ -1,5 +1,9 @@
-"""The one exception that means: the input is at fault, not the program."""
+"""What ends a command with a message instead of a traceback: bad input, and work that failed on good input."""
 
 
 class InputError(ValueError):
     """Bad input. The message names the file, row, key or class at fault and the way out; commands exit with 2."""
+
+
+class WorkError(RuntimeError):
+    """Work failed, and the input is not at fault. The message says what, where its log is, and what to do; exit 1."""

@@ -1,31 +1,100 @@
 """Stage evaluate: what a model trained on the subset is worth, beside a random subset of its size and everything.
 
-In:  data/prepare (images, truth), data/optimize/subset.parquet. Out, in data/evaluate/:
+In:  data/prepare (images, truth), data/optimize/subset.parquet, and for a probe data/embed. Out, in data/evaluate/:
 
-    accuracy.csv   a row a cell: arm, seed, accuracy, kept
-    metrics.json   mean and standard deviation an arm; the planted faults that were found
+    accuracy.csv   a row a cell: arm, seed, budget, what was measured (MEASURES, and `accuracy_NAME` of a shifted test
+                   set), and COUNTS
+    classes.csv    a row a class: how many of it are held out, and the mean accuracy of each arm on them
+    metrics.json   mean and standard deviation an arm of what was measured; the planted faults that were found
 
 A cell is one arm (subset, random, all) and one seed; each finished cell is kept in scratch, so a killed run goes on.
+How long a cell took is in scratch and the run's log alone, since results are the same bytes each time.
 """
 
-from dataclasses import asdict
+import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
-from tasks import budget, dataset, files
-from tasks.training import classifier
+from tasks import attempt, budget, dataset, features, files, shifted
+from tasks.dataset import Dataset
+from tasks.errors import InputError
+from tasks.training import classifier, probe
 from tasks.training.arms import ARMS, Arm
 from tasks.training.classifier import Training
+from tasks.training.length import Length
+from tasks.training.measures import Measures
+
+DIGITS = 6  # of results
+MEASURES = ("accuracy", "worst_class", "calibration_error")
+COUNTS = ("kept", "samples_seen")
+SHIFTED = "accuracy_"  # before the name of a shifted test set
 
 
-def key(images: Path, subset: Path, size: int, training: Training) -> str:
-    """Names the work: cells that were finished for other images, subsets or training are not mistaken for these."""
-    inputs = files.file_sha256(images / "index.parquet"), files.file_sha256(subset)
-    return files.sha256(*inputs, str(size), str(asdict(training)))[:16]
+@dataclass(frozen=True)
+class Work:
+    """What all cells have in common.
+
+    Attributes:
+        images: the folder of the prepared images.
+        embed: that of their features, to which a probe is fitted.
+        subset: the table of what was selected.
+        pixels: the file of decoded images.
+        tests: shifted test sets by name, each decoded in a folder (`tasks.shifted`).
+        training: of every network.
+        length: of its training.
+    """
+
+    images: Path
+    embed: Path
+    subset: Path
+    pixels: Path
+    tests: dict[str, Path]
+    training: Training
+    length: Length
+
+    @property
+    def probes(self) -> bool:
+        """Whether it is features that are judged by, not images."""
+        return self.training.model == probe.PROBE
+
+    @property
+    def budget(self) -> str:
+        """The budget by its name."""
+        return "convergence" if self.probes else str(self.length)
+
+
+def key(images: Path, subset: Path, outside: Path, *how: object) -> str:
+    """Names the work: cells that were finished for other images, subsets or training are not mistaken for these.
+
+    Args:
+        images: the folder of the prepared images.
+        subset: the table of what was selected.
+        outside: what the source stage found of the checkpoint and the shifted test sets.
+        how: every parameter that changes a result.
+    """
+    inputs = (files.file_sha256(path) for path in (images / "index.parquet", subset, outside))
+    return files.sha256(*inputs, *map(repr, how))[:16]
+
+
+def check(work: Work, side: int, tests: dict[str, str]) -> None:
+    """Refuse what would break every cell, before images of `side` pixels are decoded.
+
+    Raises:
+        InputError: the network or its checkpoint cannot be had, a test set is at fault, or a probe has no features of
+            held-out images.
+    """
+    classes = dataset.load(work.images).classes
+    for name, source in tests.items():
+        shifted.check(name, source, classes)
+    if not work.probes:
+        classifier.begin(work.training, side=side, classes=len(classes), seed=0)
+    elif not (work.embed / "test.npy").exists():
+        raise InputError(f"evaluate.model: a probe is measured on features of held-out images, and {work.embed} has "
+                         "none; add them to the features in embed.path")  # fmt: skip
 
 
 def decode(images: Path, size: int, out: Path) -> None:
@@ -35,26 +104,50 @@ def decode(images: Path, size: int, out: Path) -> None:
             np.save(file, dataset.pixels(dataset.load(images), size))
 
 
-def cell(
-    images: Path, subset: Path, pixels: Path, arm: Arm, seed: int, out: Path, training: Training, device: str
-) -> None:
-    """Train and measure one cell; its result goes to the JSON file `out`, and is not made again where it is there.
+def cell(work: Work, arm: Arm, seed: int, out: Path, log: Path, *, device: str) -> None:
+    """Train and measure one cell (`tasks.attempt`): its row goes to `out`, or to `log` why there is none."""
+    attempt.finish(f"{arm}, seed {seed}", out, log, lambda: measure(work, arm, seed, device), device)
 
-    Without a GPU each cell has one core: cells run side by side, and the number of cores does not change the result.
+
+def measure(work: Work, arm: Arm, seed: int, device: str) -> dict[str, Any]:
+    """Train on one arm, and measure on what is held out and on shifted test sets.
+
+    Raises:
+        DivergenceError: the network is worth nothing.
     """
-    if out.exists():
-        return
-    if device == "cpu":
-        torch.set_num_threads(1)
-    data = dataset.load(images)
-    block = np.load(pixels, mmap_mode="r")
-    train, test = ((data.index["split"] == name).to_numpy() for name in ("train", "test"))
-    labels = data.index["label"].to_numpy()
-    chosen = np.flatnonzero(train)[choose(pd.read_parquet(subset), len(data.classes), arm, seed)]
-    model = classifier.fit(block[chosen], labels[chosen], training, classes=len(data.classes), seed=seed, device=device)
-    accuracy = model.accuracy(block[test], labels[test])
-    with files.whole_file(out) as partial:
-        files.write_json(partial, {"arm": arm, "seed": seed, "accuracy": accuracy, "kept": len(chosen)})
+    data = dataset.load(work.images)
+    chosen = np.flatnonzero(choose(pd.read_parquet(work.subset), len(data.classes), arm, seed))
+    start = time.perf_counter()
+    found, seen, more = (_probe if work.probes else _network)(work, data, chosen, seed, device)
+    measured = {name: getattr(found, name) for name in MEASURES} | more
+    row = {"arm": arm, "seed": seed, "budget": work.budget, "kept": len(chosen), "samples_seen": seen}
+    rounded = {name: round(value, DIGITS) for name, value in measured.items()}
+    return row | rounded | {"by_class": found.by_class, "seconds": round(time.perf_counter() - start, 3)}
+
+
+def _network(
+    work: Work, data: Dataset, chosen: np.ndarray, seed: int, device: str
+) -> tuple[Measures, int, dict[str, float]]:
+    """What a network trained on the `chosen` of the pool is worth, the images it saw, and its accuracy elsewhere."""
+    block, labels = np.load(work.pixels, mmap_mode="r"), data.index["label"].to_numpy()
+    pool, test = ((data.index["split"] == name).to_numpy() for name in ("train", "test"))
+    rows, training = np.flatnonzero(pool)[chosen], work.length.training(work.training, len(chosen))
+    model = classifier.fit(block[rows], labels[rows], training, classes=len(data.classes), seed=seed, device=device)
+    elsewhere = {
+        SHIFTED + name: model.accuracy(np.load(folder / shifted.PIXELS), np.load(folder / shifted.LABELS))
+        for name, folder in work.tests.items()
+    }
+    return model.measure(block[test], labels[test]), training.steps * training.batch_size, elsewhere
+
+
+def _probe(
+    work: Work, data: Dataset, chosen: np.ndarray, seed: int, device: str
+) -> tuple[Measures, int, dict[str, float]]:
+    """The same of a linear probe on features, which draws nothing."""
+    have = features.load(work.embed)
+    model = probe.fit(have.image[chosen], have.labels[chosen], len(data.classes))
+    test, labels = np.load(work.embed / "test.npy"), np.load(work.embed / "test_labels.npy")
+    return model.measure(test, labels), model.passes * len(chosen), {}
 
 
 def choose(subset: pd.DataFrame, classes: int, arm: Arm, seed: int) -> np.ndarray:
@@ -69,15 +162,38 @@ def choose(subset: pd.DataFrame, classes: int, arm: Arm, seed: int) -> np.ndarra
     return budget.draw(labels, split, np.random.default_rng(seed))
 
 
-def summarise(cells: list[Path], subset: Path, truth: Path, out: Path) -> None:
-    """Gather finished cells into accuracy.csv and metrics.json in `out`."""
+def summarise(cells: list[Path], images: Path, subset: Path, truth: Path, out: Path) -> None:
+    """Gather finished cells into accuracy.csv, classes.csv and metrics.json in `out`."""
     table = pd.DataFrame([files.read_json(cell) for cell in cells])
-    by_arm = table.groupby("arm")["accuracy"]
-    accuracy = {arm: {"mean": by_arm.mean()[arm], "std": float(by_arm.std(ddof=1).fillna(0)[arm])} for arm in ARMS}
+    elsewhere = [name for name in map(str, table) if name.startswith(SHIFTED)]
     faults = planted(pd.read_parquet(subset), pd.read_parquet(truth))
+    measured: dict[str, Any] = {name: _by_arm(table, name) for name in MEASURES}
+    if elsewhere:
+        measured["shifted"] = {name.removeprefix(SHIFTED): _by_arm(table, name) for name in elsewhere}
+    seen = table.groupby("arm")["samples_seen"].max()
+    about = {"budget": table["budget"][0], "samples_seen": {arm: int(seen[arm]) for arm in ARMS}}
     with files.whole_folder(out) as folder:
-        table[["arm", "seed", "accuracy", "kept"]].to_csv(folder / "accuracy.csv", index=False)
-        files.write_json(folder / "metrics.json", {"accuracy": accuracy, **faults})
+        columns = ["arm", "seed", "budget", *MEASURES, *elsewhere, *COUNTS]
+        table[columns].to_csv(folder / "accuracy.csv", index=False)
+        by_class(table, dataset.load(images)).to_csv(folder / "classes.csv", index=False)
+        files.write_json(folder / "metrics.json", measured | about | faults)
+
+
+def _by_arm(table: pd.DataFrame, name: str) -> dict[str, Any]:
+    """Mean and standard deviation over seeds of a measure, by arm."""
+    grouped = table.groupby("arm")[name]
+    mean, std = grouped.mean(), grouped.std(ddof=1).fillna(0)
+    return {arm: {"mean": float(mean[arm]), "std": float(std[arm])} for arm in ARMS}
+
+
+def by_class(table: pd.DataFrame, data: Dataset) -> pd.DataFrame:
+    """A row a class: class_name, held_out (images), and for each arm the mean over seeds of its accuracy."""
+    counts = np.bincount(data.split("test")["label"], minlength=len(data.classes))
+    found = pd.DataFrame({"class_name": data.classes, "held_out": counts})
+    for arm in ARMS:
+        rows = np.array(table.loc[table["arm"] == arm, "by_class"].tolist(), np.float64)
+        found[arm] = rows.mean(0).round(DIGITS)
+    return found
 
 
 def planted(subset: pd.DataFrame, truth: pd.DataFrame) -> dict[str, dict[str, Any]]:

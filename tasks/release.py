@@ -7,7 +7,7 @@ In:  every stage above. Out, in data/release/:
                      SHA-256 of the image's bytes
     manifest.json    what made it: encoder, adapters, parameters, inputs, counts, versions, and a SHA-256 of each file
     card.md          the data card, with figures/
-    accuracy.csv     a row a training that the subset was judged by: arm, seed, accuracy, kept
+    accuracy.csv     a row a training that the subset was judged by, and classes.csv a row a class (`tasks.evaluate`)
     croissant.json   what the ids and scores are, in MLCommons Croissant
     report.html      the same for looking at, in one file: galleries, search, and corrections to save
 
@@ -33,8 +33,7 @@ from tasks.training.arms import ARMS
 
 PACKAGES = ("winnow", "torch", "torchvision", "open_clip_torch", "numpy", "pandas", "pyarrow", "pillow", "scikit-learn")
 SUSPECTS = 24
-COLUMNS = ["arm", "seed", "accuracy", "kept"]  # of accuracy.csv
-LEAST_KEPT = 10
+LEAST_KEPT = LEAST_FOUND = 10  # classes that are listed
 
 
 def run(stages: Path, out: Path, *, name: str, parameters: dict[str, Any], licence: str = "unknown") -> None:
@@ -55,11 +54,12 @@ def run(stages: Path, out: Path, *, name: str, parameters: dict[str, Any], licen
         kept = sorted(table.loc[table["selected"], "id"])
         (folder / "ids.txt").write_text("".join(f"{i}\n" for i in kept), encoding="utf-8")
         table.to_parquet(folder / "scores.parquet", index=False)
-        shutil.copy(stages / "evaluate" / "accuracy.csv", folder / "accuracy.csv")
+        for judged in ("accuracy.csv", "classes.csv"):
+            shutil.copy(stages / "evaluate" / judged, folder / judged)
         described = describe(stages, data, table, name, parameters) | {"license": licence}
         files.write_json(folder / "croissant.json", croissant.describe(folder, described))
         _draw(folder / "figures", data, table, described)
-        (folder / "card.md").write_text(_card(data, described), encoding="utf-8")
+        (folder / "card.md").write_text(_card(data, described, folder / "classes.csv"), encoding="utf-8")
         (folder / "report.html").write_text(report.render(data, table, pairs, described), encoding="utf-8")
         paths = sorted(path for path in folder.rglob("*") if path.is_file())
         hashes = {path.relative_to(folder).as_posix(): files.file_sha256(path) for path in paths}
@@ -117,7 +117,7 @@ def version(release: Path, tags: dict[str, str]) -> Version:
 
 
 def _rows(table: Path) -> list[dict[str, Any]]:
-    return [dict(zip(COLUMNS, row, strict=True)) for row in pd.read_csv(table)[COLUMNS].itertuples(index=False)]
+    return [{str(key): value for key, value in row.items()} for row in pd.read_csv(table).to_dict("records")]
 
 
 def _corrections(path: Path, pool: pd.DataFrame) -> dict[str, int]:
@@ -157,18 +157,21 @@ def _draw(folder: Path, data: Dataset, table: pd.DataFrame, described: dict[str,
     figures.gallery([images[i] for i in suspects["id"]], captions, folder / "suspects.png")
 
 
-def _card(data: Dataset, described: dict[str, Any]) -> str:
+def _card(data: Dataset, described: dict[str, Any], classes: Path) -> str:
     results = described["results"]
+    hardest = pd.read_csv(classes).dropna().sort_values(["subset", "class_name"]).head(LEAST_FOUND)
     return pages.render(
         "card.md.jinja",
         described
         | {
-            "results": {"wrong_labels": None, "damaged": None} | results,
+            "results": {"wrong_labels": None, "damaged": None, "shifted": {}} | results,
             "arms": ARMS,
             "reasons": {reasons.key(reason): meaning for reason, (_, meaning) in REASONS.items()},
             "faults": {"wrong_labels": "wrong labels", "damaged": "damaged images"},
             "kept_counts": [count["kept"] for count in described["class_counts"].values()],
             "held_out": len(data.split("test")),
+            "hardest": hardest.to_dict("records"),
+            "trained": report.trained(described["parameters"]["evaluate"], results["budget"]),
             "least_kept": _least_kept(described["class_counts"]),
             "size_category": _size_category(described["subset"]["samples"]),
         },

@@ -21,6 +21,7 @@ import pandas as pd
 EXPERIMENT = "subset versions"
 CANDIDATE, CHAMPION = "candidate", "champion"
 FOLDER = "release"  # of a run's artifacts
+NAMES = ("arm", "seed", "budget")  # what says which training it was; the rest of a cell was measured
 VERSION_TAG = "winnow.release"
 AT_A_TIME = 1000  # metrics that MLflow takes in one request
 PATIENCE = 10  # seconds for a server to answer
@@ -42,7 +43,7 @@ class Version:
         subset: ids and classes that were kept, and their digest.
         source: where the images came from.
         model: the registered model that it is a version of.
-        cells: the trainings that it was judged by: arm, seed, accuracy and kept (images).
+        cells: the trainings that it was judged by: arm, seed, perhaps budget, and what was measured.
         artifacts: the folder to keep with the run.
     """
 
@@ -208,8 +209,8 @@ def _log_cells(version: Version, experiment: str, parent: str) -> None:
     for cell in version.cells:
         named = f"{cell['arm']}, seed {cell['seed']}"
         run = client.create_run(experiment, run_name=named, tags={MLFLOW_PARENT_RUN_ID: parent})
-        metrics = [Metric(key, cell[key], run.info.start_time, 0) for key in ("accuracy", "kept")]
-        client.log_batch(run.info.run_id, metrics, [Param(key, str(cell[key])) for key in ("arm", "seed")])
+        metrics = [Metric(key, cell[key], run.info.start_time, 0) for key in cell if key not in NAMES]
+        client.log_batch(run.info.run_id, metrics, [Param(key, str(cell[key])) for key in NAMES if key in cell])
         client.set_terminated(run.info.run_id)
 
 

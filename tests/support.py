@@ -111,6 +111,20 @@ def write_photos(folder: Path) -> Path:
     return folder
 
 
+def _write_evaluation(folder: Path, classes: list[str]) -> None:
+    """What evaluate leaves, of two seeds."""
+    arms = "subset", "random", "all"
+    same = {arm: {"mean": 0.5, "std": 0.125} for arm in arms}
+    measured = dict.fromkeys(("accuracy", "worst_class", "calibration_error"), same)
+    write_json(folder / "metrics.json", measured | {"budget": "10 steps", "samples_seen": dict.fromkeys(arms, 80)})
+    row = {"budget": "10 steps", "accuracy": 0.5, "worst_class": 0.25, "calibration_error": 0.1, "kept": 16}
+    cells = [{"arm": arm, "seed": seed} | row | {"samples_seen": 80} for seed in range(2) for arm in arms]
+    pd.DataFrame(cells).to_csv(folder / "accuracy.csv", index=False)
+    pd.DataFrame({"class_name": classes, "held_out": 2} | dict.fromkeys(arms, 0.5)).to_csv(
+        folder / "classes.csv", index=False
+    )
+
+
 def write_stages(photos: Path, data: Path) -> Path:
     """What the stages leave for `photos`, and a release: 24 images to choose from, all but those of a class kept."""
     source = open_source(photos)
@@ -132,9 +146,6 @@ def write_stages(photos: Path, data: Path) -> Path:
         {"measured_on": "held-out images", "zero_shot_accuracy": 0.5, "adapted_accuracy": 0.75},
     )
     write_json(data / "embed/encoder.json", {"encoder": "tiny", "weights_sha256": "ab", "prompts": ["a {}"]})
-    accuracy = {arm: {"mean": 0.5, "std": 0.125} for arm in ("subset", "random", "all")}
-    write_json(data / "evaluate/metrics.json", {"accuracy": accuracy})
-    cells = [{"arm": arm, "seed": seed, "accuracy": 0.5, "kept": 16} for seed in range(2) for arm in accuracy]
-    pd.DataFrame(cells).to_csv(data / "evaluate/accuracy.csv", index=False)
+    _write_evaluation(data / "evaluate", source.classes)
     release.run(data, data / "release", name="photos", parameters=PARAMETERS)
     return data

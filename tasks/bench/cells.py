@@ -1,15 +1,13 @@
 """A cell of a grid: one network, trained on what one method kept, measured and written down."""
 
 import time
-import traceback
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
 
-from tasks import files
+from tasks import attempt, files
 from tasks.bench import baselines, ground
 from tasks.bench.ground import Ground
 from tasks.errors import InputError
@@ -17,6 +15,7 @@ from tasks.features import Features
 from tasks.images import plant
 from tasks.training import classifier
 from tasks.training.classifier import Training
+from tasks.training.length import Length
 
 DIGITS = 5  # of results
 
@@ -64,23 +63,6 @@ class Noise:
         for one, other in self.to:
             to[number[one]] = number[other]
         return to
-
-
-@dataclass(frozen=True)
-class Length:
-    """How long every network is trained: the same number of steps for every subset, or the same number of epochs."""
-
-    amount: int
-    unit: Literal["steps", "epochs"]
-
-    def __str__(self) -> str:
-        return f"{self.amount} {self.unit}"
-
-    def training(self, training: Training, n: int) -> Training:
-        """The training of a network on `n` images."""
-        if self.unit == "steps":
-            return replace(training, steps=self.amount)
-        return classifier.for_epochs(training, self.amount, n)
 
 
 @dataclass(frozen=True)
@@ -141,30 +123,20 @@ def _digest(*parts: object) -> str:
 
 
 def run(work: Work, cell: Cell, out: Path, log: Path, *, device: str) -> None:
-    """Train and measure a cell; its row goes to the JSON file `out`, and is not made again where it is there.
-
-    Without a GPU each cell has one core: cells run side by side, and the number of cores does not change the result.
+    """Train and measure a cell (`tasks.attempt`): its row goes to `out`, or to `log` why there is none.
 
     Args:
         work: what all cells share.
         cell: which.
-        out: the result.
-        log: is written if there is none, and says why.
+        out: the result, a JSON file.
+        log: a text file.
         device: where to compute.
     """
-    if out.exists():
-        return
-    if device == "cpu":
-        torch.set_num_threads(1)
-    try:
-        row = measure(ground.load(work.room(cell)), cell, work.trainings, work.judge, work.memory(cell), device)
-    except Exception:
-        with files.whole_file(log) as partial:
-            partial.write_text(f"{cell}\n\n{traceback.format_exc()}", encoding="utf-8")
-        raise
-    with files.whole_file(out) as partial:
-        files.write_json(partial, row)
-    log.unlink(missing_ok=True)
+
+    def row() -> dict[str, Any]:
+        return measure(ground.load(work.room(cell)), cell, work.trainings, work.judge, work.memory(cell), device)
+
+    attempt.finish(str(cell), out, log, row, device)
 
 
 def measure(

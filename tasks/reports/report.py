@@ -19,6 +19,7 @@ from tasks.dataset import Dataset
 from tasks.reasons import REASONS
 from tasks.reports import figures, galleries, pages
 from tasks.reports.galleries import Look
+from tasks.training import probe
 from tasks.training.arms import ARMS
 
 SIZE = 112  # pixels of a thumbnail's longer side
@@ -55,9 +56,18 @@ def render(data: Dataset, table: pd.DataFrame, pairs: pd.DataFrame, described: d
         "figures": _figures(table, described),
         "script": script,
         "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        "results": {"wrong_labels": None, "damaged": None} | described["results"],
+        "results": {"wrong_labels": None, "damaged": None, "shifted": {}} | described["results"],
+        "trained": trained(described["parameters"]["evaluate"], described["results"]["budget"]),
     }
     return pages.render("report.html.jinja", content)
+
+
+def trained(how: dict[str, Any], budget: str) -> str:
+    """How the models of an evaluation were trained, in words."""
+    if how["model"] == probe.PROBE:
+        return "a linear probe on the encoder's features"
+    begun = "from a checkpoint" if how.get("checkpoint") else "from scratch"
+    return f"the network {how['model']} {begun}, for {budget} on each"
 
 
 def _pictures(data: Dataset, looks: list[Look]) -> dict[str, str]:

@@ -26,7 +26,14 @@ Known = dict[str, tuple[int, int, str]]
 
 
 def write(source: str, held_out: str | None, out: Path) -> None:
-    """Write the fingerprint of a source, and of the file of held-out ids where there is one, to `out`.
+    """Write the fingerprint of a source (`of`) to `out`."""
+    about = of(source, held_out)
+    with whole_file(out) as partial:
+        write_json(partial, about)
+
+
+def of(source: str, held_out: str | None = None) -> dict[str, Any]:
+    """The fingerprint of a source, and of the file of held-out ids where there is one: files, bytes, sha256.
 
     Raises:
         InputError: the source cannot be found.
@@ -35,9 +42,7 @@ def write(source: str, held_out: str | None, out: Path) -> None:
     if held_out and held_out.endswith(".txt") and Path(held_out).is_file():
         found[f"held_out {held_out}"] = (Path(held_out).stat().st_size, file_sha256(Path(held_out)))
     lines = (f"{size} {told} {name}" for name, (size, told) in sorted(found.items()))
-    about = {"files": len(found), "bytes": sum(size for size, _ in found.values()), "sha256": sha256(*lines)}
-    with whole_file(out) as partial:
-        write_json(partial, about)
+    return {"files": len(found), "bytes": sum(size for size, _ in found.values()), "sha256": sha256(*lines)}
 
 
 def _fingerprints(source: str) -> dict[str, tuple[int, str]]:

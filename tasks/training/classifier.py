@@ -5,6 +5,7 @@ it the same number of epochs instead, so that a smaller one also costs less.
 """
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from threading import Lock
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import swa_utils
 
-from tasks.training import measures, networks, precision
+from tasks.training import checkpoints, measures, networks, precision
 from tasks.training.measures import Measures
 from tasks.training.networks import SmallResNet
 
@@ -40,6 +41,7 @@ class Training:
         lr: the highest step size.
         flip: mirror half of the images; wrong for digits and letters.
         model: which network (`training.networks`).
+        checkpoint: a file of weights to start from (`training.checkpoints`); None: from scratch.
     """
 
     width: int
@@ -48,6 +50,7 @@ class Training:
     lr: float
     flip: bool
     model: str = networks.SMALL
+    checkpoint: Path | None = None
 
 
 def for_epochs(training: Training, epochs: int, n: int) -> Training:
@@ -93,7 +96,7 @@ class Classifier:
 def fit(
     images: np.ndarray, labels: np.ndarray, training: Training, *, classes: int, seed: int, device: str
 ) -> Classifier:
-    """Train from scratch.
+    """Train, from scratch or from a checkpoint.
 
     Args:
         images: (n, side, side, 3) uint8.
@@ -139,11 +142,9 @@ def _train(
 ) -> nn.Module:
     generator = torch.Generator().manual_seed(seed)
     x, y = torch.from_numpy(images), torch.tensor(labels)
-    with _global_seed:
-        torch.manual_seed(seed)
-        model = networks.build(training.model, side=x.shape[1], classes=classes, width=training.width)
+    model = begin(training, side=x.shape[1], classes=classes, seed=seed)
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if isinstance(model, SmallResNet):
+    if isinstance(model, SmallResNet) and not training.checkpoint:
         model.whiten(scale(x[:: max(1, len(x) // 1000)].to(device)))
     if _fits(x, device):
         x, y = x.to(device), y.to(device)  # once, rather than a batch at a time
@@ -165,6 +166,22 @@ def _train(
         if average and (training.steps - step) % _every(training.steps) == 0:
             average.update_parameters(model)
     return (average.module if average else model).eval()
+
+
+def begin(training: Training, *, side: int, classes: int, seed: int) -> nn.Module:
+    """The network as training begins, for images of `side` pixels.
+
+    Raises:
+        InputError: there is no such network, it takes no such images, or the checkpoint is not one of it.
+    """
+    with _global_seed:
+        torch.manual_seed(seed)
+        model = networks.build(training.model, side=side, classes=classes, width=training.width)
+    if training.checkpoint:
+        checkpoints.load(model, training.checkpoint)
+        if isinstance(model, SmallResNet):
+            model.stem.weight.requires_grad = False  # as `whiten` left it
+    return model
 
 
 def _sent(part: Tensor, device: str | torch.device) -> Tensor:

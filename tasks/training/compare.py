@@ -10,8 +10,8 @@ from scipy import stats
 from tasks.errors import InputError
 
 ARM = ("arm", "method")  # the column that says what a model was trained on, in whichever table
-MEASURED = ("accuracy", "worst_class", "calibration_error", "kept", "wrong_left", "damaged_left", "seconds",
-            "training_seconds", "samples_seen")  # fmt: skip
+SHARES = ("accuracy", "worst_class", "calibration_error", "wrong_left", "damaged_left")
+MEASURED = (*SHARES, "kept", "seconds", "training_seconds", "samples_seen")
 CONFIDENCE, POWER = 0.95, 0.8
 RESAMPLES = 9999
 MOST_SEEDS = 1000
@@ -19,13 +19,13 @@ MOST_SEEDS = 1000
 
 @dataclass(frozen=True)
 class Difference:
-    """Accuracy of one arm less that of another, in the same setting.
+    """A measure of one arm less that of another, in the same setting.
 
     Attributes:
         setting: what the rows have in common, such as the data set and the share kept.
         seeds: pairs that were compared.
-        a: mean accuracy of the first arm.
-        b: mean accuracy of the second.
+        a: mean of the first arm.
+        b: mean of the second.
         mean: of the differences.
         low, high: bounds of a 95% bootstrap interval of the mean; not numbers with fewer than two seeds.
         needed: seeds with which a paired t test would tell a difference of this size in four of five tries; None if
@@ -56,13 +56,14 @@ def read(path: Path) -> pd.DataFrame:
         raise InputError(f"{path} is not a table in CSV ({error})") from error
 
 
-def compare(table: pd.DataFrame, a: str, b: str) -> list[Difference]:
+def compare(table: pd.DataFrame, a: str, b: str, measure: str = "accuracy") -> list[Difference]:
     """Compare two arms in every setting of a table that has both.
 
     Args:
         table: columns accuracy, seed, and arm or method; every other column that was not measured is a setting.
         a: an arm.
         b: another.
+        measure: the column that is compared.
 
     Returns:
         A difference a setting, in the order of the table.
@@ -74,19 +75,27 @@ def compare(table: pd.DataFrame, a: str, b: str) -> list[Difference]:
     for name in (a, b):
         if name not in set(table[arm]):
             raise InputError(f"no {arm} is called {name!r}; there are {', '.join(sorted(set(table[arm])))}")
-    settings = [name for name in table.columns if name not in (arm, "seed", *MEASURED)]
+    settings = [name for name in table.columns if name not in (arm, "seed", *MEASURED) and not elsewhere(name)]
     cell = [*settings, arm, "seed"]
     if (twice := table.duplicated(cell)).any():
         raise InputError(f"a cell stands twice: {table.loc[twice, cell].iloc[0].to_dict()}")
-    of = {name: table.loc[table[arm] == name, [*settings, "seed", "accuracy"]] for name in (a, b)}
+    known = [name for name in table.columns if name in SHARES or elsewhere(name)]
+    if measure not in known:
+        raise InputError(f"no measure is called {measure!r}; there are {', '.join(known)}")
+    of = {name: table.loc[table[arm] == name, [*settings, "seed", measure]] for name in (a, b)}
     pairs = of[a].merge(of[b], on=[*settings, "seed"], suffixes=("_a", "_b"))
     if pairs.empty:
         raise InputError(f"{a} and {b} have no setting and seed in common")
     groups = pairs.groupby(settings, sort=False, dropna=False) if settings else [((), pairs)]
     return [
-        _difference(dict(zip(settings, key, strict=True)), rows[["accuracy_a", "accuracy_b"]].to_numpy())
+        _difference(dict(zip(settings, key, strict=True)), rows[[f"{measure}_a", f"{measure}_b"]].to_numpy())
         for key, rows in groups
     ]
+
+
+def elsewhere(name: str) -> bool:
+    """Whether a column holds accuracies on a shifted test set."""
+    return name.startswith("accuracy_")
 
 
 def _arm_column(table: pd.DataFrame) -> str:

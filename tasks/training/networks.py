@@ -78,9 +78,8 @@ class SmallResNet(nn.Module):
         super().__init__()
         reduce = max(1, side // STEM_SIDE)
         stem = min(width, 3 * (4 * reduce) ** 2)  # a patch has no more principal components
-        self.stem = nn.Conv2d(3, stem, 4 * reduce, 2 * reduce, reduce, bias=False)
         self.body = nn.Sequential(
-            self.stem,
+            nn.Conv2d(3, stem, 4 * reduce, 2 * reduce, reduce, bias=False),
             nn.BatchNorm2d(stem),
             nn.ReLU(inplace=True),
             _conv(stem, 2 * width),
@@ -93,6 +92,13 @@ class SmallResNet(nn.Module):
             nn.Flatten(),
             nn.Linear(4 * width, classes, bias=False),
         )
+
+    @property
+    def stem(self) -> nn.Conv2d:
+        """The first layer."""
+        first = self.body[0]
+        assert isinstance(first, nn.Conv2d)
+        return first
 
     def whiten(self, images: Tensor) -> None:
         """Fix the stem to the principal components of patches of `images` (n, 3, side, side), scaled to unit variance.

@@ -1,17 +1,26 @@
 """Arms are what they say, a finished cell is not made again, and planted faults are counted rightly."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from support import write_photos
 
-from tasks import evaluate, prepare
+from tasks import dataset, evaluate, features, prepare, shifted
+from tasks.errors import InputError
+from tasks.evaluate import Work
+from tasks.features import Features
 from tasks.files import read_json, write_json
 from tasks.sources import open_source
 from tasks.training import classifier
+from tasks.training.arms import ARMS, Arm
 from tasks.training.classifier import Training
+from tasks.training.length import Length
+from tasks.training.measures import Measures
 
 QUICK = Training(width=2, steps=10, batch_size=8, lr=0.01, flip=False)
 
@@ -45,84 +54,153 @@ def test_the_random_arm_is_stratified_and_as_large_as_the_subset(subset: Path) -
     assert (arms["random"] != evaluate.choose(table, 3, "random", 1)).any()
 
 
+@pytest.fixture
+def work(images: Path, subset: Path, workdir: Path) -> Work:
+    """Cells of 12 pixels, decoded."""
+    evaluate.decode(images, 12, workdir / "pixels.npy")
+    return Work(images, workdir / "embed", subset, workdir / "pixels.npy", {}, QUICK, Length(10, "steps"))
+
+
+def run(work: Work, arm: Arm = "subset", seed: int = 4) -> dict[str, Any]:
+    """Run a cell; its row."""
+    out = Path(f"{arm}-{seed}.json")
+    evaluate.cell(work, arm, seed, out, out.with_suffix(".log"), device="cpu")
+    return read_json(out)
+
+
 def test_a_cell_trains_on_its_arm_and_is_tested_on_what_was_held_out(
-    images: Path, subset: Path, workdir: Path, monkeypatch: pytest.MonkeyPatch
+    work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
-    judge = SimpleNamespace(accuracy=lambda *args: seen.append(args) or 0.5)
+    judge = SimpleNamespace(measure=lambda *args: seen.append(args) or Measures(0.5, [0.0, 1.0, None], 0.0, 0.25))
     monkeypatch.setattr(classifier, "fit", lambda *args, **_: seen.append(args) or judge)
-    evaluate.decode(images, 12, workdir / "pixels.npy")
-    evaluate.cell(images, subset, workdir / "pixels.npy", "subset", 4, workdir / "cell.json", QUICK, "cpu")
+    row = run(work)
     (x, y, training), (test_x, test_y) = seen
     assert (x.shape, np.bincount(y).tolist()) == ((11, 12, 12, 3), [6, 4, 1])
     assert (test_x.shape, np.bincount(test_y).tolist(), training) == ((6, 12, 12, 3), [2, 2, 2], QUICK)
     assert (2 - x.mean((1, 2)).argmax(1) == y).all()  # classes are colours: blue, green, red
-    assert read_json(workdir / "cell.json") == {"arm": "subset", "seed": 4, "accuracy": 0.5, "kept": 11}
+    assert row.pop("seconds") >= 0
+    assert row == {
+        "arm": "subset", "seed": 4, "budget": "10 steps", "accuracy": 0.5, "worst_class": 0, "calibration_error": 0.25,
+        "kept": 11, "samples_seen": 80, "by_class": [0, 1, None],
+    }  # fmt: skip
 
 
-def test_a_finished_cell_and_decoded_images_are_not_made_again(
-    images: Path, subset: Path, workdir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pixels, cell = workdir / "pixels.npy", workdir / "cell.json"
-    evaluate.decode(images, 12, pixels)
-    evaluate.cell(images, subset, pixels, "random", 0, cell, QUICK, "cpu")
-    before = pixels.stat().st_mtime_ns, cell.read_bytes()
+def test_epochs_are_a_budget_by_which_a_smaller_subset_costs_less(work: Work) -> None:
+    rows = [run(replace(work, length=Length(7, "epochs")), arm) for arm in ("subset", "all")]
+    assert [row["budget"] for row in rows] == ["7 epochs"] * 2
+    assert [row["samples_seen"] for row in rows] == [7 * 2 * 8, 7 * 3 * 8]
+
+
+def test_a_network_is_measured_on_shifted_test_sets_too(work: Work, workdir: Path) -> None:
+    write_photos(workdir / "elsewhere")
+    shifted.decode("twin", "elsewhere", ["blue", "green", "red"], 12, workdir / "twin")
+    row = run(replace(work, tests={"twin": workdir / "twin"}, length=Length(60, "steps")))
+    assert row["accuracy_twin"] == row["accuracy"] == 1
+
+
+def test_a_probe_is_fitted_to_features_and_draws_nothing(work: Work, workdir: Path) -> None:
+    probing = replace(work, training=replace(QUICK, model="probe"))
+    labels = dataset.load(work.images).split("train")["label"].to_numpy()
+    have = Features(np.eye(3)[labels], np.eye(3), labels, list("abc"), np.arange(24).astype(str))
+    work.embed.mkdir()
+    features.save(work.embed, have)
+    with pytest.raises(InputError, match=r"evaluate.model: a probe is measured on features of held-out images"):
+        evaluate.check(probing, 12, {})
+    np.save("embed/test.npy", np.eye(3, dtype=np.float16)[[0, 1, 2, 0]])
+    np.save("embed/test_labels.npy", [0, 1, 2, 1])
+    evaluate.check(probing, 12, {})
+    row = run(probing)
+    assert (row["accuracy"], row["by_class"], row["budget"], row["kept"]) == (0.75, [1, 0.5, 1], "convergence", 11)
+    assert row["samples_seen"] % 11 == 0
+    again = run(probing, seed=5)
+    assert {**again, "seed": 4, "seconds": row["seconds"]} == row
+
+
+def test_what_would_break_every_cell_is_refused_before(work: Work, workdir: Path) -> None:
+    evaluate.check(work, 12, {"twin": "photos"})
+    with pytest.raises(InputError, match=r"evaluate.checkpoint: nothing.pt does not exist"):
+        evaluate.check(replace(work, training=replace(QUICK, checkpoint=Path("nothing.pt"))), 12, {})
+    with pytest.raises(InputError, match=r"evaluate.tests.twin: nowhere"):
+        evaluate.check(work, 12, {"twin": "nowhere"})
+
+
+def test_a_finished_cell_and_decoded_images_are_not_made_again(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(work, "random")
+    cell = Path("random-4.json")
+    before = work.pixels.stat().st_mtime_ns, cell.read_bytes()
     monkeypatch.setattr(classifier, "fit", lambda *_, **__: pytest.fail("trained again"))
-    evaluate.decode(images, 12, pixels)
-    evaluate.cell(images, subset, pixels, "random", 0, cell, QUICK, "cpu")
-    assert (pixels.stat().st_mtime_ns, cell.read_bytes()) == before
+    evaluate.decode(work.images, 12, work.pixels)
+    run(work, "random")
+    assert (work.pixels.stat().st_mtime_ns, cell.read_bytes()) == before
 
 
-def test_a_failed_cell_leaves_nothing_that_looks_finished(
-    images: Path, subset: Path, workdir: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_failed_cell_leaves_a_log_and_nothing_that_looks_finished(
+    work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    evaluate.decode(images, 12, workdir / "pixels.npy")
-    monkeypatch.setattr(classifier, "fit", lambda *_, **__: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        evaluate.cell(images, subset, workdir / "pixels.npy", "all", 0, workdir / "cell.json", QUICK, "cpu")
-    assert not (workdir / "cell.json").exists()
+    with monkeypatch.context() as patch:
+        patch.setattr(classifier, "fit", lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run(work, "all")
+    assert not Path("all-4.json").exists()
+    assert Path("all-4.log").read_text().startswith("all, seed 4\n\nTraceback")
+    run(work, "all")
+    assert not Path("all-4.log").exists()
 
 
-def test_the_key_changes_with_images_subset_size_and_training(images: Path, subset: Path) -> None:
-    keys = {evaluate.key(images, subset, 12, QUICK)}
-    keys.add(evaluate.key(images, subset, 13, QUICK))
-    keys.add(evaluate.key(images, subset, 12, Training(2, 11, 8, 0.01, False)))
+def test_the_key_changes_with_whatever_changes_a_result(images: Path, subset: Path, workdir: Path) -> None:
+    outside = workdir / "evaluate.json"
+    outside.write_text("1")
+    keys = {evaluate.key(images, subset, outside, QUICK)}
+    keys.add(evaluate.key(images, subset, outside, replace(QUICK, steps=11)))
     pd.read_parquet(subset).assign(selected=True).to_parquet(subset)
-    keys.add(evaluate.key(images, subset, 12, QUICK))
+    keys.add(evaluate.key(images, subset, outside, QUICK))
     pd.read_parquet(images / "index.parquet").iloc[::-1].to_parquet(images / "index.parquet")
-    keys.add(evaluate.key(images, subset, 12, QUICK))
+    keys.add(evaluate.key(images, subset, outside, QUICK))
+    outside.write_text("2")
+    keys.add(evaluate.key(images, subset, outside, QUICK))
     assert len(keys) == 5
 
 
-def test_the_summary_has_mean_and_deviation_of_each_arm(workdir: Path) -> None:
-    accuracies = {"subset": [0.9, 0.8], "random": [0.7, 0.7], "all": [0.95, 0.85]}
+def summary(images: Path, accuracies: dict[str, list[float]], **more: float) -> dict[str, Any]:
+    """Gather cells of such accuracies into `out`; its metrics."""
     cells = []
     for arm, values in accuracies.items():
         for seed, accuracy in enumerate(values):
-            cells.append(workdir / f"{arm}-{seed}.json")
-            write_json(cells[-1], {"arm": arm, "seed": seed, "accuracy": accuracy, "kept": 2})
+            cells.append(Path(f"{arm}-{seed}.json"))
+            row = {"arm": arm, "seed": seed, "budget": "5 steps", "accuracy": accuracy, "worst_class": accuracy / 2,
+                   "calibration_error": 0.1, "kept": 2, "samples_seen": 40, "seconds": 1.5}  # fmt: skip
+            write_json(cells[-1], row | {"by_class": [accuracy, accuracy / 2, None]} | more)
     pd.DataFrame({"id": ["a", "b"], "label": [0, 1], "selected": [True, False]}).to_parquet("subset.parquet")
-    pd.DataFrame({"id": [], "true_label": [], "damage": []}).astype({"id": str, "damage": str}).to_parquet(
-        "truth.parquet"
-    )
-    evaluate.summarise(cells, Path("subset.parquet"), Path("truth.parquet"), workdir / "out")
-    metrics = read_json(workdir / "out/metrics.json")
-    assert set(metrics) == {"accuracy"}  # nothing was planted, nothing is said of faults
+    truth = pd.DataFrame({"id": [], "true_label": [], "damage": []}).astype({"id": str, "damage": str})
+    truth.to_parquet("truth.parquet")
+    evaluate.summarise(cells, images, Path("subset.parquet"), Path("truth.parquet"), Path("out"))
+    return read_json(Path("out/metrics.json"))
+
+
+def test_the_summary_has_mean_and_deviation_of_each_arm(images: Path) -> None:
+    metrics = summary(images, {"subset": [0.9, 0.8], "random": [0.7, 0.7], "all": [0.95, 0.85]}, accuracy_twin=0.5)
+    measures = {"accuracy", "worst_class", "calibration_error", "shifted"}
+    assert set(metrics) == measures | {"budget", "samples_seen"}  # nothing was planted, nothing is said of faults
     assert metrics["accuracy"]["subset"] == pytest.approx({"mean": 0.85, "std": 0.0707107})
-    assert metrics["accuracy"]["random"] == pytest.approx({"mean": 0.7, "std": 0})
-    table = pd.read_csv(workdir / "out/accuracy.csv")
-    assert list(table.columns) == ["arm", "seed", "accuracy", "kept"]
+    assert metrics["worst_class"]["random"] == pytest.approx({"mean": 0.35, "std": 0})
+    assert metrics["shifted"] == {"twin": {arm: {"mean": 0.5, "std": 0} for arm in ARMS}}
+    assert (metrics["budget"], metrics["samples_seen"]["all"]) == ("5 steps", 40)
+    table = pd.read_csv("out/accuracy.csv")
+    assert list(table.columns) == ["arm", "seed", "budget", "accuracy", "worst_class", "calibration_error",
+                                   "accuracy_twin", "kept", "samples_seen"]  # fmt: skip
     assert len(table) == 6
+    classes = pd.read_csv("out/classes.csv").set_index("class_name")
+    assert classes["held_out"].tolist() == [2, 2, 2]
+    assert classes.loc["green"].to_dict() == pytest.approx(
+        {"held_out": 2, "subset": 0.425, "random": 0.35, "all": 0.45}
+    )
+    assert classes.loc["red", ["subset", "random", "all"]].isna().all()
 
 
-def test_one_seed_has_no_deviation(workdir: Path) -> None:
-    cells = [workdir / f"{arm}.json" for arm in ("subset", "random", "all")]
-    for cell in cells:
-        write_json(cell, {"arm": cell.stem, "seed": 0, "accuracy": 0.5, "kept": 2})
-    pd.DataFrame({"id": ["a"], "label": [0], "selected": [True]}).to_parquet("subset.parquet")
-    pd.DataFrame({"id": ["a"], "true_label": [1], "damage": [""]}).to_parquet("truth.parquet")
-    evaluate.summarise(cells, Path("subset.parquet"), Path("truth.parquet"), workdir / "out")
-    assert read_json(workdir / "out/metrics.json")["accuracy"]["all"] == {"mean": 0.5, "std": 0}
+def test_one_seed_has_no_deviation(images: Path) -> None:
+    metrics = summary(images, {arm: [0.5] for arm in ARMS})
+    assert metrics["accuracy"]["all"] == {"mean": 0.5, "std": 0}
 
 
 def test_planted_faults_are_counted_among_pool_kept_and_dropped() -> None:

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from tasks.bench import cells
-from tasks.bench.cells import Cell, Length, Noise, Work
+from tasks.bench.cells import Cell, Noise, Work
 from tasks.errors import InputError
 from tasks.features import Features
 from tasks.images import plant
 from tasks.training.classifier import Training
+from tasks.training.length import Length
 
 TRAINING = Training(4, 1, 16, 0.01, False)
 CELL = Cell(Noise("symmetric", 0.2), 0.0, 0.3, "winnow", "small", Length(40, "steps"), 1)

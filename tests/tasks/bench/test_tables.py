@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.bench import pictures, tables
-from tasks.bench.cells import Cell, Length, Noise
+from tasks.bench.cells import Cell, Noise
 from tasks.files import read_json
 from tasks.training.compare import compare
+from tasks.training.length import Length
 
 ACCURACY = tables.MEASURES[0]
 FIRST = Cell(Noise(), 0.0, 0.5, "winnow", "small", Length(40, "steps"), 0)

@@ -1,0 +1,42 @@
+"""A cell: a piece of a grid with a result file of its own, or a log that says why there is none."""
+
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tasks import files
+
+
+def finish(name: str, out: Path, log: Path, work: Callable[[], dict[str, Any]], device: str) -> None:
+    """Do the work of a cell and write what it gives to the JSON file `out`; nothing is done where that is there.
+
+    Without a GPU each cell has one core: cells run side by side, and the number of cores does not change the result.
+
+    Args:
+        name: of the cell, for the log.
+        out: the result.
+        log: is written if there is none, and says why.
+        work: what gives the result.
+        device: where it computes.
+    """
+    if out.exists():
+        return
+    if device == "cpu":
+        torch.set_num_threads(1)
+    try:
+        row = work()
+    except Exception:
+        write_log(log, name, traceback.format_exc())
+        raise
+    with files.whole_file(out) as partial:
+        files.write_json(partial, row)
+    log.unlink(missing_ok=True)
+
+
+def write_log(log: Path, name: str, why: str) -> None:
+    """Say why the cell has no result."""
+    with files.whole_file(log) as partial:
+        partial.write_text(f"{name}\n\n{why}", encoding="utf-8")

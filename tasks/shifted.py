@@ -1,0 +1,82 @@
+"""Shifted test sets: more images of the same classes, from elsewhere, on which trained networks are measured too."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from tasks import dataset, files
+from tasks.errors import InputError
+from tasks.images import storage
+from tasks.sources import Source, open_source
+
+PIXELS, LABELS = "pixels.npy", "labels.npy"
+
+
+def decode(name: str, source: str, classes: list[str], size: int, out: Path) -> None:
+    """Decode the images of a test set once, to `size` pixels, into the folder `out`: PIXELS and LABELS.
+
+    Args:
+        name: of the test set.
+        source: where its images are (`tasks.sources`). Of one with splits, those held out are taken, else all.
+        classes: of the data set; the test set may lack some, and may have no other.
+        size: in pixels.
+        out: the folder to write; what is there is not made again.
+
+    Raises:
+        InputError: the source is at fault, has another class, or an image of it cannot be read.
+    """
+    if out.exists():
+        return
+    opened = check(name, source, classes)
+    wanted = _wanted(opened.table)
+    number = np.array([classes.index(known) for known in opened.classes])
+    block = np.empty((int(wanted.sum()), size, size, 3), np.uint8)
+    for row, image in enumerate(_images(name, opened, wanted)):
+        block[row] = np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
+    with files.whole_folder(out) as folder:
+        np.save(folder / PIXELS, block)
+        np.save(folder / LABELS, number[opened.table["label"][wanted]])
+
+
+def check(name: str, source: str, classes: list[str]) -> Source:
+    """Open the source of a test set.
+
+    Raises:
+        InputError: there is none, or it has a class that the data set lacks.
+    """
+    try:
+        opened = open_source(source)
+    except InputError as error:
+        raise InputError(f"evaluate.tests.{name}: {str(error).removeprefix('prepare.source: ')}") from error
+    if unknown := [known for known in opened.classes if known not in classes]:
+        raise InputError(f"evaluate.tests.{name}: {source} has a class {unknown[0]!r} that the data set lacks; its "
+                         f"classes are {', '.join(classes)}")  # fmt: skip
+    return opened
+
+
+def _wanted(table: pd.DataFrame) -> np.ndarray:
+    """(N,) bool: the images held out, where some are."""
+    held_out = (table["split"] == "test").to_numpy()
+    return held_out if held_out.any() else ~held_out
+
+
+def _images(name: str, source: Source, wanted: np.ndarray) -> Iterator[Image.Image]:
+    """The wanted images, in order. One that cannot be read would make the test another one, so it is refused."""
+    table = source.table[wanted]
+    found: Iterator[bytes | OSError] = (
+        (data for data, want in zip(source.copy(), wanted, strict=True) if want)
+        if source.copy
+        else storage.read(source.base, table)
+    )
+    for image_id, data in zip(table["id"], found, strict=True):
+        try:
+            if not isinstance(data, bytes):
+                raise data
+            image = dataset.decode(data)
+        except (OSError, ValueError, SyntaxError, RuntimeError, Image.DecompressionBombError) as error:
+            raise InputError(f"evaluate.tests.{name}: the image {image_id} cannot be read ({error}); repair or remove "
+                             "it") from error  # fmt: skip
+        yield image
