@@ -62,7 +62,9 @@ def test_no_absolute_path_is_released(stages: Path, workdir: Path) -> None:
 def test_the_card_says_what_it_is_worth(stages: Path, workdir: Path) -> None:
     card = (made(stages, workdir / "out") / "card.md").read_text()
     assert "16 of 24 images" in card
-    assert "50.00% ± 12.50" in card
+    assert "Training the network small from scratch, for 10 steps on each, 2 seeds" in card
+    assert "| this subset | 16 | 50.00 ± 12.50 | 50.00 ± 12.50 | 50.00 ± 12.50 | 80 |" in card
+    assert "| blue | 2 | 50.0 | 50.0 | 50.0 |" in card
     pictures = [line.split("(")[1].rstrip(")") for line in card.splitlines() if line.startswith("![")]
     assert pictures
     assert all((workdir / "out" / picture).is_file() for picture in pictures)
@@ -102,7 +104,8 @@ def test_the_tracked_version_is_the_release(stages: Path, workdir: Path) -> None
     assert all(isinstance(value, int | float) for value in version.metrics.values())
     assert (len(version.pool[0]), len(version.subset[0])) == (24, 16)
     assert (version.source, version.model) == ("photos", "photos"), "no folder of this machine"
-    assert version.cells[0] == {"arm": "subset", "seed": 0, "accuracy": 0.5, "kept": 16}
+    measured = {"accuracy": 0.5, "worst_class": 0.25, "calibration_error": 0.1, "kept": 16, "samples_seen": 80}
+    assert version.cells[0] == {"arm": "subset", "seed": 0, "budget": "10 steps"} | measured
     assert len(version.cells) == 6
 
 
