@@ -4,7 +4,6 @@ Every subset gets the same number of steps, so that a larger one is seen more va
 it the same number of epochs instead, so that a smaller one also costs less.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
@@ -24,7 +23,7 @@ EMA_TIMES = 100  # that the average is brought up to date in a run
 PART = 500  # images of which float32 copies are made at a time
 
 LEAST_STEPS = 10  # of a schedule that rises and falls
-COMPILE_FROM = 5000  # steps on a GPU that are worth the half minute which compiling may take
+GRAPHS_FROM = 100  # steps on a GPU that are worth the second which a recording takes
 
 LOOK = 100  # steps between two looks at whether the loss is still a number: each look waits for the device
 
@@ -152,14 +151,14 @@ def _train(
     if _fits(x, device):
         x, y = x.to(device), y.to(device)  # once, rather than a batch at a time
     average = None if isinstance(model, SmallResNet) else _average(model, training.steps)
-    forward = _compiled(model, training.steps, device)
+    _graphed(model, x.shape[1], training, device)
     optimizer = optimizer_for(model, training.lr)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, training.lr, total_steps=training.steps, pct_start=0.2,
                                                    cycle_momentum=isinstance(model, SmallResNet))  # fmt: skip
     for step, rows in enumerate(_batches(len(y), training.batch_size, training.steps, generator), 1):
         batch, target = (_sent(part[_sent(rows, part.device)], device) for part in (x, y))
         with precision.autocast(device):
-            scores = forward(scale(_shift(batch, training.flip, generator)))
+            scores = model(scale(_shift(batch, training.flip, generator)))
         loss = F.cross_entropy(scores.float(), target, label_smoothing=0.1)
         if (step % LOOK == 0 or step == training.steps) and not loss.isfinite():
             raise DivergenceError(f"the loss is {loss.item()} after {step} steps; lower lr, which is {training.lr:g}")
@@ -188,12 +187,21 @@ def begin(training: Training, *, side: int, classes: int, seed: int) -> nn.Modul
     return model
 
 
-def _compiled(model: nn.Module, steps: int, device: str) -> Callable[[Tensor], Tensor]:
-    """The network as it is trained: on a GPU as CUDA graphs, since small images leave it waiting for the next kernel."""
-    if device == "cpu" or steps < COMPILE_FROM:
-        return model
-    compiled: Callable[[Tensor], Tensor] = torch.compile(model, mode="reduce-overhead")
-    return compiled
+def _graphed(model: nn.Module, side: int, training: Training, device: str) -> None:
+    """Record the passes through a network on a GPU as CUDA graphs: with small images it waits for each kernel to start.
+
+    The results are the same bits. torch.compile records such graphs too, after half a minute and not in every thread;
+    what else it does pays nothing here. A recording may not meet other work of this process on a GPU, so with several
+    GPUs there is none.
+    """
+    if device == "cpu" or training.steps < GRAPHS_FROM or torch.cuda.device_count() > 1:
+        return
+    before = {name: part.clone() for name, part in model.state_dict().items()}
+    sample = torch.zeros(training.batch_size, 3, side, side, device=device).to(memory_format=torch.channels_last)
+    torch.autograd.graph.set_warn_on_accumulate_grad_stream_mismatch(False)  # of the rehearsals, which do no harm
+    with precision.autocast(device, cache=False):
+        torch.cuda.make_graphed_callables(model, (sample,))
+    model.load_state_dict(before)  # recording moves the statistics of batches
 
 
 def _sent(part: Tensor, device: str | torch.device) -> Tensor:

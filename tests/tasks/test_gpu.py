@@ -53,9 +53,12 @@ def test_features_repeat_themselves_and_agree_with_the_processor(images: Dataset
 
 
 @pytest.mark.parametrize("model", [networks.SMALL, "resnet18"])
-def test_the_same_seed_trains_the_same_network(model: str) -> None:
+def test_the_same_seed_trains_the_same_network(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     x, y = rng.integers(0, 256, (256, 32, 32, 3)).astype(np.uint8), rng.integers(0, 10, 256)
     training = Training(width=8, steps=30, batch_size=32, lr=0.01, flip=True, model=model)
     first, again = (classifier.fit(x, y, training, classes=10, seed=0, device="cuda").logits(x) for _ in range(2))
     assert torch.equal(first, again)
+    monkeypatch.setattr(classifier, "GRAPHS_FROM", 1)
+    recorded = classifier.fit(x, y, training, classes=10, seed=0, device="cuda").logits(x)
+    assert torch.equal(first, recorded)
