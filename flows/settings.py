@@ -51,6 +51,7 @@ class Prepare(Block):
     max_rejected: Share = 0.05
     drop: list[Droppable] = []
     wrong_labels: Share = 0.0
+    mistaken: dict[str, str] = {}
     damaged: Share = 0.0
     corrections: str = Field(default="corrections.csv", min_length=1)
 

@@ -16,7 +16,7 @@ damage was planted.
 
 import hashlib
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Literal, Self
 
@@ -52,6 +52,7 @@ def run(
     wrong_labels: float,
     damaged: float,
     seed: int,
+    mistaken: Mapping[str, str] | None = None,
     drop: Collection[Droppable] = (),
     corrections: Path | None = None,
 ) -> None:
@@ -62,16 +63,18 @@ def run(
         out: the folder to write.
         test_share: share of each class to hold out where the source names no test split.
         max_rejected: share of unreadable images above which to stop.
-        wrong_labels: share of the pool to give a wrong label.
+        wrong_labels: share of the pool to give a wrong label; with `mistaken`, of the classes that are.
         damaged: share of the pool to damage.
         seed: fixes what is held out and what is planted.
+        mistaken: which class wrong labels are of, by the name of the true one; None or empty: any other.
         drop: what is set aside though it can be read, of the images to choose from.
         corrections: a file of decisions about samples, which have the last word.
 
     Raises:
-        InputError: too many images cannot be read, or a class is left without any.
+        InputError: too many images cannot be read, a class is left without any, or `mistaken` names one that there is
+            not.
     """
-    table = _plan(source, test_share, wrong_labels, damaged, seed)
+    table = _plan(source, test_share, wrong_labels, mistaken or {}, damaged, seed)
     corrected = decisions.apply(table, source.classes, corrections)
     table = corrected.table.assign(true_label=table["true_label"].mask(corrected.relabelled, corrected.table["label"]))
     with whole_folder(out) as folder:
@@ -104,7 +107,9 @@ def run(
         planted[["id", "true_label", "damage"]].to_parquet(folder / "truth.parquet", index=False)
 
 
-def _plan(source: Source, test_share: float, wrong_labels: float, damaged: float, seed: int) -> pd.DataFrame:
+def _plan(
+    source: Source, test_share: float, wrong_labels: float, mistaken: Mapping[str, str], damaged: float, seed: int
+) -> pd.DataFrame:
     """Decide what is held out and what is planted: the source's table, and true_label and damage."""
     table, rng = source.table.reset_index(drop=True), np.random.default_rng(seed)
     labels = table["label"].to_numpy()
@@ -112,7 +117,11 @@ def _plan(source: Source, test_share: float, wrong_labels: float, damaged: float
         table.loc[held_out(table["id"], labels, len(source.classes), test_share, seed), "split"] = "test"
     table["true_label"], table["damage"] = labels, ""
     pool = (table["split"] == "train").to_numpy()
-    table.loc[pool, "label"] = plant.wrong_labels(labels[pool], len(source.classes), wrong_labels, rng)
+    if mistaken:
+        to = plant.mistaken(source.classes, mistaken, "prepare.mistaken")
+        table.loc[pool, "label"] = plant.asymmetric(labels[pool], to, wrong_labels, rng)
+    else:
+        table.loc[pool, "label"] = plant.wrong_labels(labels[pool], len(source.classes), wrong_labels, rng)
     table.loc[pool, "damage"] = plant.choose_damage(int(pool.sum()), damaged, rng)
     return table
 

@@ -10,7 +10,6 @@ import numpy as np
 from tasks import attempt, files
 from tasks.bench import baselines, ground
 from tasks.bench.ground import Ground
-from tasks.errors import InputError
 from tasks.features import Features
 from tasks.images import plant
 from tasks.training import classifier
@@ -47,22 +46,11 @@ class Noise:
             InputError: `to` names a class that there is not.
         """
         if self.kind == "asymmetric":
-            return plant.asymmetric(data.labels, self._map(data.classes), self.share, rng)
+            to = plant.mistaken(data.classes, dict(self.to), "noises.to")
+            return plant.asymmetric(data.labels, to, self.share, rng)
         if self.kind == "near":
             return plant.near(data.labels, data.text, self.share, rng)
         return plant.wrong_labels(data.labels, len(data.classes), self.share, rng)
-
-    def _map(self, classes: list[str]) -> np.ndarray:
-        """(C,) the class that each is mistaken for."""
-        if not self.to:
-            return (np.arange(len(classes)) + 1) % len(classes)
-        number = {name: c for c, name in enumerate(classes)}
-        if unknown := [name for pair in self.to for name in pair if name not in number]:
-            raise InputError(f"noises.to: there is no class {unknown[0]!r}; there are {', '.join(classes)}")
-        to = np.arange(len(classes))
-        for one, other in self.to:
-            to[number[one]] = number[other]
-        return to
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,11 @@
 """Faults planted on purpose, so that finding them can be measured: wrong labels and damaged images."""
 
+from collections.abc import Mapping
+
 import numpy as np
 from PIL import Image
 
+from tasks.errors import InputError
 from tasks.features import unit
 
 NEAR = 3  # a label that is wrong by a near name is one of so many
@@ -25,6 +28,28 @@ def wrong_labels(labels: np.ndarray, classes: int, share: float, rng: np.random.
     rows = rng.choice(len(labels), size=round(share * len(labels)), replace=False)
     given[rows] = (labels[rows] + rng.integers(1, classes, size=len(rows))) % classes
     return given
+
+
+def mistaken(classes: list[str], to: Mapping[str, str], key: str) -> np.ndarray:
+    """(C,) the class that each is mistaken for, itself where it is not.
+
+    Args:
+        classes: C names.
+        to: by name, which is mistaken for which; none at all: each for the next, the last for the first.
+        key: of the parameter, for the message.
+
+    Raises:
+        InputError: `to` names a class that there is not.
+    """
+    if not to:
+        return (np.arange(len(classes)) + 1) % len(classes)
+    number = {name: c for c, name in enumerate(classes)}
+    if unknown := [name for pair in to.items() for name in pair if name not in number]:
+        raise InputError(f"{key}: there is no class {unknown[0]!r}; there are {', '.join(classes)}")
+    found = np.arange(len(classes))
+    for one, other in to.items():
+        found[number[one]] = number[other]
+    return found
 
 
 def asymmetric(labels: np.ndarray, to: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
