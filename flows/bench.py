@@ -4,28 +4,23 @@ In the folder of a run: cells/ a JSON file a cell, logs/ a file a cell that brok
 table.json, accuracy.png and wrong_left.png.
 """
 
+import os
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 
 from prefect import flow
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows import device, presets, progress, runtime, server, settings
-from flows.presets import DATA, Preset
+from flows import device, grid, presets, progress, runtime, server, settings
+from flows.presets import Preset
 from flows.settings import Runtime
-from tasks import attempt, files
-from tasks.bench import cells, ground, pictures, tables
-from tasks.bench.baselines import EVERYTHING
-from tasks.bench.cells import Cell, Noise, Work
-from tasks.bench.ground import Encoding, Origin
-from tasks.encoders.encoder import Checkpoint
+from tasks import attempt, files, tracking
+from tasks.bench import cells, ground, pictures, record, tables
+from tasks.bench.cells import Cell
 from tasks.errors import InputError
-from tasks.training.classifier import Training
-from tasks.training.length import Length
+from tasks.redact import redact
 
 ROOM = files.SCRATCH / "bench"
 
@@ -54,7 +49,7 @@ def describe(name: str) -> str:
     preset = presets.load(name)
     needs = [*preset.needs, *(["--data"] if preset.takes_data else [])]
     needed = f"needs {', '.join(needs)}" if needs else "needs nothing"
-    return f"{name:<16} {len(grid(preset)):>6,} cells, {needed}\n    {preset.about}"
+    return f"{name:<16} {len(grid.cells(preset)):>6,} cells, {needed}\n    {preset.about}"
 
 
 def check(request: Request, download: bool) -> None:
@@ -73,80 +68,21 @@ def check(request: Request, download: bool) -> None:
     if "download" in preset.needs and not download:
         raise InputError(f"bench {name} downloads what is not there yet: say so with --download ({preset.about})")
     for key, wanted in request.only.items():
-        known = list(dict.fromkeys(_shown(cell, key) for cell in grid(preset, request.seeds)))
+        known = list(dict.fromkeys(grid.shown(cell, key) for cell in grid.cells(preset, request.seeds)))
         if unknown := [value for value in wanted if value not in known]:
             raise InputError(f"--only {key}: there is no {unknown[0]!r}; there are {', '.join(known)}")
-
-
-def _shown(cell: Cell, key: str) -> str:
-    if key not in cell.settings:
-        raise InputError(f"--only: there is no {key!r}; there are {', '.join(cell.settings)}")
-    value = cell.settings[key]
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def grid(preset: Preset, seeds: int | None = None) -> list[Cell]:
-    """All cells, seed by seed, so that a run that is cut short leaves whole tables; the pool whole once a setting."""
-    lengths = [Length(amount, unit) for unit, amount in preset.budgets.items()]
-    methods = [method for method in preset.methods if method != EVERYTHING]
-    found = []
-    for seed, (noise, damage), length, model in product(
-        range(seeds or preset.seeds), _faults(preset), lengths, preset.models
-    ):
-        pairs = list(product(preset.keeps, methods)) + [(1.0, EVERYTHING)] * (EVERYTHING in preset.methods)
-        found += [Cell(noise, damage, keep, method, model, length, seed) for keep, method in pairs]
-    return found
-
-
-def _faults(preset: Preset) -> Iterator[tuple[Noise, float]]:
-    """One fault at a time, after none."""
-    if preset.clean:
-        yield Noise(), 0.0
-    for noise in preset.noises:
-        yield Noise(noise.kind, noise.share, tuple(noise.to.items())), 0.0
-    for damage in preset.damages:
-        yield Noise(), float(damage)
-
-
-def origin(preset: Preset, data: Path | None) -> Origin:
-    """Where images and features come from, with the folder of --data put in."""
-
-    def put(place: str) -> str:
-        return place.replace(DATA, str(data))
-
-    if preset.features is not None:
-        return Origin(put(preset.source), Path(put(preset.features)), preset.image_size, preset.held_out,
-                      preset.test_share)  # fmt: skip
-    assert preset.encoder is not None
-    how = preset.encoder
-    names = put(how.class_names) if how.class_names else None
-    checkpoint = Checkpoint(how.model, Path(put(how.path)), how.pretrained)
-    encoding = Encoding(checkpoint, tuple(how.prompts), names, how.batch_size)
-    return Origin(put(preset.source), encoding, preset.image_size, preset.held_out, preset.test_share)
-
-
-def work(preset: Preset, rooms: Path) -> Work:
-    """What all cells share; the clean ground has to be there. Who chooses trains the first model."""
-    how = preset.training
-    trainings = {
-        model: Training(how.width, 1, how.batch_size, lr, how.flip, model) for model, lr in preset.models.items()
-    }
-    pool = len(ground.load(rooms / "clean").data.labels)
-    unit, amount = next(iter(preset.budgets.items()))
-    judge = Length(amount, unit).training(next(iter(trainings.values())), pool)
-    return Work(rooms, ground.digest(rooms / "clean"), trainings, judge)
 
 
 @flow(name="bench", task_runner=ThreadPoolTaskRunner(max_workers=device.slots()), validate_parameters=False)  # type: ignore[arg-type]
 def run(request: Request) -> list[Path]:
     """Run the cells that have no result, then write the tables of all; the logs of those that broke."""
-    every, out = grid(request.preset, request.seeds), request.out
-    wanted = [cell for cell in every if all(_shown(cell, key) in some for key, some in request.only.items())]
-    place = origin(request.preset, request.data)
+    every, out = grid.cells(request.preset, request.seeds), request.out
+    wanted = [cell for cell in every if all(grid.shown(cell, key) in some for key, some in request.only.items())]
+    place = grid.origin(request.preset, request.data)
     rooms = ROOM / ground.key(place, ROOM / request.name)
     make = runtime.gpu_task(ground.make)
     make.submit(place, rooms / "clean").result()
-    shared = work(request.preset, rooms)
+    shared = grid.work(request.preset, rooms)
     result = {cell: out / "cells" / f"{shared.name(cell)}.json" for cell in every}
     log = {cell: out / "logs" / f"{shared.name(cell)}.log" for cell in every}
     todo = [cell for cell in wanted if not result[cell].exists()]
@@ -175,7 +111,22 @@ def report(request: Request, every: list[Cell], result: dict[Cell, Path], log: d
     about = f"# bench {request.name}\n\n{request.preset.about}"
     tables.write(request.out, about, found, logs)
     pictures.write(request.out, found)
+    if rows and (Path("params.yaml").exists() or "MLFLOW_TRACKING_URI" in os.environ):
+        record_grid(request, found)
     return logs
+
+
+def record_grid(request: Request, found: tables.Grid) -> None:
+    """Record what there is in MLflow, whatever its server does: the tables are there all the same."""
+    project = Path.cwd()
+    try:
+        if not tracking.answers(project):
+            raise ConnectionError("it does not answer")
+        run_id = record.log(request.name, found, request.out, project)
+        say(f"recorded in MLflow as run {run_id} of “{record.EXPERIMENT}”")
+    except Exception as error:
+        say(f"winnow: MLflow at {redact(tracking.uri(project))}: {redact(str(error))}. The tables are written; the "
+            "same command records them later")  # fmt: skip
 
 
 def say(words: str) -> None:

@@ -1,4 +1,4 @@
-"""MLflow, and nothing but this module knows of it: a run for each version of the subset, and where it stands.
+"""MLflow, which only this module and `bench.record` know of: a run for each version, and where it stands.
 
 A version is also one of a registered model, though it is data: the registry is where MLflow keeps what a version is to
 others. The last one recorded has the alias `candidate`, the last one published `champion`, and models:/NAME@champion
@@ -81,7 +81,7 @@ def answers(project: Path) -> bool:
 
 def count(project: Path) -> int:
     """How many versions are recorded. Raises what MLflow does where it refuses: a password, another schema."""
-    mlflow = _mlflow(project)
+    mlflow = connect(project)
     known = mlflow.MlflowClient().search_experiments(filter_string=f"name = '{EXPERIMENT}'")
     every = f"tags.`{VERSION_TAG}` != ''"
     return len(mlflow.search_runs([e.experiment_id for e in known], every, output_format="list")) if known else 0
@@ -95,9 +95,8 @@ def log(version: Version, project: Path, samples: Sequence[dict[str, Any]] = ())
         project: the folder of the project.
         samples: what was measured of the machine while its stages worked: time, stage, and `system` by name.
     """
-    local = "MLFLOW_TRACKING_URI" not in os.environ  # asked before MLflow sets it itself
-    mlflow = _mlflow(project)
-    experiment = _experiment((project.resolve() / "mlartifacts").as_uri() if local else None)
+    mlflow = connect(project)
+    experiment = experiment_id(EXPERIMENT, project)
     run_id = _found(version.fingerprint)
     if not run_id:
         with mlflow.start_run(experiment_id=experiment, run_name=version.name) as run:
@@ -123,7 +122,7 @@ def publish(model: str, fingerprint: str, tags: dict[str, str], project: Path) -
         return None  # asking would make the database, which takes seconds
     if not answers(project):
         raise ConnectionError(f"{uri(project)} does not answer")
-    mlflow = _mlflow(project)
+    mlflow = connect(project)
     run_id = _found(fingerprint)
     if run_id:
         for key, value in tags.items():
@@ -132,7 +131,7 @@ def publish(model: str, fingerprint: str, tags: dict[str, str], project: Path) -
     return run_id
 
 
-def _mlflow(project: Path) -> Any:
+def connect(project: Path) -> Any:
     """MLflow, set to where runs are tracked."""
     for name, value in HASTE.items():
         os.environ.setdefault(name, value)
@@ -214,9 +213,11 @@ def _log_cells(version: Version, experiment: str, parent: str) -> None:
         client.set_terminated(run.info.run_id)
 
 
-def _experiment(artifacts: str | None) -> str:
-    """The experiment of subset versions, made at the first call; its artifacts lie where told, or the server says."""
+def experiment_id(name: str, project: Path) -> str:
+    """An experiment, made at the first call; artifacts lie where the server says, of a local file beside it."""
     import mlflow
 
-    found = mlflow.get_experiment_by_name(EXPERIMENT)
-    return str(found.experiment_id if found else mlflow.create_experiment(EXPERIMENT, artifacts))
+    local = uri(project).startswith("sqlite:///")
+    found = mlflow.get_experiment_by_name(name)
+    place = (project.resolve() / "mlartifacts").as_uri() if local else None
+    return str(found.experiment_id if found else mlflow.create_experiment(name, place))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from flows import bench, presets
+from flows import bench, grid, presets
 from tasks.errors import InputError
 
 PLAIN = """
@@ -30,7 +30,7 @@ def refusal(tmp_path: Path, text: str) -> str:
 @pytest.mark.parametrize("name", presets.names())
 def test_every_preset_of_the_project_is_good_and_has_distinct_cells(name: str) -> None:
     preset = presets.load(name)
-    cells = bench.grid(preset)
+    cells = grid.cells(preset)
     assert len(set(cells)) == len(cells) > 0
     assert "all" in preset.methods
     assert bench.describe(name).startswith(name)
@@ -77,7 +77,7 @@ def test_faults_are_planted_one_at_a_time_and_the_pool_is_whole_once(tmp_path: P
         "[random]", "[random, all]"
     )
     (tmp_path / "mine.yaml").write_text(text + "noises: [{kind: near, share: 0.1}]\ndamages: [0.2, 0.3]\nseeds: 2")
-    cells = bench.grid(presets.load(str(tmp_path / "mine.yaml")))
+    cells = grid.cells(presets.load(str(tmp_path / "mine.yaml")))
     assert {(str(cell.noise), cell.damage) for cell in cells} == {
         ("clean", 0.0), ("near 0.1", 0.0), ("clean", 0.2), ("clean", 0.3),
     }  # fmt: skip

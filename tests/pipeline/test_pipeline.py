@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import product
 from pathlib import Path
 from threading import Thread
 
@@ -138,6 +140,27 @@ def test_a_missing_source_is_refused_with_its_name(project: Project) -> None:
     assert done.returncode == 2
     assert "no/such/folder does not exist" in done.stdout
     assert "Traceback" not in done.stdout
+
+
+def test_cells_that_break_are_named_with_their_logs_and_change_no_result(project: Project) -> None:
+    before = project.results()
+    project.set(evaluate={"model": "resnet18", "lr": 1e30, "steps": 10})
+    try:
+        done = project.run("python", "-m", "flows.evaluate")
+    finally:
+        project.set(evaluate={"model": "small", "lr": 0.01, "steps": 20})
+    assert done.returncode == 1, done.stdout
+    words = done.stdout[done.stdout.index("winnow: 6 of 6 cells broke") :].splitlines()
+    logs = [re.search(r"(.*), seed (.): DivergenceError: the loss is nan after 10 steps; .* \((.*\.log)\)", line)
+            for line in words[1:7]]  # fmt: skip
+    assert {(found[1].strip(), found[2]) for found in logs if found} == set(
+        product(("subset", "random", "all"), ("0", "1"))
+    )
+    for found in logs:
+        assert found
+        assert "DivergenceError" in (project.folder / found[3]).read_text()
+    assert "Traceback" not in done.stdout
+    assert project.results() == before
 
 
 def test_killed_runs_end_with_the_same_bytes(project: Project, tmp_path: Path, environment: dict[str, str]) -> None:

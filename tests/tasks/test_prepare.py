@@ -205,6 +205,16 @@ def test_planted_faults_are_told_in_the_truth_alone(workdir: Path, image_folder:
     assert set(index.loc[truth.index, "split"]) == {"train"}
 
 
+def test_wrong_labels_can_be_of_the_classes_that_are_mistaken(workdir: Path, image_folder: Path) -> None:
+    out = run(image_folder, workdir / "out", wrong_labels=0.5, mistaken={"red": "blue"})
+    truth = pd.read_parquet(out / "truth.parquet").set_index("id")
+    given = dataset.load(out / "images").index.set_index("id").loc[truth.index, "label"]
+    assert set(zip(truth["true_label"], given, strict=True)) == {(2, 0)}
+    assert len(truth) == 4  # half of the eight that are chosen from
+    with pytest.raises(InputError, match=r"prepare.mistaken: there is no class 'pink'; there are blue, green, red"):
+        run(image_folder, workdir / "other", wrong_labels=0.5, mistaken={"red": "pink"})
+
+
 def test_the_same_seed_gives_the_same_bytes(workdir: Path, image_folder: Path) -> None:
     one, two, other = (
         contents(run(image_folder, workdir / str(i), wrong_labels=0.2, damaged=0.2, seed=seed))
