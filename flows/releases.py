@@ -8,6 +8,7 @@ import typer
 
 from flows.terminal import clear_errors
 from tasks.errors import InputError
+from tasks.redact import redact
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -173,5 +174,10 @@ def record(release: ReleaseFolder = Path("data/release")) -> None:
                 f"MLflow at {tracking.uri(Path.cwd())} does not answer; start it, or unset MLFLOW_TRACKING_URI"
             )
         samples = journal.samples(tags.get("winnow.run"))
-        typer.echo(f"recorded as run {tracking.log(releasing.version(release, tags), Path.cwd(), samples)}")
+        try:
+            run = tracking.log(releasing.version(release, tags), Path.cwd(), samples)
+        except Exception as error:
+            typer.echo(f"winnow: MLflow broke off ({redact(str(error))}); the same command goes on", err=True)
+            raise typer.Exit(1) from error
+        typer.echo(f"recorded as run {run}")
         known.unlink(missing_ok=True)

@@ -83,7 +83,7 @@ def count(project: Path) -> int:
     """How many versions are recorded. Raises what MLflow does where it refuses: a password, another schema."""
     mlflow = connect(project)
     known = mlflow.MlflowClient().search_experiments(filter_string=f"name = '{EXPERIMENT}'")
-    every = f"tags.`{VERSION_TAG}` != ''"
+    every = f"tags.`{VERSION_TAG}` != '' and attributes.status = 'FINISHED'"
     return len(mlflow.search_runs([e.experiment_id for e in known], every, output_format="list")) if known else 0
 
 
@@ -99,6 +99,7 @@ def log(version: Version, project: Path, samples: Sequence[dict[str, Any]] = ())
     experiment = experiment_id(EXPERIMENT, project)
     run_id = _found(version.fingerprint)
     if not run_id:
+        _end_broken(version.fingerprint)
         with mlflow.start_run(experiment_id=experiment, run_name=version.name) as run:
             run_id = str(run.info.run_id)
             mlflow.set_tags({VERSION_TAG: version.fingerprint, **version.tags})
@@ -148,6 +149,25 @@ def _found(fingerprint: str) -> str | None:
     same = f"tags.`{VERSION_TAG}` = '{fingerprint}' and attributes.status = 'FINISHED'"
     found = mlflow.search_runs(experiment_names=[EXPERIMENT], filter_string=same, max_results=1, output_format="list")
     return str(found[0].info.run_id) if found else None
+
+
+def _end_broken(fingerprint: str) -> None:
+    """End what a recording that was killed has left: runs that MLflow would show as running for ever."""
+    from mlflow import MlflowClient
+    from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+
+    for run in _running(f"tags.`{VERSION_TAG}` = '{fingerprint}'"):
+        for each in (*_running(f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{run}'"), run):
+            MlflowClient().set_terminated(each, "KILLED")
+
+
+def _running(condition: str) -> list[str]:
+    """The ids of the runs that have not ended, of those that a condition names."""
+    import mlflow
+
+    named = f"{condition} and attributes.status = 'RUNNING'"
+    found = mlflow.search_runs(experiment_names=[EXPERIMENT], filter_string=named, output_format="list")
+    return [str(run.info.run_id) for run in found]
 
 
 def _name(model: str, run_id: str, alias: str) -> None:

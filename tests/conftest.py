@@ -1,8 +1,10 @@
 """What tests share: a place to work in, features with a known truth, a folder of images, a small encoder."""
 
 import json
+import os
 import shutil
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import torch
 from hypothesis import settings
 from support import write_photos, write_stages
 
+from flows import server
 from tasks import dataset
 from tasks.dataset import Dataset
 from tasks.features import Features
@@ -31,6 +34,20 @@ def workdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Give an empty working directory, so that scratch folders stay out of the checkout."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The environment of a user who has the project's Python first on the path, and a Prefect server running."""
+    home = tmp_path_factory.mktemp("prefect")
+    patch = pytest.MonkeyPatch()
+    patch.setenv("PREFECT_HOME", str(home))
+    patch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    for name in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI"):
+        patch.delenv(name, raising=False)
+    with server.shared() as env:
+        yield env
+    patch.undo()
 
 
 @pytest.fixture(scope="session")

@@ -4,12 +4,10 @@ Every step may be done twice, so an interrupted publication is finished by the s
 """
 
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from gto.exceptions import GTOException
 from gto.registry import GitRegistry
@@ -19,7 +17,7 @@ from ruamel.yaml import YAML
 from tasks import pipeline, tracking
 from tasks.errors import InputError
 from tasks.files import whole_folder
-from tasks.releases import manifest, verify
+from tasks.releases import manifest, remote, verify
 from tasks.releases.manifest import Release
 from tasks.repository import git
 
@@ -68,13 +66,13 @@ def plan(name: str, version: str | None, bump: str | None) -> Publication:
     release = manifest.load(Path(path))
     if faults := verify.run(release):
         raise InputError(f"{path} is not whole: {faults[0].where} {faults[0].what}; make it again with `dvc repro`")
-    with _dvc() as repository:
-        remote = repository.config["core"].get("remote")
-        if not remote:
+    with remote.opened() as repository:
+        store = repository.config["core"].get("remote")
+        if not store:
             raise InputError("DVC has no default remote to push to; set one: dvc remote add --default NAME URL")
     if waiting := pipeline.stale():
         raise InputError(f"the results are not up to date ({', '.join(waiting)}); run `dvc repro` first")
-    return Publication(name, _version(name, version, bump), path, release, remote)
+    return Publication(name, _version(name, version, bump), path, release, store)
 
 
 def steps(what: Publication) -> list[tuple[str, Callable[[], None]]]:
@@ -177,18 +175,4 @@ def _summary(what: Publication) -> str:
 
 
 def _push() -> None:
-    with _dvc() as repository:
-        print(f"  {repository.push()} files pushed")
-
-
-@contextmanager
-def _dvc() -> Iterator[Any]:
-    """The DVC repository; what goes wrong in it is said in its words."""
-    from dvc.exceptions import DvcException
-    from dvc.repo import Repo
-
-    try:
-        with Repo(".") as repository:
-            yield repository
-    except DvcException as error:
-        raise InputError(f"DVC: {error}") from error
+    print(f"  {remote.push()} files pushed")

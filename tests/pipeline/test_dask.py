@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from processes import free_port
 from support import ROOT
 
 from tasks import prepare
@@ -62,8 +63,9 @@ def start(
 @pytest.fixture
 def cluster(start: Callable[..., subprocess.Popen[str]]) -> tuple[str, list[subprocess.Popen[str]]]:
     """Give the address of a scheduler, and its two workers."""
-    address = "tcp://127.0.0.1:18786"
-    start("distributed.cli.dask_scheduler", "--port", "18786", "--no-dashboard", "--host", "127.0.0.1")
+    port = str(free_port())
+    address = f"tcp://127.0.0.1:{port}"
+    start("distributed.cli.dask_scheduler", "--port", port, "--no-dashboard", "--host", "127.0.0.1")
     worker = ("distributed.cli.dask_worker", address, "--nthreads", "1", "--no-nanny", "--no-dashboard")
     return address, [start(*worker) for _ in range(2)]
 

@@ -1,0 +1,179 @@
+"""A DVC remote that refuses: for a moment, and the version is published; for good, and that is said at once."""
+
+import functools
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from support import ROOT, Project
+
+from tasks.errors import InputError
+from tasks.releases import remote
+
+PUBLISH = (sys.executable, "-m", "flows.cli", "release", "publish", "subset", "--version", "1.0.0")
+PIPELINE = """
+stages:
+  release: {cmd: cp -r made data/release, deps: [made], outs: [data/release]}
+artifacts:
+  subset: {path: data/release, type: dataset}
+"""
+
+
+@pytest.fixture
+def made(workdir: Path, photo_stages: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project with a release to publish."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    project = Project(workdir / "project", os.environ | {"PATH": path, "PYTHONPATH": str(ROOT)})
+    shutil.copytree(photo_stages / "release", project.folder / "made")
+    (project.folder / "data").mkdir()
+    (project.folder / "dvc.yaml").write_text(PIPELINE)
+    do(project, "git", "init", "-q", "-b", "main")
+    for key, value in {"user.name": "t", "user.email": "t@t", "commit.gpgsign": "false"}.items():
+        do(project, "git", "config", key, value)
+    for command in (["init", "-q"], ["repro", "-q"]):
+        do(project, "dvc", *command)
+    return project
+
+
+def do(project: Project, *command: str) -> str:
+    done = project.run(*command)
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def use(project: Project, store: str, **options: str) -> None:
+    do(project, "dvc", "remote", "add", "-q", "--default", "store", store)
+    for key, value in options.items():
+        do(project, "dvc", "remote", "modify", "-q", "store", key, value)
+    do(project, "git", "add", "-A")
+    do(project, "git", "commit", "-qm", "x")
+
+
+class Store(SimpleHTTPRequestHandler):
+    """A server of files that takes files too, but refuses the first so many of them with a code."""
+
+    refusals: list[int]
+
+    def do_PUT(self) -> None:
+        """Take a file, or not."""
+        body = (
+            self.rfile.read(int(self.headers["Content-Length"])) if "Content-Length" in self.headers else self.chunks()
+        )
+        if self.refusals:
+            self.send_error(self.refusals.pop())
+            return
+        path = Path(self.translate_path(self.path))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(body)
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def chunks(self) -> bytes:
+        """The body where it comes in pieces."""
+        body = b""
+        while size := int(self.rfile.readline(), 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+@contextmanager
+def served(folder: Path, refusals: list[int]) -> Iterator[str]:
+    handler = type("Refusing", (Store,), {"refusals": refusals})
+    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(handler, directory=str(folder))) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/store"
+        server.shutdown()
+
+
+def published(project: Project, store: Path) -> None:
+    """The version is there, whole, and so is every file of it in the remote; no lock is left."""
+    assert do(project, "git", "tag").split() == ["subset@v1.0.0"]
+    assert sum(path.is_file() for path in store.rglob("*")) > len(list((project.folder / "made").iterdir()))
+    assert "in sync" in do(project, "dvc", "status", "--cloud")
+    assert not locks(project)
+
+
+def locks(project: Project) -> list[str]:
+    """What of DVC's lock file is still held."""
+    held = project.folder / ".dvc/tmp/rwlock"
+    return [word for word in ("pid", "cmd") if held.exists() and word in held.read_text()]
+
+
+def test_a_server_that_is_busy_for_a_moment_is_asked_again(made: Project, workdir: Path) -> None:
+    (workdir / "files").mkdir()
+    with served(workdir / "files", [503, 429, 500]) as url:
+        use(made, url, method="PUT")
+        done = made.run(*PUBLISH)
+        assert done.returncode == 0, done.stdout
+        assert "the remote did not take it" in done.stdout
+        assert "Traceback" not in done.stdout
+        published(made, workdir / "files")
+
+
+def test_one_that_says_no_is_not_and_the_same_command_goes_on_once_it_agrees(made: Project, workdir: Path) -> None:
+    (workdir / "files").mkdir()
+    refusals = [403] * 1000
+    with served(workdir / "files", refusals) as url:
+        use(made, url, method="PUT")
+        done = made.run(*PUBLISH)
+        assert (done.returncode, "refused and will again (403" in done.stdout) == (2, True), done.stdout
+        assert "again in" not in done.stdout
+        assert "Traceback" not in done.stdout
+        assert do(made, "git", "tag") == ""
+        refusals.clear()
+        do(made, *PUBLISH)
+        published(made, workdir / "files")
+
+
+@contextmanager
+def mounted(folder: Path, *options: str) -> Iterator[Callable[..., None]]:
+    """A file system of its own in `folder`; gives what changes its options."""
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", ",".join(options), "tmpfs", str(folder)]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("no file system can be mounted here: that takes root, outside most containers")
+    try:
+        yield lambda *changed: subprocess.run(["mount", "-o", ",".join(("remount", *changed)), str(folder)], check=True)
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.mark.parametrize(("spoilt", "mended"), [("ro", "rw"), ("size=16k", "size=64m")])
+def test_a_folder_that_cannot_be_written_or_is_full(made: Project, workdir: Path, spoilt: str, mended: str) -> None:
+    with mounted(workdir / "store", spoilt) as remount:
+        use(made, str(workdir / "store"))
+        done = made.run(*PUBLISH)
+        assert (done.returncode, "refused and will again" in done.stdout) == (2, True), done.stdout
+        assert "Traceback" not in done.stdout
+        remount(mended)
+        do(made, *PUBLISH)
+        published(made, workdir / "store")
+
+
+def test_only_what_may_pass_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "PAUSE", 0)
+    for error, attempts in ((ConnectionResetError("x"), 4), (PermissionError("x"), 1), (InputError("x"), 1)):
+        asked = []
+
+        def fail(error: Exception = error, asked: list[int] = asked) -> int:
+            asked.append(1)
+            raise error
+
+        monkeypatch.setattr(remote, "_push", fail)
+        with pytest.raises(InputError, match="x"):
+            remote.push()
+        assert len(asked) == attempts
