@@ -3,6 +3,7 @@
 PYTHON ?= python3.11
 HOST ?= 127.0.0.1# where `make ui` serves
 PORT ?= 5000
+PREFECT_PORT ?= 4200# where `make up` serves Prefect; MLflow at PORT
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
@@ -12,7 +13,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export DVC_NO_ANALYTICS := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
-.PHONY: help demo test test-all fuzz check audit docs tutorial ui clean
+.PHONY: help demo test test-all fuzz check audit docs tutorial ui up down status clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -45,6 +46,15 @@ tutorial: $(INSTALLED) ## run the commands of docs/tutorial.md, on the results o
 
 ui: $(INSTALLED) ## open MLflow on the versions of the subset, at http://127.0.0.1:5000
 	@$(BIN)/python -m flows.ui --host $(HOST) --port $(PORT)
+
+up: $(INSTALLED) ## start Prefect, MLflow, the deployments and a worker for the schedule, and say where the pages are
+	@$(BIN)/python -m flows.services up --prefect $(PREFECT_PORT) --mlflow $(PORT)
+
+down: $(INSTALLED) ## end all of them
+	@$(BIN)/python -m flows.services down
+
+status: $(INSTALLED) ## say what of it is running
+	@$(BIN)/python -m flows.services status
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -1,84 +1,138 @@
-"""The schedule: run `dvc repro`, the same command as a person's, and report what changed.
+"""The schedule: run `dvc repro`, a person's own command, judge what came out, and publish it where that is asked.
 
-The stages' flow runs stand beside this one, linked by its tag; it holds no slot that they need.
+The stages' flow runs stand beside this one, linked by its tag; it holds no slot that they need. By hand:
+`python -m flows.refresh`. Exit code 0; 1: the release is held back, or a stage failed; 2: the input is at fault.
 """
 
-import json
-import os
-import subprocess
+import logging
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 from prefect import flow, get_run_logger
-from prefect.artifacts import create_markdown_artifact
 from prefect.runtime import flow_run
-from ruamel.yaml import YAML
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows import journal
-from flows.settings import load
+from flows import changes, child, journal, notices, server
+from flows.settings import Refresh, load
+from tasks import pipeline
+from tasks.errors import HeldError, InputError
+from tasks.redact import redact
+from tasks.releases import diff, gate, manifest, publish, versions
+from tasks.releases.gate import Check, Limits
+from tasks.repository import git
 
-LOCK, METRICS = Path("dvc.lock"), Path("data/evaluate/metrics.json")
+ARTIFACT, RELEASE = "subset", Path(versions.PLACE)
 
 
 @flow(name="refresh", log_prints=True)
-def refresh() -> list[str]:
-    """Bring every result up to date; the stages whose results changed.
+def refresh(publish: Literal["never", "when_better"] | None = None) -> list[str]:
+    """Bring every result up to date, and judge the release that came out; the stages whose results changed.
+
+    Args:
+        publish: whether a release that holds becomes the next minor version; None: as params.yaml says.
 
     Raises:
-        InputError: params.yaml is at fault.
+        InputError: params.yaml is at fault, or the release cannot be published from this checkout.
+        HeldError: the release did not pass the gate; it stays a candidate.
         RuntimeError: a stage failed, or DVC is at work in this checkout already.
     """
-    load()
-    before, accuracy_before = locked(), accuracy()
-    reproduce(f"refresh-{flow_run.get_id()}")
-    changed = [stage for stage, results in locked().items() if before.get(stage) != results]
-    create_markdown_artifact(report(changed, accuracy_before, accuracy()), key="refresh", description="What changed")
+    logging.getLogger("prefect.flow_runs").addFilter(_without_traceback)
+    asked = load().refresh
+    chosen = asked.model_copy(update={"publish": publish}) if publish else asked
+    with journal.kept("refresh") as run, child.alone() as lock:
+        journal.know(flow_run=str(flow_run.get_id()))
+        try:
+            return _refresh(chosen, run, lock)
+        except Exception as error:
+            reasons = error.reasons if isinstance(error, HeldError) else [str(error)]
+            notices.send(f"{RELEASE.resolve().parents[1].name}: refresh needs you. {error}", reasons)
+            raise
+
+
+def _refresh(chosen: Refresh, run: str, lock: int) -> list[str]:
+    before = changes.state()
+    with changes.progress("refresh", pipeline.count()) as line:
+        for command in (*pipeline.tracked(), ["repro"]):
+            child.run(["dvc", *command], run, lock, line)
+    changed = changes.changed(before)
     get_run_logger().info("changed: %s", ", ".join(changed) or "nothing")
+    champion = versions.latest(ARTIFACT)
+    if not RELEASE.is_dir() or (champion and versions.same(RELEASE, champion)):
+        changes.report(
+            "refresh", before, changed, f"Nothing to publish: the release is {champion}." if champion else ""
+        )
+        if champion and chosen.push:
+            git("push", chosen.push, champion)  # which an earlier run may not have been able to do
+        return changed
+    _settle(chosen, champion, before, changed)
     return changed
 
 
-def reproduce(tag: str) -> None:
-    """Run `dvc repro`, its output into this flow's log, the stages' flows tagged with `tag`."""
-    # The stages are runs of their own: what ties a process to this run must not reach them.
-    env = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT__")}
-    env |= {journal.PARENT: tag, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"}
-    command = [sys.executable, "-m", "dvc", "repro"]
-    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        lines = []
-        for line in process.stdout or ():
-            lines.append(line.rstrip())
-            print(lines[-1])
-    if process.returncode:
-        raise RuntimeError(f"dvc repro ended with {process.returncode}: " + "\n".join(lines[-5:]))
+def _settle(chosen: Refresh, champion: str | None, before: changes.State, changed: list[str]) -> None:
+    """Judge the release, publish it where it holds and that is asked, and report; raise what stands against it."""
+    checks, difference = judge(champion, Limits(**chosen.model_dump(exclude={"publish", "push"})))
+    raised: Exception | None = None
+    try:
+        if faults := gate.faults(checks):
+            raise HeldError(faults)
+        outcome = _publish(chosen.push) if chosen.publish == "when_better" else (
+            f"A candidate that holds. To publish it: `winnow release publish {ARTIFACT} --bump minor`.")  # fmt: skip
+    except (HeldError, InputError) as error:
+        raised, outcome = error, redact(f"A candidate, held back: {error}")
+    journal.write("judged", outcome=outcome, champion=champion)
+    changes.report("refresh", before, changed, outcome, champion, checks, difference)
+    get_run_logger().info(outcome)
+    if raised:
+        raise raised
 
 
-def locked() -> dict[str, Any]:
-    """The hashes of each stage's results, from dvc.lock."""
-    stages = YAML(typ="safe").load(LOCK)["stages"] if LOCK.exists() else {}
-    return {name: [out.get("md5") for out in stage.get("outs", [])] for name, stage in stages.items()}
+def judge(champion: str | None, limits: Limits) -> tuple[list[Check], dict[str, object]]:
+    """The checks of the release against a published version, and in what they differ.
+
+    Raises:
+        InputError: DVC cannot get that version.
+    """
+    candidate = manifest.load(RELEASE)
+    if not champion:
+        return gate.judge(candidate, None, limits), {}
+    with versions.opened(champion) as published:
+        checks = gate.judge(candidate, published, limits)
+        return checks, diff.compare(published, candidate) if len(checks) > 1 else {}
 
 
-def accuracy() -> dict[str, dict[str, float]]:
-    """Accuracies of the last evaluation, by arm; none before the first."""
-    return json.loads(METRICS.read_text())["accuracy"] if METRICS.exists() else {}
+def _publish(remote: str | None) -> str:
+    """Make the release the next minor version, and push its commit and tag where a Git remote is named."""
+    what = publish.plan(ARTIFACT, None, "minor")
+    for words, do in publish.steps(what):
+        print(words)
+        do()
+    if remote:
+        print(f"push {what.tag} to {remote}")
+        git("push", "--atomic", remote, "HEAD", what.tag)
+    return f"Published as {what.tag}" + (f", pushed to {remote}." if remote else ".")
 
 
-def report(changed: list[str], before: dict[str, dict[str, float]], after: dict[str, dict[str, float]]) -> str:
-    """Markdown: which stages changed, and the accuracies before and after."""
-    if not changed:
-        return "Nothing changed."
-    lines = [
-        "Changed: " + ", ".join(f"`{stage}`" for stage in changed),
-        "",
-        "| trained on | before | after |",
-        "|---|---|---|",
-    ]
-    for arm, result in after.items():
-        old = f"{before[arm]['mean']:.2%}" if arm in before else ""
-        lines.append(f"| {arm} | {old} | {result['mean']:.2%} |")
-    return "\n".join(lines)
+def _without_traceback(record: logging.LogRecord) -> bool:
+    """Log what is no fault of the program as what it is."""
+    if record.exc_info and isinstance(record.exc_info[1], HeldError | InputError):
+        record.msg, record.args = "stopped: %s", (redact(str(record.exc_info[1])),)
+        record.exc_info, record.exc_text = None, None
+    return True
+
+
+def main() -> None:
+    """Refresh as the schedule does, with a server that is there or a temporary one."""
+    try:
+        with (
+            server.shared() as env,
+            temporary_settings({PREFECT_API_URL: env.get("PREFECT_API_URL") or PREFECT_API_URL.value()}),
+        ):
+            refresh()
+    except (InputError, RuntimeError) as error:
+        print(f"winnow: {redact(str(error))}", file=sys.stderr)
+        sys.exit(2 if isinstance(error, InputError) else 1)
 
 
 if __name__ == "__main__":
-    refresh()
+    main()

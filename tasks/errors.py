@@ -7,3 +7,11 @@ class InputError(ValueError):
 
 class WorkError(RuntimeError):
     """Work failed, and the input is not at fault. The message says what, where its log is, and what to do; exit 1."""
+
+
+class HeldError(WorkError):
+    """A release that may not be published without a person: the gate refused it."""
+
+    def __init__(self, reasons: list[str]) -> None:
+        super().__init__("; ".join(reasons))
+        self.reasons = reasons

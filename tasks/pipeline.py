@@ -7,6 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from tasks.errors import InputError
+from tasks.repository import git
+
 COMMAND = [sys.executable, "-m", "dvc"]
 ALWAYS = ["always changed"]  # all that DVC says of a stage that looks at the source every time
 
@@ -42,6 +48,28 @@ def stale() -> list[str]:
 def _status() -> dict[str, list[object]]:
     done = dvc("status", "--json")
     return dict(json.loads(done.stdout)) if done.returncode == 0 else {"dvc.yaml": []}
+
+
+def count() -> int:
+    """How many stages dvc.yaml has.
+
+    Raises:
+        InputError: there is none, or it is not YAML.
+    """
+    try:
+        return len((YAML(typ="safe").load(Path("dvc.yaml")) or {}).get("stages") or {})
+    except (OSError, YAMLError) as error:
+        raise InputError(f"dvc.yaml cannot be read: {error}") from error
+
+
+def tracked() -> list[list[str]]:
+    """The command, where there is one, that gets the data which .dvc files name from the default remote."""
+    files = [name for name in git("ls-files", "-z", "*.dvc").split("\0") if name]
+    return [["pull", *files]] if files and _config("core.remote") else []
+
+
+def _config(key: str) -> str:
+    return dvc("config", key, quiet=True).stdout.strip()
 
 
 def folder_md5(folder: Path) -> str:

@@ -16,7 +16,7 @@ SIGNED = (
 )
 QUERY = re.compile(rf"(?P<name>[?&;]{SIGNED}=)[^\s&;#\"'<>\\]+", re.IGNORECASE)
 KEY = re.compile(rf"^{SIGNED}$", re.IGNORECASE)
-VARIABLE = re.compile(r"(PASSWORD|PASSWD|SECRET|TOKEN|AUTH_STRING|API_KEY|ACCESS_KEY|PRIVATE_KEY)(_ID)?$")
+VARIABLE = re.compile(r"(PASSWORD|PASSWD|SECRET|TOKEN|AUTH_STRING|API_KEY|ACCESS_KEY|PRIVATE_KEY|WEBHOOK)(_ID)?$")
 SHORTEST = 6  # characters of a variable's value that is blotted out: shorter ones are words
 
 

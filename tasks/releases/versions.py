@@ -8,6 +8,7 @@ from pathlib import Path
 from tasks.errors import InputError
 from tasks.releases import manifest
 from tasks.releases.manifest import Release
+from tasks.repository import git
 
 PLACE = "data/release"  # within the project
 
@@ -45,3 +46,22 @@ def _revision(name: str) -> str:
     if len(tags) > 1:
         raise InputError(f"{name} may be any of {', '.join(sorted(tags))}; name the tag in full")
     return tags[0] if tags else name
+
+
+def latest(name: str) -> str | None:
+    """The Git tag of the last version of an artifact that was published; None where there is none."""
+    from gto.registry import GitRegistry
+
+    with GitRegistry.from_url(".") as registry:
+        found = registry.find_artifact(name, create_new=True).get_latest_version(registered_only=True)
+    return f"{name}@{found.version}" if found else None
+
+
+def same(release: Path, tag: str) -> bool:
+    """Whether a release is that of a version, by the manifest that publishing leaves in Git."""
+    name = tag.partition("@")[0]
+    try:
+        published = git("show", f"{tag}:releases/{name}/manifest.json")
+    except InputError:
+        return False
+    return published == (release / "manifest.json").read_text(encoding="utf-8")

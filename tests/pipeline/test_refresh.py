@@ -1,61 +1,115 @@
-"""The schedule: a real server, work pool and worker, and a deployment whose schedule fires."""
+"""The schedule: servers, work pool, deployments and worker as `make up` starts them, and a deployment that fires."""
 
+import json
+import os
+import shutil
 import socket
-import subprocess
+import sys
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TextIO
 
+import psutil
+import pytest
 from support import Project
 
+from flows.processes import MARK
 
-def test_the_schedule_fires_and_runs_what_changed(project: Project, tmp_path: Path) -> None:
+LOOSE = {"publish": "when_better", "accuracy_loss": 0.9, "confidence": 0.999}  # its models hardly learn
+LONGEST = 900  # seconds that a schedule may take to fire and its run to end, on a busy machine
+
+
+@pytest.fixture
+def here(project: Project, tmp_path: Path) -> Iterator[Project]:
+    """Give a copy of the project with a DVC remote and a first version; what it starts is gone after the test."""
+    ours = {key: value for key, value in project.env.items() if key not in ("PREFECT_API_URL", "PREFECT_HOME")}
+    made = Project(Path(shutil.copytree(project.folder, tmp_path / "project")), ours)
+    for key, value in {"user.name": "t", "user.email": "t@t", "commit.gpgsign": "false"}.items():
+        do(made, "git", "config", key, value)
+    do(made, "dvc", "remote", "add", "-q", "--default", "store", str(tmp_path / "store"))
+    made.set(refresh=LOOSE)
+    commit(made)
+    do(made, sys.executable, "-m", "flows.cli", "release", "publish", "subset", "--version", "1.0.0")
+    yield made
+    do(made, sys.executable, "-m", "flows.services", "down")
+
+
+def do(where: Project, *command: str) -> str:
+    done = where.run(*command, timeout=LONGEST)
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def commit(made: Project) -> None:
+    do(made, "git", "add", "-A")
+    do(made, "git", "commit", "-qm", "x")
+
+
+def test_the_schedule_fires_and_a_version_appears(here: Project, tmp_path: Path) -> None:
+    by_hand = Project(Path(shutil.copytree(here.folder, tmp_path / "by hand")), here.env)
+    prefect, mlflow = port(), port()
+    services = [sys.executable, "-m", "flows.services"]
+    up = [*services, "up", "--prefect", prefect, "--mlflow", mlflow]
+    said = do(here, *up)
+    assert f"http://127.0.0.1:{prefect}" in said
+    assert f"http://127.0.0.1:{mlflow}" in said
+    processes = sorted((here.folder / ".winnow/services").glob("*.json"))
+    before = [path.read_text() for path in processes]
+    assert do(here, *up).count("is running already") == 3
+    assert [path.read_text() for path in processes] == before, "a second call changes nothing"
+    assert do(here, *services, "status").count("running (process") == 3
+
+    here.set(optimize={"keep": 0.6})
+    commit(here)
+    fast = {"PREFECT_API_URL": f"http://127.0.0.1:{prefect}/api"}
+    schedule = ["prefect", "deployment", "schedule", "create", "refresh/refresh", "--interval", "15"]
+    do(Project(here.folder, here.env | fast), *schedule)
+    log = here.folder / ".winnow/services/worker.log"
+    wait(lambda: "Published as" in log.read_text())
+    assert "Published as subset@v1.1.0." in log.read_text(), log.read_text()
+    assert do(here, "git", "tag").split() == ["subset@v1.0.0", "subset@v1.1.0"]
+    assert "changed: optimize, evaluate, release" in log.read_text()
+    alias = f"http://127.0.0.1:{mlflow}/api/2.0/mlflow/registered-models/alias?name=digits&alias=champion"
+    champion = json.load(urllib.request.urlopen(alias))["model_version"]
+    run = f"http://127.0.0.1:{mlflow}/api/2.0/mlflow/runs/get?run_id={champion['run_id']}"
+    tags = {tag["key"]: tag["value"] for tag in json.load(urllib.request.urlopen(run))["run"]["data"]["tags"]}
+    assert tags["winnow.version"] == "subset@v1.1.0"
+    assert (here.folder / f".winnow/logs/{tags['winnow.run']}.jsonl").is_file()
+    assert tags["winnow.run"].startswith("refresh-")
+
+    do(here, *services, "down")
+    assert here.run(*services, "status").returncode == 1
+    assert descendants(here) == [], "nothing is left, a run that was at work included"
+    by_hand.set(optimize={"keep": 0.6})
+    by_hand.repro()
+    assert released(by_hand) == released(here)
+
+
+def released(made: Project) -> dict[str, bytes]:
+    return {name: content for name, content in made.results().items() if name.startswith("release/")}
+
+
+def port() -> str:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    api = f"http://127.0.0.1:{port}/api"
-    here = Project(project.folder, project.env | {"PREFECT_API_URL": api, "PREFECT_HOME": str(tmp_path / "prefect")})
-    log = tmp_path / "worker.log"
-    with log.open("w") as out:
-        server = start(here, out, "server", "start", "--port", port)
+        return str(free.getsockname()[1])
+
+
+def descendants(of: Project) -> list[str]:
+    """Commands of this user's processes that descend from the services of a project."""
+    found = []
+    for process in psutil.process_iter():
         try:
-            wait(lambda: answers(f"{api}/health"), 90)
-            for command in (
-                ["work-pool", "create", "winnow", "--type", "process"],
-                ["--no-prompt", "deploy", "--all"],
-                ["deployment", "schedule", "create", "refresh/refresh", "--interval", "15"],
-            ):
-                done = here.run("prefect", *command)
-                assert done.returncode == 0, done.stdout
-            here.set(optimize={"keep": 0.6})
-            worker = start(here, out, "worker", "start", "--pool", "winnow")
-            try:
-                wait(lambda: "changed: optimize, evaluate, release" in log.read_text(), 180)
-            finally:
-                worker.terminate()
-        finally:
-            server.terminate()
-            here.set(optimize={"keep": 0.7})
-    assert "changed: optimize, evaluate, release" in log.read_text(), log.read_text()
-    assert len((here.folder / "data/release/ids.txt").read_text().splitlines()) == 2400
+            if process.pid != os.getpid() and process.environ().get(MARK) == str(of.folder):
+                found.append(" ".join(process.cmdline()))
+        except psutil.Error:
+            continue
+    return found
 
 
-def start(project: Project, out: TextIO, *command: str) -> subprocess.Popen[str]:
-    full = ["prefect", *command]
-    return subprocess.Popen(full, cwd=project.folder, env=project.env, stdout=out, stderr=out, text=True)
-
-
-def answers(url: str) -> bool:
-    try:
-        return bool(urllib.request.urlopen(url))  # noqa: S310
-    except OSError:
-        return False
-
-
-def wait(holds: Callable[[], bool], seconds: float) -> None:
+def wait(holds: Callable[[], bool]) -> None:
     """Until a condition holds, or the time is over; what is asserted afterwards tells which."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + LONGEST
     while time.monotonic() < end and not holds():
         time.sleep(1)

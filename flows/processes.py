@@ -1,0 +1,105 @@
+"""Processes that go on by themselves: started, found again by a file of their own, and all that they have started."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from tasks.errors import InputError
+from tasks.files import SCRATCH, read_json, whole_file, write_json
+
+ROOM = SCRATCH / "services"  # a file of the process and a log for each
+MARK = "WINNOW_SERVICES"  # in the environment of all that descends from a service: which project it belongs to
+PATIENCE = 180  # seconds for a server to answer, on a busy machine
+
+
+@dataclass(frozen=True)
+class Service:
+    """A process that goes on by itself.
+
+    Attributes:
+        name: of its files.
+        command: after this Python's `-m`.
+        health: the address that answers once it is ready; None where there is none to ask.
+        page: what a person opens.
+    """
+
+    name: str
+    command: list[str]
+    health: str | None
+    page: str
+
+
+def start(service: Service, env: dict[str, str]) -> None:
+    """Start a service in a session of its own, and wait until it answers."""
+    if service.health and _listens(service.page):
+        raise InputError(
+            f"{service.page} is taken by another process; choose another port: make up PREFECT_PORT=4300 PORT=5100"
+        )
+    print(f"starting {service.name}", flush=True)
+    log = ROOM / f"{service.name}.log"
+    with log.open("ab") as out:
+        process = subprocess.Popen([sys.executable, "-m", *service.command], env=env, stdin=subprocess.DEVNULL,
+                                   stdout=out, stderr=out, start_new_session=True)  # fmt: skip
+    with whole_file(file(service.name)) as partial:
+        started = psutil.Process(process.pid).create_time()
+        write_json(partial, {"pid": process.pid, "started": started, "page": service.page})
+    end = time.monotonic() + PATIENCE
+    while service.health and not answers(service.health):
+        if process.poll() is not None or time.monotonic() > end:
+            raise RuntimeError(f"{service.name} did not start; see {log}")
+        time.sleep(0.5)
+
+
+def running(name: str) -> psutil.Process | None:
+    """The process of a service, if it is still that one: a number is given out again."""
+    if not file(name).is_file():
+        return None
+    found = read_json(file(name))
+    try:
+        process = psutil.Process(found["pid"])
+        same = process.create_time() == found["started"] and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return None
+    return process if same else None
+
+
+def descendants() -> list[psutil.Process]:
+    """Processes of this user that carry the mark of this project: what a service that was killed has left."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(MARK) == str(Path.cwd()) and process.pid != os.getpid():
+                found.append(process)
+        except psutil.Error:
+            continue  # another's, or gone
+    return found
+
+
+def file(name: str) -> Path:
+    """Where it is written which process a service is."""
+    return ROOM / f"{name}.json"
+
+
+def answers(url: str) -> bool:
+    """Whether a server is there, whatever it says."""
+    try:
+        urllib.request.urlopen(url, timeout=5).close()  # noqa: S310 http, as made here
+    except urllib.error.HTTPError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+def _listens(page: str) -> bool:
+    host, _, port = page.rpartition("/")[2].partition(":")
+    with socket.socket() as probe:
+        return probe.connect_ex((host, int(port))) == 0

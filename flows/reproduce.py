@@ -1,0 +1,34 @@
+"""A stage by itself, from Prefect's pages: `dvc repro STAGE`, with what it depends on."""
+
+from typing import Literal
+
+from prefect import flow
+
+from flows import changes, child, journal
+from flows.settings import load
+from tasks import pipeline
+
+Stage = Literal["sample", "pretrain", "source", "prepare", "embed", "adapt", "score", "optimize", "evaluate", "release"]
+
+
+@flow(name="reproduce", log_prints=True)
+def reproduce(stage: Stage, force: bool = False) -> list[str]:
+    """Bring a stage and those before it up to date; the stages whose results changed.
+
+    Args:
+        stage: as dvc.yaml names it.
+        force: run the stage, and it alone, even if it is up to date.
+
+    Raises:
+        InputError: params.yaml is at fault.
+        RuntimeError: a stage failed, or DVC is at work in this checkout already.
+    """
+    load()
+    how = ["--force", "--single-item"] if force else []
+    with journal.kept("reproduce") as run, child.alone() as lock:
+        before = changes.state()
+        with changes.progress("reproduce", pipeline.count()) as line:
+            child.run(["dvc", "repro", *how, stage], run, lock, line)
+        names = changes.changed(before)
+        changes.report("reproduce", before, names, f"`{stage}` is up to date.")
+        return names

@@ -1,0 +1,138 @@
+"""Everything a schedule needs on one machine: `make up`, `make status`, `make down`.
+
+A Prefect server, MLflow's, the work pool, the deployments of prefect.yaml and a worker, as processes of this machine.
+A server that is named in the environment (PREFECT_API_URL, MLFLOW_TRACKING_URI) is used, and none is started for it.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from flows import child, ui
+from flows.processes import MARK, ROOM, Service, answers, descendants, file, running, start
+from tasks.errors import InputError
+from tasks.files import locked, read_json
+from tasks.redact import redact
+
+POOL = "winnow"
+HOST = "127.0.0.1"
+
+
+def services(prefect: int, mlflow: int) -> list[Service]:
+    """Those that are started here, in order, at these ports."""
+    found = []
+    if _own("PREFECT_API_URL", prefect):
+        found.append(Service("prefect", ["prefect", "server", "start", "--host", HOST, "--port", str(prefect)],
+                             f"http://{HOST}:{prefect}/api/health", f"http://{HOST}:{prefect}"))  # fmt: skip
+    if _own("MLFLOW_TRACKING_URI", mlflow):
+        found.append(Service("mlflow", ui.command(HOST, mlflow)[2:], f"http://{HOST}:{mlflow}/health",
+                             f"http://{HOST}:{mlflow}"))  # fmt: skip
+    worker = ["prefect", "worker", "start", "--pool", POOL, "--type", "process"]
+    return [*found, Service("worker", worker, None, "runs what is due")]
+
+
+def _own(variable: str, port: int) -> bool:
+    """Whether the server is to be started here: the environment names none, or this very one."""
+    return os.environ.get(variable, "").rstrip("/").removesuffix("/api") in ("", f"http://{HOST}:{port}")
+
+
+def environment(prefect: int, mlflow: int) -> dict[str, str]:
+    """What the services, and all that they start, see."""
+    defaults = {"PREFECT_API_URL": f"http://{HOST}:{prefect}/api", "MLFLOW_TRACKING_URI": f"http://{HOST}:{mlflow}",
+                "PREFECT_HOME": str((ROOM / "home").resolve())}  # fmt: skip
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    # the code of this checkout, whatever is installed
+    code = os.pathsep.join(filter(None, [str(Path.cwd()), os.environ.get("PYTHONPATH")]))
+    return defaults | os.environ | {MARK: str(Path.cwd()), "PATH": path, "PYTHONPATH": code}
+
+
+def up(prefect: int, mlflow: int) -> None:
+    """Start what is not running yet, and say where the pages are; a second call changes nothing.
+
+    Raises:
+        InputError: a port is taken, or a server that is named does not answer.
+        RuntimeError: a service ended at its start; with where its log lies.
+    """
+    with locked(ROOM / "up"):
+        env = environment(prefect, mlflow)
+        wanted = services(prefect, mlflow)
+        for service in wanted:
+            if service.name == "worker":
+                _deploy(env)
+            if running(service.name):
+                print(f"{service.name} is running already", flush=True)
+            else:
+                start(service, env)
+        print(
+            f"\nPrefect   {env['PREFECT_API_URL'].removesuffix('/api')}\nMLflow    {redact(env['MLFLOW_TRACKING_URI'])}"
+        )
+        print(f"logs      {ROOM}/\n\nnow, rather than when it is due:")
+        print(f"  PREFECT_API_URL={env['PREFECT_API_URL']} .venv/bin/prefect deployment run refresh/refresh")
+
+
+def _deploy(env: dict[str, str]) -> None:
+    """Make the work pool, where there is none, and the deployments of prefect.yaml."""
+    if not answers(f"{env['PREFECT_API_URL']}/health"):
+        raise InputError(
+            f"no Prefect server answers at {redact(env['PREFECT_API_URL'])}; start it, or unset PREFECT_API_URL"
+        )
+    pool = _prefect(env, "work-pool", "create", POOL, "--type", "process")
+    if pool.returncode and "already exists" not in pool.stdout:
+        raise RuntimeError(f"the work pool could not be made: {pool.stdout[-500:]}")
+    deployed = _prefect(env, "--no-prompt", "deploy", "--all")
+    if deployed.returncode:
+        raise RuntimeError(f"the deployments could not be made: {deployed.stdout[-2000:]}")
+
+
+def _prefect(env: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "prefect", *arguments], env=env, text=True, check=False,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
+
+
+def down() -> None:
+    """End every service and all that descends from one: the worker with its runs first, the servers last."""
+    for name in ("worker", "mlflow", "prefect"):
+        if process := running(name):
+            print(f"ending {name}", flush=True)
+            child.end([process, *process.children(recursive=True)])
+        file(name).unlink(missing_ok=True)
+    child.end(descendants())
+
+
+def status() -> bool:
+    """Say of each service whether it runs, and where; whether all of them do."""
+    names = [path.stem for path in sorted(ROOM.glob("*.json"))]
+    for name in names:
+        found = read_json(file(name))
+        state = (
+            f"running (process {found['pid']}), {found['page']}" if running(name) else f"ended; see {ROOM / name}.log"
+        )
+        print(f"{name:<9} {state}")
+    if not names:
+        print("nothing is running; start it with make up")
+    return bool(names) and all(map(running, names))
+
+
+def main() -> None:
+    """Do what the command line says; exits with 2 where the input is at fault, with 1 where something does not run."""
+    parser = argparse.ArgumentParser(prog="python -m flows.services", description=__doc__)
+    parser.add_argument("what", choices=["up", "down", "status"])
+    parser.add_argument("--prefect", type=int, default=4200, help="port of Prefect's pages")
+    parser.add_argument("--mlflow", type=int, default=5000, help="port of MLflow's")
+    given = parser.parse_args()
+    try:
+        if given.what == "up":
+            up(given.prefect, given.mlflow)
+        elif given.what == "down":
+            down()
+        elif not status():
+            sys.exit(1)
+    except (InputError, RuntimeError) as error:
+        print(f"winnow: {redact(str(error))}", file=sys.stderr)
+        sys.exit(2 if isinstance(error, InputError) else 1)
+
+
+if __name__ == "__main__":
+    main()
