@@ -21,7 +21,7 @@ MODULES = {  # what others call: a page for each thing that it is about
     "stages": list(STAGES),
     "images": ["sources", "sources.base", "dataset", "encoders.encoder"],
     "selection": ["budget", "selection.alignment", "selection.coverage", "selection.near_duplicates"],
-    "releases": ["releases.manifest", "releases.verify", "releases.diff", "releases.export", "tracking"],
+    "releases": [f"releases.{name}" for name in ("manifest", "verify", "diff", "gate", "export")] + ["tracking"],
 }
 PARAMETERS = """# Parameters
 

@@ -13,6 +13,7 @@ import psutil
 from prefect.settings import PREFECT_API_URL
 
 from flows import journal
+from tasks.errors import WorkError
 from tasks.files import SCRATCH
 
 LOCK = "checkout.lock"  # in the scratch folder
@@ -50,7 +51,7 @@ def run(command: list[str], tag: str, lock: int | None = None, line: Callable[[s
         line: is given each line that it prints; all are printed here as well.
 
     Raises:
-        RuntimeError: it failed; with its last lines.
+        WorkError: it failed; with its last lines.
     """
     held = () if lock is None else (lock,)
     process = subprocess.Popen([sys.executable, "-m", *command], env=environment(os.environ, tag), text=True,
@@ -65,7 +66,7 @@ def run(command: list[str], tag: str, lock: int | None = None, line: Callable[[s
     finally:
         _end(process)
     if process.returncode:
-        raise RuntimeError(f"{' '.join(command[:3])} ended with {process.returncode}: " + "\n".join(said[-LAST:]))
+        raise WorkError(f"{' '.join(command[:3])} ended with {process.returncode}: " + "\n".join(said[-LAST:]))
 
 
 def environment(here: Mapping[str, str], tag: str) -> dict[str, str]:

@@ -26,7 +26,7 @@ def evaluate_grid(preset: str = "digits", data: str | None = None, seeds: int | 
 
     Raises:
         InputError: there is no such preset.
-        RuntimeError: a cell is broken, or the request is at fault.
+        WorkError: a cell is broken, or the request is at fault.
     """
     presets.load(preset)
     out = Path("bench") / Path(preset).stem

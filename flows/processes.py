@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from tasks.errors import InputError
+from tasks.errors import InputError, WorkError
 from tasks.files import SCRATCH, read_json, whole_file, write_json
 
 ROOM = SCRATCH / "services"  # a file of the process and a log for each
@@ -54,7 +54,7 @@ def start(service: Service, env: dict[str, str]) -> None:
     end = time.monotonic() + PATIENCE
     while service.health and not answers(service.health):
         if process.poll() is not None or time.monotonic() > end:
-            raise RuntimeError(f"{service.name} did not start; see {log}")
+            raise WorkError(f"{service.name} did not start; see {log}")
         time.sleep(0.5)
 
 

@@ -16,7 +16,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from flows import changes, child, journal, notices, server
 from flows.settings import Refresh, load
 from tasks import pipeline
-from tasks.errors import HeldError, InputError
+from tasks.errors import HeldError, InputError, WorkError
 from tasks.redact import redact
 from tasks.releases import diff, gate, manifest, publish, versions
 from tasks.releases.gate import Check, Limits
@@ -35,7 +35,7 @@ def refresh(publish: Literal["never", "when_better"] | None = None) -> list[str]
     Raises:
         InputError: params.yaml is at fault, or the release cannot be published from this checkout.
         HeldError: the release did not pass the gate; it stays a candidate.
-        RuntimeError: a stage failed, or DVC is at work in this checkout already.
+        WorkError: a stage failed, or DVC is at work in this checkout already.
     """
     logging.getLogger("prefect.flow_runs").addFilter(_without_traceback)
     asked = load().refresh
@@ -115,7 +115,7 @@ def _publish(remote: str | None) -> str:
 
 def _without_traceback(record: logging.LogRecord) -> bool:
     """Log what is no fault of the program as what it is."""
-    if record.exc_info and isinstance(record.exc_info[1], HeldError | InputError):
+    if record.exc_info and isinstance(record.exc_info[1], InputError | WorkError):
         record.msg, record.args = "stopped: %s", (redact(str(record.exc_info[1])),)
         record.exc_info, record.exc_text = None, None
     return True
@@ -129,7 +129,7 @@ def main() -> None:
             temporary_settings({PREFECT_API_URL: env.get("PREFECT_API_URL") or PREFECT_API_URL.value()}),
         ):
             refresh()
-    except (InputError, RuntimeError) as error:
+    except (InputError, WorkError) as error:
         print(f"winnow: {redact(str(error))}", file=sys.stderr)
         sys.exit(2 if isinstance(error, InputError) else 1)
 

@@ -21,7 +21,7 @@ def reproduce(stage: Stage, force: bool = False) -> list[str]:
 
     Raises:
         InputError: params.yaml is at fault.
-        RuntimeError: a stage failed, or DVC is at work in this checkout already.
+        WorkError: a stage failed, or DVC is at work in this checkout already.
     """
     load()
     how = ["--force", "--single-item"] if force else []

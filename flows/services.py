@@ -12,7 +12,7 @@ from pathlib import Path
 
 from flows import child, ui
 from flows.processes import MARK, ROOM, Service, answers, descendants, file, running, start
-from tasks.errors import InputError
+from tasks.errors import InputError, WorkError
 from tasks.files import locked, read_json
 from tasks.redact import redact
 
@@ -53,7 +53,7 @@ def up(prefect: int, mlflow: int) -> None:
 
     Raises:
         InputError: a port is taken, or a server that is named does not answer.
-        RuntimeError: a service ended at its start; with where its log lies.
+        WorkError: a service ended at its start; with where its log lies.
     """
     with locked(ROOM / "up"):
         env = environment(prefect, mlflow)
@@ -80,10 +80,10 @@ def _deploy(env: dict[str, str]) -> None:
         )
     pool = _prefect(env, "work-pool", "create", POOL, "--type", "process")
     if pool.returncode and "already exists" not in pool.stdout:
-        raise RuntimeError(f"the work pool could not be made: {pool.stdout[-500:]}")
+        raise WorkError(f"the work pool could not be made: {pool.stdout[-500:]}")
     deployed = _prefect(env, "--no-prompt", "deploy", "--all")
     if deployed.returncode:
-        raise RuntimeError(f"the deployments could not be made: {deployed.stdout[-2000:]}")
+        raise WorkError(f"the deployments could not be made: {deployed.stdout[-2000:]}")
 
 
 def _prefect(env: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -129,7 +129,7 @@ def main() -> None:
             down()
         elif not status():
             sys.exit(1)
-    except (InputError, RuntimeError) as error:
+    except (InputError, WorkError) as error:
         print(f"winnow: {redact(str(error))}", file=sys.stderr)
         sys.exit(2 if isinstance(error, InputError) else 1)
 
