@@ -27,6 +27,7 @@ REVIEWED = {  # licences that need a look, and what was seen
     "grandalf": "GPL-2.0 or EPL-1.0, at choice; DVC draws graphs with it",
     "huey": "MIT, as its LICENSE says",
     "mlcroissant": "Apache-2.0 in its repository; for tests",
+    "psycopg2-binary": "LGPL-3.0 with an exception; used as it is, and only by tests with PostgreSQL",
     "pygit2": "GPL-2.0 with an exception for linking, which is what DVC does",
     "skops": "MIT, as its LICENSE says; comes with MLflow",
 }

@@ -57,10 +57,11 @@ class Line(JsonFormatter):
 def kept(stage: str) -> Iterator[str]:
     """Keep a log of what the block does; gives the name of the run."""
     run = name(stage)
-    LOGS.mkdir(parents=True, exist_ok=True)
-    for old in sorted(LOGS.glob("*.jsonl"), key=lambda path: path.stat().st_mtime)[: -KEPT or None]:
+    logs = folder()
+    logs.mkdir(parents=True, exist_ok=True)
+    for old in sorted(logs.glob("*.jsonl"), key=lambda path: path.stat().st_mtime)[: -KEPT or None]:
         old.unlink(missing_ok=True)
-    handler = logging.FileHandler(LOGS / f"{run}.jsonl", encoding="utf-8")
+    handler = logging.FileHandler(logs / f"{run}.jsonl", encoding="utf-8")
     handler.setFormatter(Line())
     know(run=run, stage=stage, git=repository.commit())
     logging.getLogger().addHandler(handler)
@@ -79,6 +80,11 @@ def kept(stage: str) -> Iterator[str]:
         logging.getLogger().removeHandler(handler)
         handler.close()
         _known.clear()
+
+
+def folder() -> Path:
+    """Where logs are kept."""
+    return repository.project(Path.cwd()) / LOGS
 
 
 def know(**ids: str | None) -> None:
@@ -118,7 +124,7 @@ def _is_dvc(process: psutil.Process) -> bool:
 
 def samples(run: str | None) -> list[dict[str, Any]]:
     """What was measured of the machine while the stages of a run worked: time, stage and `system`, in order."""
-    path = LOGS / f"{run}.jsonl"
+    path = folder() / f"{run}.jsonl"
     if not run or not path.is_file():
         return []
     lines = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if '"system"' in line)

@@ -41,14 +41,24 @@ def gpu_task(work: Callable[..., R]) -> Task[..., R]:
     """The same for work on a device, which it gets as `device`, wherever it runs.
 
     On this machine as many run at once as there are GPUs (`device.slots`). A worker of Dask has a device of its own and
-    works in the folder that this process is in, which it has to see by the same name.
+    works in the folder that this process is in, which it has to see by the same name. One that has lost its device
+    ends, since it would take every task and break it: another takes its place, and Dask gives it the task.
     """
+    from tasks import gpu  # torch takes seconds to import
+
     here, dask = Path.cwd(), _on_dask()
 
     def on_device(*args: Any, **kwargs: Any) -> R:
         if Path.cwd() != here:
             os.chdir(here)
-        return work(*args, **kwargs, device=device.best())
+        try:
+            with gpu.explained():
+                return work(*args, **kwargs, device=device.best())
+        except gpu.LostError as error:
+            if dask:
+                print(f"winnow: {error}", file=sys.stderr, flush=True)
+                os._exit(1)
+            raise
 
     return task(name=_name(work), cache_policy=NO_CACHE, persist_result=False, tags=set() if dask else {GPU})(on_device)
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from tasks.errors import InputError
 
+QUEUED = "/.dvc/tmp/exps/"  # in the path of a queued experiment
+
 
 def git(*arguments: str, at: Path = Path()) -> str:
     """What Git prints, run in the folder `at`.
@@ -34,3 +36,9 @@ def url() -> str | None:
     except InputError:
         return None
     return re.sub(r"^(https?://)[^/@]*@", r"\1", listed)
+
+
+def project(folder: Path) -> Path:
+    """The project that lasts: a queued experiment of DVC works in a copy below it, which is removed at its end."""
+    here = folder.resolve()
+    return next((root.parent for root in here.parents if root.name == ".dvc" and QUEUED in str(here)), here)

@@ -18,6 +18,8 @@ from typing import Any
 
 import pandas as pd
 
+from tasks import repository
+
 EXPERIMENT = "subset versions"
 CANDIDATE, CHAMPION = "candidate", "champion"
 FOLDER = "release"  # of a run's artifacts
@@ -62,7 +64,7 @@ class Version:
 
 def uri(project: Path) -> str:
     """Where runs are tracked: MLFLOW_TRACKING_URI, or the project's own SQLite file."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{project.resolve() / 'mlflow.db'}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{repository.project(project) / 'mlflow.db'}"
 
 
 def answers(project: Path) -> bool:
@@ -239,5 +241,5 @@ def experiment_id(name: str, project: Path) -> str:
 
     local = uri(project).startswith("sqlite:///")
     found = mlflow.get_experiment_by_name(name)
-    place = (project.resolve() / "mlartifacts").as_uri() if local else None
+    place = (repository.project(project) / "mlartifacts").as_uri() if local else None
     return str(found.experiment_id if found else mlflow.create_experiment(name, place))

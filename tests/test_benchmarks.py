@@ -92,8 +92,9 @@ def test_the_docs_show_what_the_rows_say() -> None:
     assert table in (ROOT / "docs/method.md").read_text()
 
 
-def test_the_docs_show_what_the_rows_of_the_digits_say() -> None:
-    rows = pd.read_csv(ROOT / "docs/results/digits.csv")
+@pytest.mark.parametrize("preset", ["digits", "cifar10-small", "caltech101-small"])
+def test_the_docs_show_what_the_rows_of_a_preset_say(preset: str) -> None:
+    rows = pd.read_csv(ROOT / f"docs/results/{preset}.csv")
     text = (ROOT / "docs/results.md").read_text()
     settings = ["noise", "damage", "model", "budget", "keep"]
     for setting, some in rows.groupby(settings, sort=False):

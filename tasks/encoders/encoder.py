@@ -2,7 +2,7 @@
 
 import pickle
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from tasks import files
 from tasks.errors import InputError
+from tasks.gpu import Parts
 from tasks.training import precision
 
 LOCAL = "local-dir"
@@ -61,14 +62,18 @@ class Encoder:
     name: str
     fingerprint: str
     device: str
+    parts: Parts = field(default_factory=Parts)
 
     @torch.no_grad()
     def images(self, pixels: np.ndarray) -> np.ndarray:
-        """(B, d) float16 unit features of (B, h, w, 3) uint8 images."""
-        batch = torch.from_numpy(pixels).to(self.device, non_blocking=True).permute(0, 3, 1, 2)
+        """(B, d) float16 unit features of (B, h, w, 3) uint8 images, in parts where memory lacks for all at once."""
+        return self.parts(self._images, torch.from_numpy(pixels)).numpy()
+
+    def _images(self, pixels: Tensor) -> Tensor:
+        batch = pixels.to(self.device, non_blocking=True).permute(0, 3, 1, 2)
         with precision.autocast(self.device):
             rows = self.model.encode_image(self.normalise(batch.float().div_(255)))  # type: ignore[operator]
-        return F.normalize(rows.float()).half().cpu().numpy()
+        return F.normalize(rows.float()).half().cpu()
 
     @torch.no_grad()
     def texts(self, texts: list[str]) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import swa_utils
 
+from tasks.gpu import Parts
 from tasks.training import checkpoints, measures, networks, precision
 from tasks.training.measures import Measures
 from tasks.training.networks import SmallResNet
@@ -73,11 +74,14 @@ class Classifier:
     @torch.no_grad()
     def logits(self, images: np.ndarray) -> Tensor:
         """(n, side, side, 3) uint8 images to (n, C) class scores."""
-        scale, found = _Scale(self.mean, self.deviation, self.device), []
-        for batch in torch.from_numpy(images).split(PART):
+        scale = _Scale(self.mean, self.deviation, self.device)
+
+        def scores(batch: Tensor) -> Tensor:
             with precision.autocast(self.device):
-                found.append(self.model(scale(batch.to(self.device, non_blocking=True))).cpu())
-        return torch.cat(found)
+                found: Tensor = self.model(scale(batch.to(self.device, non_blocking=True)))
+            return found.cpu()
+
+        return Parts(PART)(scores, torch.from_numpy(images))
 
     def accuracy(self, images: np.ndarray, labels: np.ndarray) -> float:
         """Share of (n, side, side, 3) uint8 `images` whose class of (n,) `labels` has the greatest score."""

@@ -38,6 +38,15 @@ def test_a_commit_is_marked_where_the_tree_has_changes(workdir: Path) -> None:
     assert repository.commit() == f"{clean}-dirty"
 
 
+@pytest.mark.parametrize(
+    ("inside", "outside"), [(".dvc/tmp/exps/tmp1234", "."), (".dvc/tmp/exps/tmp1/x", "."), ("x", "x")]
+)
+def test_the_project_of_a_queued_experiment_is_the_one_that_queued_it(
+    tmp_path: Path, inside: str, outside: str
+) -> None:
+    assert repository.project(tmp_path / inside) == (tmp_path / outside).resolve()
+
+
 def test_what_fails_is_said_in_gits_words(workdir: Path) -> None:
     with pytest.raises(InputError, match="git status failed: fatal: not a git repository"):
         git("status")
