@@ -62,4 +62,5 @@ $(INSTALLED): pyproject.toml constraints.txt
 	touch $@
 
 clean: ## remove the environment and every result
+	@[ ! -d .winnow/services ] || $(BIN)/python -m flows.services down
 	rm -rf .venv .winnow data/*/ mlflow.db mlartifacts

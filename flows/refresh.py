@@ -78,7 +78,7 @@ def _settle(chosen: Refresh, champion: str | None, before: changes.State, change
             raise HeldError(faults)
         outcome = _publish(chosen.push) if chosen.publish == "when_better" else (
             f"A candidate that holds. To publish it: `winnow release publish {ARTIFACT} --bump minor`.")  # fmt: skip
-    except (HeldError, InputError) as error:
+    except (InputError, WorkError) as error:
         raised, outcome = error, redact(f"A candidate, held back: {error}")
     journal.write("judged", outcome=outcome, champion=champion)
     changes.report("refresh", before, changed, outcome, champion, checks, difference)

@@ -109,7 +109,7 @@ def _misfits(candidate: Release, champion: Release | None) -> Iterator[str]:
 def _floor(candidate: Release, least: int) -> Check:
     """Of each class some images are left."""
     counts = candidate.manifest["class_counts"]
-    lacking = {name: n["kept"] for name, n in counts.items() if n["kept"] < min(least, max(n["pool"], 1))}
+    lacking = {name: n["kept"] for name, n in counts.items() if n["kept"] < min(least, n["pool"])}
     found = f"{min(n['kept'] for n in counts.values())} in the smallest class"
     fault = f"too little is kept of {_some(lacking, 'images')}; at least {least} are asked for" if lacking else None
     return Check("images kept of each class", "", found, f"at least {least}", fault)

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 import pytest
+from prefect.events.schemas.automations import AutomationCore
 from ruamel.yaml import YAML
 from support import ROOT
 
@@ -36,6 +37,14 @@ def test_every_stage_has_a_deployment_and_the_rest_a_schedule() -> None:
     assert {DEPLOYMENTS[stage]["parameters"]["stage"] for stage in stages} == stages
     assert {name for name, made in DEPLOYMENTS.items() if made.get("schedules")} == {"refresh", "evaluate-grid"}
     assert Settings().refresh.publish == "never", "a schedule publishes nothing unless that is asked"
+
+
+def test_the_automation_of_the_docs_is_one_that_prefect_takes() -> None:
+    block = (ROOT / "docs/schedule.md").read_text().partition("```yaml\nname:")[2].partition("```")[0]
+    made = AutomationCore.model_validate(YAML(typ="safe").load(f"name:{block}"))
+    trigger = made.model_dump(mode="json")["trigger"]
+    assert set(trigger["expect"]) == {"prefect.flow-run.Failed", "prefect.flow-run.Crashed"}
+    assert trigger["match_related"] == {"prefect.resource.role": "flow", "prefect.resource.name": "refresh"}
 
 
 def test_containers_are_pinned_to_the_versions_that_are_tested() -> None:
