@@ -43,7 +43,7 @@ def draw(grid: Grid, settings: list[tuple[Any, ...]], measure: str, title: str, 
     figure.supxlabel("kept of the pool in %")
     figure.supylabel(title)
     handles, labels = axes.flat[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(6, max(1, len(labels))), frameon=False)
+    figure.legend(handles, labels, loc="outside upper center", ncols=min(6, max(1, len(labels))), frameon=False)
     figures.save(figure, None, path)
 
 
@@ -67,4 +67,5 @@ def _panel(axes: Axes, grid: Grid, setting: tuple[Any, ...], methods: list[str],
 
 
 def _colour(number: int, method: str) -> Any:
-    return figures.KEPT if method == OURS else plt.get_cmap("tab20")(number % 20)
+    pairs, shade = 10, (number // 10) % 2  # tab20 has pairs of a strong and a faint colour; strong ones come first
+    return figures.KEPT if method == OURS else plt.get_cmap("tab20")(2 * (number % pairs) + shade)
