@@ -11,6 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from ruamel.yaml import YAML
 
 from tasks import prepare, release
@@ -97,6 +100,13 @@ def checkout(folder: Path, env: dict[str, str]) -> Project:
     for command in (["init", "-q"], ["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "x"]):
         subprocess.run(["git", *command], cwd=folder, env=env, check=True)
     return project
+
+
+def artifact(env: dict[str, str], key: str) -> Any:
+    """What the last artifact of a key holds, in the Prefect server of an environment."""
+    with temporary_settings({PREFECT_API_URL: env["PREFECT_API_URL"]}), get_client(sync_client=True) as client:
+        found = client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[key])))
+    return max(found, key=lambda one: one.created).data
 
 
 def write_photos(folder: Path) -> Path:

@@ -3,15 +3,14 @@
 import json
 import os
 import shutil
-import socket
 import sys
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+from processes import free_port, until
 from support import Project
 
 from flows.processes import MARK
@@ -48,7 +47,7 @@ def commit(made: Project) -> None:
 
 def test_the_schedule_fires_and_a_version_appears(here: Project, tmp_path: Path) -> None:
     by_hand = Project(Path(shutil.copytree(here.folder, tmp_path / "by hand")), here.env)
-    prefect, mlflow = port(), port()
+    prefect, mlflow = str(free_port()), str(free_port())
     services = [sys.executable, "-m", "flows.services"]
     up = [*services, "up", "--prefect", prefect, "--mlflow", mlflow]
     said = do(here, *up)
@@ -66,7 +65,7 @@ def test_the_schedule_fires_and_a_version_appears(here: Project, tmp_path: Path)
     schedule = ["prefect", "deployment", "schedule", "create", "refresh/refresh", "--interval", "15"]
     do(Project(here.folder, here.env | fast), *schedule)
     log = here.folder / ".winnow/services/worker.log"
-    wait(lambda: "Published as" in log.read_text())
+    until(lambda: "Published as" in log.read_text(), LONGEST)
     assert "Published as subset@v1.1.0." in log.read_text(), log.read_text()
     assert do(here, "git", "tag").split() == ["subset@v1.0.0", "subset@v1.1.0"]
     assert "changed: optimize, evaluate, release" in log.read_text()
@@ -90,12 +89,6 @@ def released(made: Project) -> dict[str, bytes]:
     return {name: content for name, content in made.results().items() if name.startswith("release/")}
 
 
-def port() -> str:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return str(free.getsockname()[1])
-
-
 def descendants(of: Project) -> list[str]:
     """Commands of this user's processes that descend from the services of a project."""
     found = []
@@ -106,10 +99,3 @@ def descendants(of: Project) -> list[str]:
         except psutil.Error:
             continue
     return found
-
-
-def wait(holds: Callable[[], bool]) -> None:
-    """Until a condition holds, or the time is over; what is asserted afterwards tells which."""
-    end = time.monotonic() + LONGEST
-    while time.monotonic() < end and not holds():
-        time.sleep(1)

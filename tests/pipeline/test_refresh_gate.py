@@ -17,10 +17,9 @@ from typing import Any
 import pandas as pd
 import psutil
 import pytest
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
-from prefect.settings import PREFECT_API_URL, temporary_settings
-from support import ROOT, Project
+from mlflow import MlflowClient
+from mlflow.entities import RunData
+from support import ROOT, Project, artifact
 
 from tasks.files import file_sha256, read_json, write_json
 
@@ -33,6 +32,7 @@ stages:
 artifacts:
   subset: {path: data/release, type: dataset}
 """
+RECORDED = f"cp -r made data/release && {sys.executable} -m flows.cli release record"
 REFRESH = (sys.executable, "-u", "-m", "flows.refresh")
 SLOW = "cp -r made data/release && touch begun && while [ ! -e go ]; do sleep 0.1; done"
 
@@ -109,6 +109,8 @@ def test_what_holds_becomes_a_version_and_what_does_not_stays_a_candidate(
 ) -> None:
     address, told = posted
     here = Project(project.folder, project.env | {"WINNOW_WEBHOOK": address})
+    (here.folder / "dvc.yaml").write_text(PIPELINE.replace("cp -r made data/release", RECORDED))
+    commit(here)
     first = do(here, *REFRESH)
     assert "changed: release" in first
     assert tags(here) == tags(here, str(tmp_path / "origin")) == ["subset@v0.1.0"]
@@ -129,22 +131,34 @@ def test_what_holds_becomes_a_version_and_what_does_not_stays_a_candidate(
     assert f"held back: {reason}" in worse.stdout
     assert tags(here) == ["subset@v0.1.0"]
     assert same(here), "the candidate is left to look at"
+    candidate, champion = alias(here, "candidate"), alias(here, "champion")
+    assert ("winnow.version" in candidate.tags, champion.tags["winnow.version"]) == (False, "subset@v0.1.0")
+    assert candidate.tags["winnow.release"] == file_sha256(here.folder / "made/manifest.json")
     assert [notice["reasons"] for notice in told] == [[reason]]
     assert reason in told[0]["text"]
     assert told[0]["run"].startswith("refresh-")
     log = (here.folder / f".winnow/logs/{told[0]['run']}.jsonl").read_text()
     assert reason in log
     assert address not in log + worse.stdout
-    page, checks = artifact(here, "refresh"), artifact(here, "refresh-checks")
+    page, checks = artifact(here.env, "refresh"), artifact(here.env, "refresh-checks")
     assert reason in page
     assert [row["holds"] for row in json.loads(checks) if row["check"] == "accuracy"] == ["no"]
-    assert artifact(here, "refresh-progress") == 100
+    assert artifact(here.env, "refresh-progress") == 100
 
     measured(here, +0.2)
     do(here, *REFRESH)
     assert tags(here) == tags(here, str(tmp_path / "origin")) == ["subset@v0.1.0", "subset@v0.2.0"]
     assert same(here)
+    assert alias(here, "candidate").tags == alias(here, "champion").tags
     assert len(told) == 1
+
+
+def alias(here: Project, name: str) -> RunData:
+    """What MLflow has of the version with an alias."""
+    client = MlflowClient(f"sqlite:///{here.folder / 'mlflow.db'}")
+    run = client.get_model_version_by_alias("photos", name).run_id
+    assert run
+    return client.get_run(run).data
 
 
 def same(here: Project) -> bool:
@@ -154,13 +168,7 @@ def same(here: Project) -> bool:
     ).read_bytes()
 
 
-def artifact(here: Project, key: str) -> Any:
-    """The data of the last artifact of a key."""
-    with temporary_settings({PREFECT_API_URL: here.env["PREFECT_API_URL"]}), get_client(sync_client=True) as client:
-        found = client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[key])))
-    return max(found, key=lambda one: one.created).data
-
-
+@pytest.mark.slow
 def test_nothing_is_published_unless_that_is_asked_and_nothing_that_is_not_committed(project: Project) -> None:
     (project.folder / "params.yaml").write_text("refresh: {least_kept: 0}\n")
     done = do(project, *REFRESH)
@@ -175,6 +183,21 @@ def test_nothing_is_published_unless_that_is_asked_and_nothing_that_is_not_commi
     assert (refused.returncode, "refresh.publish" in refused.stdout) == (2, True), refused.stdout
 
 
+@pytest.mark.slow
+def test_data_that_git_names_is_got_from_the_remote(project: Project) -> None:
+    dvc = [sys.executable, "-m", "dvc"]
+    do(project, "git", "rm", "-rq", "--cached", "made")
+    do(project, *dvc, "add", "-q", "made")
+    commit(project)
+    do(project, *dvc, "push", "-q")
+    for folder in ("made", ".dvc/cache"):
+        shutil.rmtree(project.folder / folder)
+    do(project, *REFRESH)
+    assert tags(project) == ["subset@v0.1.0"]
+    assert same(project)
+
+
+@pytest.mark.slow
 def test_a_second_waits_also_for_what_a_killed_one_left_at_work(project: Project) -> None:
     (project.folder / "dvc.yaml").write_text(PIPELINE.replace("cp -r made data/release", SLOW))
     commit(project)
