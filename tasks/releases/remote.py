@@ -1,4 +1,4 @@
-"""Data to DVC's remote: what may pass is tried again, after longer and longer pauses; other refusals are said at once."""
+"""Data to DVC's remote: what may pass is tried again, after longer and longer pauses; the rest is said at once."""
 
 import errno
 import logging
