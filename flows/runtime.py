@@ -14,12 +14,11 @@ from typing import Any, ParamSpec, TypeVar
 import psutil
 from prefect import Flow, Task, get_client, tags, task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
 from prefect.context import FlowRunContext
-from prefect.exceptions import ObjectNotFound
-from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL, PREFECT_API_URL
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from flows import device, journal, server, settings
+from flows import device, journal, server, settings, turn
 from flows.settings import Runtime, Settings
 from tasks import files
 from tasks.errors import InputError, WorkError
@@ -100,15 +99,20 @@ def main(flow: Flow[[Settings], None], *, mapped: bool = False, gpu: bool = True
     has no `gpu` tasks need not wait until torch has counted the GPUs.
 
     Exits, after one message that says why, with 2 where the input is at fault, with 1 where work failed though it is
-    not, and with 130 where it is interrupted.
+    not or the disk is full, and with 130 where it is interrupted.
     """
     try:
         parameters = settings.load()
-        with running(flow, parameters.runtime if mapped else Runtime(), gpu=gpu) as ready:
+        with turn.taken(flow.name), running(flow, parameters.runtime if mapped else Runtime(), gpu=gpu) as ready:
             ready(parameters)
     except (InputError, WorkError) as error:
         print(f"winnow: {redact(str(error))}", file=sys.stderr)
         sys.exit(2 if isinstance(error, InputError) else 1)
+    except Exception as error:
+        if not files.is_full(error):
+            raise
+        print("winnow: the disk is full; free some of it, and the same command goes on from here", file=sys.stderr)
+        sys.exit(1)
 
 
 @contextmanager
@@ -141,18 +145,28 @@ def gpu_slots() -> Iterator[None]:
     """Limit the tasks tagged GPU, in the Prefect server in use, to the number of slots of this machine.
 
     A run that was killed keeps the slots it held for ever. So each stage holds a lock that ends with its process, and
-    one that finds itself alone on this machine with its server makes the limit anew, with every slot free.
+    one that finds itself alone on this machine with this limit frees every slot. The lock is named by the limit itself:
+    the same server has several addresses, and temporary servers share one database.
     """
-    place = files.sha256(PREFECT_API_URL.value() or str(PREFECT_API_DATABASE_CONNECTION_URL.value()))[:8]
-    with (Path(tempfile.gettempdir()) / f"winnow-{os.getuid()}-{place}.lock").open("w") as lock:
-        with suppress(BlockingIOError):
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            with get_client(sync_client=True) as client:
-                with suppress(ObjectNotFound):
-                    client.delete_concurrency_limit_by_tag(GPU)
-                client.create_concurrency_limit(tag=GPU, concurrency_limit=device.slots())
-        fcntl.flock(lock, fcntl.LOCK_SH)
+    with files.locked(_lock("gpu")), get_client(sync_client=True) as client:
+        limit = client.create_concurrency_limit(tag=GPU, concurrency_limit=device.slots())
+    with _lock(str(limit)).open("a+") as lock:
+        with suppress(OSError):
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _free_slots()
+        fcntl.lockf(lock, fcntl.LOCK_SH)
         yield
+
+
+def _free_slots() -> None:
+    with get_client(sync_client=True) as client:
+        client.reset_concurrency_limit_by_tag(GPU)
+        client.update_global_concurrency_limit(f"tag:{GPU}", GlobalConcurrencyLimitUpdate(active_slots=0))
+
+
+def _lock(name: str) -> Path:
+    """A file of this user on this machine, to lock."""
+    return Path(tempfile.gettempdir()) / f"winnow-{os.getuid()}-{name}.lock"
 
 
 def _without_traceback(record: logging.LogRecord) -> bool:

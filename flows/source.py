@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from flows import settings
+from flows import settings, turn
 from flows.settings import Evaluate
 from tasks import files
 from tasks.errors import InputError
@@ -23,9 +23,10 @@ def main() -> None:
     """Write the fingerprints; exits with 2 where there is nothing to look at."""
     try:
         how = settings.load()
-        fingerprint.write(how.prepare.source, how.prepare.held_out, OUT / "fingerprint.json")
-        with files.whole_file(OUT / "evaluate.json") as partial:
-            files.write_json(partial, judged_by(how.evaluate))
+        with turn.taken("source"):
+            fingerprint.write(how.prepare.source, how.prepare.held_out, OUT / "fingerprint.json")
+            with files.whole_file(OUT / "evaluate.json") as partial:
+                files.write_json(partial, judged_by(how.evaluate))
     except InputError as error:
         print(f"winnow: {redact(str(error))}", file=sys.stderr)
         sys.exit(2)

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from tasks.errors import InputError
-from tasks.files import forget, read_json, sha256, whole_file, write_json
+from tasks.files import forget, new_rows, read_json, sha256, whole_file, write_json
 
 CHUNK = 8192  # rows read at a time, so that a file larger than memory can be checked
 
@@ -104,7 +104,7 @@ def write_rows(path: Path, rows: np.ndarray, places: np.ndarray | None = None) -
     """Write rows (n, d), or those at some `places`, as float16 unit rows; a chunk at a time is in memory."""
     count = len(rows) if places is None else len(places)
     with whole_file(path) as partial:  # `rows` may be a map of what lies there
-        out = np.lib.format.open_memmap(partial, "w+", np.float16, (count, rows.shape[1]))
+        out = new_rows(partial, (count, rows.shape[1]))
         for start in range(0, count, CHUNK):
             part = slice(start, min(start + CHUNK, count))
             out[part] = unit(rows[part if places is None else places[part]])

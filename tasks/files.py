@@ -1,6 +1,7 @@
 """Outputs that are whole or absent, scratch that outlives a killed run, and hashes."""
 
 import ctypes
+import errno
 import fcntl
 import hashlib
 import json
@@ -78,6 +79,25 @@ def scratch(stage: str, key: str) -> Iterator[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def new_rows(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """Make a file of float16 rows as a memory map, with its room on the disk: else a full one kills the process.
+
+    Raises:
+        OSError: there is no room.
+    """
+    rows = np.lib.format.open_memmap(path, "w+", np.float16, shape)
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return rows
+
+
+def is_full(error: Exception) -> bool:
+    """Whether a disk that is full is at fault; NumPy and Rust's libraries say so in words alone."""
+    said = str(error)
+    return getattr(error, "errno", None) == errno.ENOSPC or "No space left" in said or said.endswith(" written")
 
 
 def forget(rows: np.ndarray) -> None:

@@ -10,13 +10,14 @@ Where MLFLOW_TRACKING_URI is not set, runs go to an SQLite file in the project, 
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from tenacity import Retrying, retry_if_exception_message, stop_after_attempt, wait_random_exponential
 
 from tasks import repository
 
@@ -25,6 +26,7 @@ CANDIDATE, CHAMPION = "candidate", "champion"
 FOLDER = "release"  # of a run's artifacts
 NAMES = ("arm", "seed", "budget")  # what says which training it was; the rest of a cell was measured
 VERSION_TAG = "winnow.release"
+MET = r"(?is).*(unique ?(violation|constraint)|giving up after \d+ attempts)"  # what MLflow says where two meet
 AT_A_TIME = 1000  # metrics that MLflow takes in one request
 PATIENCE = 10  # seconds for a server to answer
 # MLflow waits two minutes for an answer and asks eight times. Nothing is lost by giving up: what failed is done again.
@@ -108,10 +110,10 @@ def log(version: Version, project: Path, samples: Sequence[dict[str, Any]] = ())
             mlflow.log_params(version.parameters)
             mlflow.log_metrics(version.metrics)
             _log_system(run_id, samples)
-            _log_inputs(version)
+            _again(_log_inputs, version)
             _log_cells(version, experiment, run_id)
             mlflow.log_artifacts(str(version.artifacts), FOLDER)
-    _name(version.model, run_id, CANDIDATE)
+    _again(_name, version.model, run_id, CANDIDATE)
     return run_id
 
 
@@ -130,7 +132,7 @@ def publish(model: str, fingerprint: str, tags: dict[str, str], project: Path) -
     if run_id:
         for key, value in tags.items():
             mlflow.MlflowClient().set_tag(run_id, key, value)
-        _name(model, run_id, CHAMPION)
+        _again(_name, model, run_id, CHAMPION)
     return run_id
 
 
@@ -142,6 +144,12 @@ def connect(project: Path) -> Any:
 
     mlflow.set_tracking_uri(uri(project))
     return mlflow
+
+
+def _again(work: Callable[..., None], *given: object) -> None:
+    """Do what may be done twice, and again where another did the same at that moment: MLflow refuses one of them."""
+    met = retry_if_exception_message(match=MET)
+    Retrying(retry=met, stop=stop_after_attempt(5), wait=wait_random_exponential(max=10), reraise=True)(work, *given)
 
 
 def _found(fingerprint: str) -> str | None:
@@ -238,8 +246,15 @@ def _log_cells(version: Version, experiment: str, parent: str) -> None:
 def experiment_id(name: str, project: Path) -> str:
     """An experiment, made at the first call; artifacts lie where the server says, of a local file beside it."""
     import mlflow
+    from mlflow.exceptions import MlflowException
 
     local = uri(project).startswith("sqlite:///")
-    found = mlflow.get_experiment_by_name(name)
     place = (repository.project(project) / "mlartifacts").as_uri() if local else None
-    return str(found.experiment_id if found else mlflow.create_experiment(name, place))
+    if found := mlflow.get_experiment_by_name(name):
+        return str(found.experiment_id)
+    try:
+        return str(mlflow.create_experiment(name, place))
+    except MlflowException:  # another has made it since
+        if found := mlflow.get_experiment_by_name(name):
+            return str(found.experiment_id)
+        raise

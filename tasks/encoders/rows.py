@@ -119,7 +119,7 @@ class Room:
         before = np.load(self.last / "rows.npy", mmap_mode="r") if self.last.exists() else None
         ends = index["shard"].value_counts(sort=False)[shards].cumsum()
         with files.whole_folder(self.last) as fresh:
-            rows = np.lib.format.open_memmap(fresh / "rows.npy", "w+", np.float16, (len(index), self.dim))
+            rows = files.new_rows(fresh / "rows.npy", (len(index), self.dim))
             for shard, begin, end in zip(shards, [0, *ends], ends, strict=False):
                 self._copy(rows, shard, np.arange(begin, end), known, before)
             rows.flush()
