@@ -81,7 +81,7 @@ def scratch(stage: str, key: str) -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def new_rows(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+def new_rows(path: Path, shape: tuple[int, ...]) -> np.memmap:
     """Make a file of float16 rows as a memory map, with its room on the disk: else a full one kills the process.
 
     Raises:
