@@ -84,6 +84,17 @@ def test_one_log_of_the_run_has_the_ids_by_which_prefect_mlflow_and_dvc_know_it(
     assert log.stem not in manifest.read_text()
 
 
+def test_plots_are_pictures_and_need_no_network(project: Project, tmp_path: Path) -> None:
+    done = project.run("dvc", "plots", "show", "-o", str(tmp_path / "plots"))
+    assert done.returncode == 0, done.stdout
+    page = (tmp_path / "plots/index.html").read_text()
+    shown = re.findall(r'<img src="(static/[^"]*)">', page)
+    assert {name.rpartition("_")[2] for name in shown} == {"accuracy.png", "classes.png", "scores.png"}
+    assert all((tmp_path / "plots" / name).stat().st_size for name in shown)
+    assert "<script" not in page
+    assert "http" not in page
+
+
 def test_nothing_runs_twice(project: Project) -> None:
     assert project.repro() == []
 
