@@ -59,6 +59,7 @@ status: $(INSTALLED) ## say what of it is running
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --no-compile --constraint constraints.txt --editable '.[dev,docs]'
+	@$(BIN)/python -m compileall -qq -j 0 .venv/lib || true # pip would use one core; some files are not meant to compile
 	touch $@
 
 clean: ## remove the environment and every result

@@ -4,7 +4,6 @@ The stages' flow runs stand beside this one, linked by its tag; it holds no slot
 `python -m flows.refresh`. Exit code 0; 1: the release is held back, or a stage failed; 2: the input is at fault.
 """
 
-import logging
 import sys
 from pathlib import Path
 from typing import Literal
@@ -13,7 +12,7 @@ from prefect import flow, get_run_logger
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows import changes, child, journal, notices, server
+from flows import changes, child, journal, notices, plain, server
 from flows.settings import Refresh, load
 from tasks import pipeline
 from tasks.errors import HeldError, InputError, WorkError
@@ -37,7 +36,7 @@ def refresh(publish: Literal["never", "when_better"] | None = None) -> list[str]
         HeldError: the release did not pass the gate; it stays a candidate.
         WorkError: a stage failed, or DVC is at work in this checkout already.
     """
-    logging.getLogger("prefect.flow_runs").addFilter(_without_traceback)
+    plain.words()
     asked = load().refresh
     chosen = asked.model_copy(update={"publish": publish}) if publish else asked
     with journal.kept("refresh") as run, child.alone() as lock:
@@ -111,14 +110,6 @@ def _publish(remote: str | None) -> str:
         print(f"push {what.tag} to {remote}")
         git("push", "--atomic", remote, "HEAD", what.tag)
     return f"Published as {what.tag}" + (f", pushed to {remote}." if remote else ".")
-
-
-def _without_traceback(record: logging.LogRecord) -> bool:
-    """Log what is no fault of the program as what it is."""
-    if record.exc_info and isinstance(record.exc_info[1], InputError | WorkError):
-        record.msg, record.args = "stopped: %s", (redact(str(record.exc_info[1])),)
-        record.exc_info, record.exc_text = None, None
-    return True
 
 
 def main() -> None:

@@ -1,7 +1,6 @@
 """How a stage is run: parameters read and checked, slots for GPUs, the flow, and a clear end when the input is bad."""
 
 import fcntl
-import logging
 import os
 import signal
 import sys
@@ -18,7 +17,7 @@ from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
 from prefect.context import FlowRunContext
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from flows import device, journal, server, settings, turn
+from flows import device, journal, plain, server, settings, turn
 from flows.settings import Runtime, Settings
 from tasks import files
 from tasks.errors import InputError, WorkError
@@ -119,8 +118,7 @@ def main(flow: Flow[[Settings], None], *, mapped: bool = False, gpu: bool = True
 def running(flow: Flow[P, R], chosen: Runtime, *, gpu: bool = True) -> Iterator[Flow[P, R]]:
     """Give the flow with its runner, and what has to hold while it runs: a server, a log, slots, a clear end."""
     signal.signal(signal.SIGINT, _stop)
-    for logger in ("prefect.flow_runs", "prefect.task_runs"):
-        logging.getLogger(logger).addFilter(_without_traceback)
+    plain.words()
     with server.shared(), journal.kept(flow.name) as run, tags(run):
         if chosen.runner == "dask":
             flow = flow.with_options(task_runner=runner(chosen))
@@ -167,15 +165,6 @@ def _free_slots() -> None:
 def _lock(name: str) -> Path:
     """A file of this user on this machine, to lock."""
     return Path(tempfile.gettempdir()) / f"winnow-{os.getuid()}-{name}.lock"
-
-
-def _without_traceback(record: logging.LogRecord) -> bool:
-    """Log bad input as what it is: where in the program it was noticed helps nobody mend it. So too what has a log."""
-    if record.exc_info and isinstance(record.exc_info[1], InputError | WorkError):
-        bad = isinstance(record.exc_info[1], InputError)
-        record.exc_info, record.exc_text = None, None
-        record.msg, record.args = f"stopped: {'the input is at fault' if bad else 'work failed'}", ()
-    return True
 
 
 def dumped(block: Any) -> dict[str, Any]:

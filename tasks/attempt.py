@@ -28,8 +28,9 @@ def finish(name: str, out: Path, log: Path, work: Callable[[], dict[str, Any]], 
         torch.set_num_threads(1)
     try:
         row = work()
-    except Exception:
+    except Exception as error:
         write_log(log, name, traceback.format_exc())
+        error.add_note(f"see {log}")
         raise
     with files.whole_file(out) as partial:
         files.write_json(partial, row)

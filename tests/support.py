@@ -41,16 +41,31 @@ class Project:
     folder: Path
     env: dict[str, str]
 
-    def run(self, *command: str, timeout: float = 600) -> subprocess.CompletedProcess[str]:
+    def run(self, *command: str, timeout: float = 900) -> subprocess.CompletedProcess[str]:
         """Run a command in the project; both streams in `stdout`."""
         return subprocess.run(command, cwd=self.folder, env=self.env, text=True, timeout=timeout, check=False,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
 
+    def do(self, *command: str, timeout: float = 900) -> str:
+        """Run a command that must succeed; what it said."""
+        done = self.run(*command, timeout=timeout)
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    def use_git(self) -> None:
+        """Make the project a repository, with a name for who commits."""
+        self.do("git", "init", "-q", "-b", "main")
+        for key, value in {"user.name": "t", "user.email": "t@t", "commit.gpgsign": "false"}.items():
+            self.do("git", "config", key, value)
+
+    def commit(self) -> None:
+        """Commit everything."""
+        self.do("git", "add", "-A")
+        self.do("git", "commit", "-qm", "x")
+
     def repro(self, *arguments: str) -> list[str]:
         """`dvc repro`; the stages that ran."""
-        done = self.run("dvc", "repro", *arguments)
-        assert done.returncode == 0, done.stdout
-        return stages_run(done.stdout)
+        return stages_run(self.do("dvc", "repro", *arguments))
 
     def set(self, **blocks: dict[str, Any]) -> None:
         """Change params.yaml."""
@@ -97,8 +112,8 @@ def checkout(folder: Path, env: dict[str, str]) -> Project:
             shutil.copy(ROOT / name, folder / name)
     project = Project(folder, env)
     project.set(**SHORT)
-    for command in (["init", "-q"], ["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "x"]):
-        subprocess.run(["git", *command], cwd=folder, env=env, check=True)
+    project.use_git()
+    project.commit()
     return project
 
 

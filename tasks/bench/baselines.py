@@ -11,9 +11,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from cleanlab.rank import get_label_quality_scores
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import cross_val_predict
 from torch.nn import functional as F
 
 from tasks import adapt, budget, files, optimize, score
@@ -192,6 +189,10 @@ def once(pool: Pool, name: str, find: Callable[[], pd.DataFrame]) -> pd.DataFram
 
 def label_quality(data: Features, strength: float = 1.0) -> dict[str, np.ndarray]:
     """cleanlab's scores (N,) from five-fold logistic regression on the features; `strength` is its C."""
+    from cleanlab.rank import get_label_quality_scores  # these take seconds to import, and other methods do without
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import cross_val_predict
+
     model = LogisticRegression(max_iter=1000, C=strength)
     p = cross_val_predict(model, unit(data.image), data.labels, cv=5, method="predict_proba")
     p = p / p.sum(1, keepdims=True)

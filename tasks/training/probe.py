@@ -1,12 +1,17 @@
 """A linear probe: what frozen features of the images that were kept are worth to a linear classifier."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
 
 from tasks.training import measures
 from tasks.training.measures import Measures
+
+if TYPE_CHECKING:
+    from sklearn.linear_model import LogisticRegression
 
 PROBE = "probe"  # among the names of networks
 C = 31.6  # CLIP's probe has 0.316 for features of length 10 or so; ours have length 1
@@ -38,5 +43,7 @@ def fit(image: np.ndarray, labels: np.ndarray, classes: int) -> Probe:
     It has one optimum, so it draws nothing, and is trained until it is there: no budget of steps or epochs applies.
     Radford et al., Learning Transferable Visual Models From Natural Language Supervision, 2021, appendix A.3.
     """
+    from sklearn.linear_model import LogisticRegression  # takes seconds to import, and networks do without
+
     model = LogisticRegression(C=C, max_iter=MOST_STEPS)
     return Probe(model.fit(np.asarray(image, np.float32), labels), classes)

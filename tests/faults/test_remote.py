@@ -3,15 +3,15 @@
 import functools
 import os
 import shutil
-import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
 import pytest
+from faulty import mounted
 from support import ROOT, Project
 
 from tasks.errors import InputError
@@ -35,26 +35,17 @@ def made(workdir: Path, photo_stages: Path, monkeypatch: pytest.MonkeyPatch) -> 
     shutil.copytree(photo_stages / "release", project.folder / "made")
     (project.folder / "data").mkdir()
     (project.folder / "dvc.yaml").write_text(PIPELINE)
-    do(project, "git", "init", "-q", "-b", "main")
-    for key, value in {"user.name": "t", "user.email": "t@t", "commit.gpgsign": "false"}.items():
-        do(project, "git", "config", key, value)
+    project.use_git()
     for command in (["init", "-q"], ["repro", "-q"]):
-        do(project, "dvc", *command)
+        project.do("dvc", *command)
     return project
 
 
-def do(project: Project, *command: str) -> str:
-    done = project.run(*command)
-    assert done.returncode == 0, done.stdout
-    return done.stdout
-
-
 def use(project: Project, store: str, **options: str) -> None:
-    do(project, "dvc", "remote", "add", "-q", "--default", "store", store)
+    project.do("dvc", "remote", "add", "-q", "--default", "store", store)
     for key, value in options.items():
-        do(project, "dvc", "remote", "modify", "-q", "store", key, value)
-    do(project, "git", "add", "-A")
-    do(project, "git", "commit", "-qm", "x")
+        project.do("dvc", "remote", "modify", "-q", "store", key, value)
+    project.commit()
 
 
 class Store(SimpleHTTPRequestHandler):
@@ -101,9 +92,9 @@ def served(folder: Path, refusals: list[int]) -> Iterator[str]:
 
 def published(project: Project, store: Path) -> None:
     """The version is there, whole, and so is every file of it in the remote; no lock is left."""
-    assert do(project, "git", "tag").split() == ["subset@v1.0.0"]
+    assert project.do("git", "tag").split() == ["subset@v1.0.0"]
     assert sum(path.is_file() for path in store.rglob("*")) > len(list((project.folder / "made").iterdir()))
-    assert "in sync" in do(project, "dvc", "status", "--cloud")
+    assert "in sync" in project.do("dvc", "status", "--cloud")
     assert not locks(project)
 
 
@@ -133,23 +124,10 @@ def test_one_that_says_no_is_not_and_the_same_command_goes_on_once_it_agrees(mad
         assert (done.returncode, "refused and will again (403" in done.stdout) == (2, True), done.stdout
         assert "again in" not in done.stdout
         assert "Traceback" not in done.stdout
-        assert do(made, "git", "tag") == ""
+        assert made.do("git", "tag") == ""
         refusals.clear()
-        do(made, *PUBLISH)
+        made.do(*PUBLISH)
         published(made, workdir / "files")
-
-
-@contextmanager
-def mounted(folder: Path, *options: str) -> Iterator[Callable[..., None]]:
-    """A file system of its own in `folder`; gives what changes its options."""
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", ",".join(options), "tmpfs", str(folder)]
-    if subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("no file system can be mounted here: that takes root, outside most containers")
-    try:
-        yield lambda *changed: subprocess.run(["mount", "-o", ",".join(("remount", *changed)), str(folder)], check=True)
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 @pytest.mark.parametrize(("spoilt", "mended"), [("ro", "rw"), ("size=16k", "size=64m")])
@@ -160,7 +138,7 @@ def test_a_folder_that_cannot_be_written_or_is_full(made: Project, workdir: Path
         assert (done.returncode, "refused and will again" in done.stdout) == (2, True), done.stdout
         assert "Traceback" not in done.stdout
         remount(mended)
-        do(made, *PUBLISH)
+        made.do(*PUBLISH)
         published(made, workdir / "store")
 
 

@@ -61,29 +61,16 @@ def template(tmp_path_factory: pytest.TempPathFactory, photo_stages: Path) -> Pr
     (folder / "at").mkdir()
     (folder / "at/it").write_text("what the source holds")
     (folder / ".gitignore").write_text("/at/\n/.winnow/\n/mlflow.db*\n/mlartifacts/\n")
-    do(made, "git", "init", "-q", "-b", "main")
-    for key, value in {"user.name": "t", "user.email": "t@t", "commit.gpgsign": "false"}.items():
-        do(made, "git", "config", key, value)
-    do(made, "dvc", "init", "-q")
-    do(made, "dvc", "repro", "-q")
-    commit(made)
+    made.use_git()
+    made.do("dvc", "init", "-q")
+    made.do("dvc", "repro", "-q")
+    made.commit()
     return made
 
 
-def do(where: Project, *command: str) -> str:
-    done = where.run(*command)
-    assert done.returncode == 0, done.stdout
-    return done.stdout
-
-
-def commit(made: Project) -> None:
-    do(made, "git", "add", "-A")
-    do(made, "git", "commit", "-qm", "x")
-
-
 def use_folder(made: Project, store: Path) -> None:
-    do(made, "dvc", "remote", "add", "-q", "--default", "store", str(store))
-    commit(made)
+    made.do("dvc", "remote", "add", "-q", "--default", "store", str(store))
+    made.commit()
 
 
 def copied(template: Project, workdir: Path) -> Project:
@@ -103,7 +90,7 @@ def publish(made: Project, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def tags(made: Project) -> list[str]:
-    return do(made, "git", "tag").split()
+    return made.do("git", "tag").split()
 
 
 def new_release(made: Project) -> None:
@@ -111,8 +98,8 @@ def new_release(made: Project) -> None:
     card = made.folder / "made/release/card.md"
     card.write_text(card.read_text() + "\nMore.\n")
     restate(made.folder / "made/release", "card.md")
-    commit(made)
-    do(made, "dvc", "repro", "-q")
+    made.commit()
+    made.do("dvc", "repro", "-q")
 
 
 def restate(folder: Path, name: str) -> None:
@@ -130,32 +117,32 @@ def test_a_version_is_published_and_got_with_dvc_alone(published: Project, workd
     assert done.returncode == 0, done.stdout
     assert tags(published) == ["subset@v1.2.0"]
     assert "dvc artifacts get REPOSITORY subset --rev v1.2.0" in done.stdout
-    assert do(published, "git", "status", "--porcelain") == ""
+    assert published.do("git", "status", "--porcelain") == ""
     assert (published.folder / "releases/subset/card.md").is_file()
-    message = do(published, "git", "for-each-ref", "--format=%(contents)", "refs/tags")
+    message = published.do("git", "for-each-ref", "--format=%(contents)", "refs/tags")
     assert file_sha256(published.folder / "data/release/manifest.json") in message
 
     origin = clone(published, workdir / "origin.git")
     reader = Project(workdir / "reader", published.env)
     reader.folder.mkdir()
-    do(reader, "dvc", "get", origin, "data/release", "--rev", "subset@v1.2.0", "-o", "got")
-    do(reader, "dvc", "artifacts", "get", origin, "subset", "--rev", "v1.2.0", "-o", "artifact")
-    do(reader, "git", "init", "-q")
-    do(reader, "dvc", "init", "-q")
-    do(reader, "dvc", "import", origin, "data/release", "--rev", "subset@v1.2.0", "-o", "imported")
+    reader.do("dvc", "get", origin, "data/release", "--rev", "subset@v1.2.0", "-o", "got")
+    reader.do("dvc", "artifacts", "get", origin, "subset", "--rev", "v1.2.0", "-o", "artifact")
+    reader.do("git", "init", "-q")
+    reader.do("dvc", "init", "-q")
+    reader.do("dvc", "import", origin, "data/release", "--rev", "subset@v1.2.0", "-o", "imported")
     for place in ("got", "artifact", "imported"):
         assert contents(reader.folder / place) == contents(published.folder / "data/release"), place
-    do(reader, "dvc", "get", origin, "data/prepare/images", "--rev", "subset@v1.2.0", "-o", "images")
-    do(reader, "dvc", "get", origin, "originals", "--rev", "subset@v1.2.0", "-o", "source")
+    reader.do("dvc", "get", origin, "data/prepare/images", "--rev", "subset@v1.2.0", "-o", "images")
+    reader.do("dvc", "get", origin, "originals", "--rev", "subset@v1.2.0", "-o", "source")
     there = ["--images", "images", "--source", "source"]
     for command in (["release", "verify", "got", *there],
                     ["export", "got", *there, "--format", "imagefolder", "--out", "photos"]):  # fmt: skip
-        do(reader, sys.executable, "-m", "flows.cli", *command)
+        reader.do(sys.executable, "-m", "flows.cli", *command)
     assert len(list((reader.folder / "photos/train").rglob("*.png"))) == 16
 
 
 def clone(made: Project, folder: Path) -> str:
-    do(made, "git", "clone", "-q", "--bare", ".", str(folder))
+    made.do("git", "clone", "-q", "--bare", ".", str(folder))
     return str(folder)
 
 
@@ -166,29 +153,29 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_an_import_follows_to_the_next_version_over_s3(template: Project, workdir: Path, bucket: str) -> None:
     made = copied(template, workdir)
-    do(made, "dvc", "remote", "add", "-q", "--default", "store", f"s3://{BUCKET}/store")
-    do(made, "dvc", "remote", "modify", "store", "endpointurl", bucket)
-    commit(made)
+    made.do("dvc", "remote", "add", "-q", "--default", "store", f"s3://{BUCKET}/store")
+    made.do("dvc", "remote", "modify", "store", "endpointurl", bucket)
+    made.commit()
     assert publish(made, "--version", "1.0.0").returncode == 0
     new_release(made)
     second = publish(made, "--bump", "minor")
     assert second.returncode == 0, second.stdout
     assert tags(made) == ["subset@v1.0.0", "subset@v1.1.0"]
 
-    compared = do(made, sys.executable, "-m", "flows.cli", "release", "diff", "1.0.0", "subset@v1.1.0")
+    compared = made.do(sys.executable, "-m", "flows.cli", "release", "diff", "1.0.0", "subset@v1.1.0")
     assert "1.0.0 → subset@v1.1.0" in compared
     assert "kept by both 16" in compared
 
     origin = clone(made, workdir / "origin.git")
     reader = Project(workdir / "reader", made.env)
     reader.folder.mkdir()
-    do(reader, "git", "init", "-q")
-    do(reader, "dvc", "init", "-q")
-    do(reader, "dvc", "import", origin, "data/release", "--rev", "subset@v1.0.0")
+    reader.do("git", "init", "-q")
+    reader.do("dvc", "init", "-q")
+    reader.do("dvc", "import", origin, "data/release", "--rev", "subset@v1.0.0")
     assert "More." not in (reader.folder / "release/card.md").read_text()
-    do(reader, "dvc", "update", "release.dvc", "--rev", "subset@v1.1.0")
+    reader.do("dvc", "update", "release.dvc", "--rev", "subset@v1.1.0")
     assert contents(reader.folder / "release") == contents(made.folder / "data/release")
-    do(reader, "dvc", "artifacts", "get", origin, "subset", "--rev", "v1.0.0", "-o", "old")
+    reader.do("dvc", "artifacts", "get", origin, "subset", "--rev", "v1.0.0", "-o", "old")
     assert "More." not in (reader.folder / "old/card.md").read_text()
 
 
@@ -217,7 +204,7 @@ def changed(made: Project) -> None:
 
 def stale(made: Project) -> None:
     (made.folder / "made/release/more.txt").write_text("x")
-    commit(made)
+    made.commit()
 
 
 def broken(made: Project) -> None:
@@ -228,8 +215,8 @@ def broken(made: Project) -> None:
 
 
 def remoteless(made: Project) -> None:
-    do(made, "dvc", "remote", "remove", "store")
-    commit(made)
+    made.do("dvc", "remote", "remove", "store")
+    made.commit()
 
 
 @pytest.mark.parametrize(
@@ -281,7 +268,7 @@ def test_a_publication_that_was_killed_is_finished_by_the_same_command(published
     done = publish(published, "--bump", "major")
     assert done.returncode == 0, done.stdout
     assert tags(published) == ["subset@v1.0.0"]
-    assert do(published, "git", "log", "--oneline").count("subset v1.0.0") == 1
+    assert published.do("git", "log", "--oneline").count("subset v1.0.0") == 1
     got = Project(workdir, published.env)
-    do(got, "dvc", "get", clone(published, workdir / "o.git"), "data/release", "--rev", "subset@v1.0.0", "-o", "got")
+    got.do("dvc", "get", clone(published, workdir / "o.git"), "data/release", "--rev", "subset@v1.0.0", "-o", "got")
     assert contents(workdir / "got") == contents(published.folder / "data/release")

@@ -24,50 +24,38 @@ def here(project: Project, tmp_path: Path) -> Iterator[Project]:
     """Give a copy of the project with a DVC remote and a first version; what it starts is gone after the test."""
     ours = {key: value for key, value in project.env.items() if key not in ("PREFECT_API_URL", "PREFECT_HOME")}
     made = Project(Path(shutil.copytree(project.folder, tmp_path / "project")), ours)
-    for key, value in {"user.name": "t", "user.email": "t@t", "commit.gpgsign": "false"}.items():
-        do(made, "git", "config", key, value)
-    do(made, "dvc", "remote", "add", "-q", "--default", "store", str(tmp_path / "store"))
+    made.do("dvc", "remote", "add", "-q", "--default", "store", str(tmp_path / "store"))
     made.set(refresh=LOOSE)
-    commit(made)
-    do(made, sys.executable, "-m", "flows.cli", "release", "publish", "subset", "--version", "1.0.0")
+    made.commit()
+    made.do(sys.executable, "-m", "flows.cli", "release", "publish", "subset", "--version", "1.0.0")
     yield made
-    do(made, sys.executable, "-m", "flows.services", "down")
+    made.do(sys.executable, "-m", "flows.services", "down")
 
 
-def do(where: Project, *command: str) -> str:
-    done = where.run(*command, timeout=LONGEST)
-    assert done.returncode == 0, done.stdout
-    return done.stdout
-
-
-def commit(made: Project) -> None:
-    do(made, "git", "add", "-A")
-    do(made, "git", "commit", "-qm", "x")
-
-
+@pytest.mark.slow
 def test_the_schedule_fires_and_a_version_appears(here: Project, tmp_path: Path) -> None:
     by_hand = Project(Path(shutil.copytree(here.folder, tmp_path / "by hand")), here.env)
     prefect, mlflow = str(free_port()), str(free_port())
     services = [sys.executable, "-m", "flows.services"]
     up = [*services, "up", "--prefect", prefect, "--mlflow", mlflow]
-    said = do(here, *up)
+    said = here.do(*up)
     assert f"http://127.0.0.1:{prefect}" in said
     assert f"http://127.0.0.1:{mlflow}" in said
     processes = sorted((here.folder / ".winnow/services").glob("*.json"))
     before = [path.read_text() for path in processes]
-    assert do(here, *up).count("is running already") == 3
+    assert here.do(*up).count("is running already") == 3
     assert [path.read_text() for path in processes] == before, "a second call changes nothing"
-    assert do(here, *services, "status").count("running (process") == 3
+    assert here.do(*services, "status").count("running (process") == 3
 
     here.set(optimize={"keep": 0.6})
-    commit(here)
+    here.commit()
     fast = {"PREFECT_API_URL": f"http://127.0.0.1:{prefect}/api"}
     schedule = ["prefect", "deployment", "schedule", "create", "refresh/refresh", "--interval", "15"]
-    do(Project(here.folder, here.env | fast), *schedule)
+    Project(here.folder, here.env | fast).do(*schedule)
     log = here.folder / ".winnow/services/worker.log"
     until(lambda: "Published as" in log.read_text(), LONGEST)
     assert "Published as subset@v1.1.0." in log.read_text(), log.read_text()
-    assert do(here, "git", "tag").split() == ["subset@v1.0.0", "subset@v1.1.0"]
+    assert here.do("git", "tag").split() == ["subset@v1.0.0", "subset@v1.1.0"]
     assert "changed: optimize, evaluate, release" in log.read_text()
     alias = f"http://127.0.0.1:{mlflow}/api/2.0/mlflow/registered-models/alias?name=digits&alias=champion"
     champion = json.load(urllib.request.urlopen(alias))["model_version"]
@@ -77,7 +65,7 @@ def test_the_schedule_fires_and_a_version_appears(here: Project, tmp_path: Path)
     assert (here.folder / f".winnow/logs/{tags['winnow.run']}.jsonl").is_file()
     assert tags["winnow.run"].startswith("refresh-")
 
-    do(here, *services, "down")
+    here.do(*services, "down")
     assert here.run(*services, "status").returncode == 1
     assert descendants(here) == [], "nothing is left, a run that was at work included"
     by_hand.set(optimize={"keep": 0.6})

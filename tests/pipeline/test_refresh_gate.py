@@ -47,30 +47,17 @@ def project(environment: dict[str, str], photo_stages: Path, tmp_path: Path) -> 
     (here.folder / "dvc.yaml").write_text(PIPELINE)
     (here.folder / "params.yaml").write_text("refresh: {publish: when_better, push: origin, least_kept: 0}\n")
     (here.folder / ".gitignore").write_text("/.winnow/\n/mlflow.db*\n/mlartifacts/\n/begun\n/go\n")
-    do(here, "git", "init", "-q", "-b", "main")
-    for key, value in {"user.name": "t", "user.email": "t@t", "commit.gpgsign": "false"}.items():
-        do(here, "git", "config", key, value)
-    do(here, "git", "init", "-q", "--bare", str(tmp_path / "origin"))
-    do(here, "git", "remote", "add", "origin", str(tmp_path / "origin"))
-    do(here, sys.executable, "-m", "dvc", "init", "-q")
-    do(here, sys.executable, "-m", "dvc", "remote", "add", "-q", "--default", "store", str(tmp_path / "store"))
-    commit(here)
+    here.use_git()
+    here.do("git", "init", "-q", "--bare", str(tmp_path / "origin"))
+    here.do("git", "remote", "add", "origin", str(tmp_path / "origin"))
+    here.do(sys.executable, "-m", "dvc", "init", "-q")
+    here.do(sys.executable, "-m", "dvc", "remote", "add", "-q", "--default", "store", str(tmp_path / "store"))
+    here.commit()
     return here
 
 
-def do(where: Project, *command: str) -> str:
-    done = where.run(*command)
-    assert done.returncode == 0, done.stdout
-    return done.stdout
-
-
-def commit(here: Project) -> None:
-    do(here, "git", "add", "-A")
-    do(here, "git", "commit", "-qm", "x")
-
-
 def tags(here: Project, at: str = ".") -> list[str]:
-    return do(here, "git", "-C", at, "tag").split()
+    return here.do("git", "-C", at, "tag").split()
 
 
 def measured(here: Project, shift: float, seeds: int = 2) -> None:
@@ -81,7 +68,7 @@ def measured(here: Project, shift: float, seeds: int = 2) -> None:
     manifest = read_json(here.folder / "made/manifest.json")
     manifest["files"]["accuracy.csv"] = file_sha256(here.folder / "made/accuracy.csv")
     write_json(here.folder / "made/manifest.json", manifest)
-    commit(here)
+    here.commit()
 
 
 @pytest.fixture
@@ -110,19 +97,19 @@ def test_what_holds_becomes_a_version_and_what_does_not_stays_a_candidate(
     address, told = posted
     here = Project(project.folder, project.env | {"WINNOW_WEBHOOK": address})
     (here.folder / "dvc.yaml").write_text(PIPELINE.replace("cp -r made data/release", RECORDED))
-    commit(here)
-    first = do(here, *REFRESH)
+    here.commit()
+    first = here.do(*REFRESH)
     assert "changed: release" in first
     assert tags(here) == tags(here, str(tmp_path / "origin")) == ["subset@v0.1.0"]
-    head = do(here, "git", "rev-parse", "HEAD")
+    head = here.do("git", "rev-parse", "HEAD")
     assert (
         head
-        == do(here, "git", "-C", str(tmp_path / "origin"), "rev-parse", "main", "subset@v0.1.0^{}").split()[0] + "\n"
+        == here.do("git", "-C", str(tmp_path / "origin"), "rev-parse", "main", "subset@v0.1.0^{}").split()[0] + "\n"
     )
 
-    again = do(here, *REFRESH)
+    again = here.do(*REFRESH)
     assert "changed: nothing" in again
-    assert (tags(here), do(here, "git", "rev-parse", "HEAD"), told) == (["subset@v0.1.0"], head, [])
+    assert (tags(here), here.do("git", "rev-parse", "HEAD"), told) == (["subset@v0.1.0"], head, [])
 
     measured(here, -0.1)
     worse = here.run(*REFRESH)
@@ -146,7 +133,7 @@ def test_what_holds_becomes_a_version_and_what_does_not_stays_a_candidate(
     assert artifact(here.env, "refresh-progress") == 100
 
     measured(here, +0.2)
-    do(here, *REFRESH)
+    here.do(*REFRESH)
     assert tags(here) == tags(here, str(tmp_path / "origin")) == ["subset@v0.1.0", "subset@v0.2.0"]
     assert same(here)
     assert alias(here, "candidate").tags == alias(here, "champion").tags
@@ -171,7 +158,7 @@ def same(here: Project) -> bool:
 @pytest.mark.slow
 def test_nothing_is_published_unless_that_is_asked_and_nothing_that_is_not_committed(project: Project) -> None:
     (project.folder / "params.yaml").write_text("refresh: {least_kept: 0}\n")
-    done = do(project, *REFRESH)
+    done = project.do(*REFRESH)
     assert "A candidate that holds. To publish it: `winnow release publish subset --bump minor`." in done
     assert tags(project) == []
     (project.folder / "params.yaml").write_text("refresh: {least_kept: 0, publish: when_better}\n")
@@ -186,13 +173,13 @@ def test_nothing_is_published_unless_that_is_asked_and_nothing_that_is_not_commi
 @pytest.mark.slow
 def test_data_that_git_names_is_got_from_the_remote(project: Project) -> None:
     dvc = [sys.executable, "-m", "dvc"]
-    do(project, "git", "rm", "-rq", "--cached", "made")
-    do(project, *dvc, "add", "-q", "made")
-    commit(project)
-    do(project, *dvc, "push", "-q")
+    project.do("git", "rm", "-rq", "--cached", "made")
+    project.do(*dvc, "add", "-q", "made")
+    project.commit()
+    project.do(*dvc, "push", "-q")
     for folder in ("made", ".dvc/cache"):
         shutil.rmtree(project.folder / folder)
-    do(project, *REFRESH)
+    project.do(*REFRESH)
     assert tags(project) == ["subset@v0.1.0"]
     assert same(project)
 
@@ -200,7 +187,7 @@ def test_data_that_git_names_is_got_from_the_remote(project: Project) -> None:
 @pytest.mark.slow
 def test_a_second_waits_also_for_what_a_killed_one_left_at_work(project: Project) -> None:
     (project.folder / "dvc.yaml").write_text(PIPELINE.replace("cp -r made data/release", SLOW))
-    commit(project)
+    project.commit()
     first = subprocess.Popen(REFRESH, cwd=project.folder, env=project.env, text=True, stdout=subprocess.PIPE,
                              stderr=subprocess.STDOUT)  # fmt: skip
     wait_for(project.folder / "begun", first)

@@ -1,0 +1,32 @@
+"""What is no fault of the program is logged as a line: bad input, and work that has a log of its own.
+
+Prefect's loggers print a traceback for whatever a flow or a task raises; where in the program bad input was noticed
+helps nobody mend it.
+"""
+
+import logging
+
+from tasks.errors import InputError, WorkError
+from tasks.redact import redact
+
+LOGGERS = "prefect.flow_runs", "prefect.task_runs"
+
+
+def words() -> None:
+    """Have Prefect's loggers of this process say so too."""
+    for name in LOGGERS:
+        logging.getLogger(name).addFilter(_plainly)
+
+
+def _plainly(record: logging.LogRecord) -> bool:
+    error = record.exc_info[1] if record.exc_info else None
+    notes = getattr(error, "__notes__", [])  # of an error that a cell has logged (`tasks.attempt`)
+    if isinstance(error, InputError | WorkError):
+        said = str(error)
+    elif notes:
+        said = f"{type(error).__name__}: {error} ({'; '.join(notes)})"
+    else:
+        return True
+    record.msg, record.args = "stopped: %s", (redact(said),)
+    record.exc_info, record.exc_text = None, None
+    return True
