@@ -117,9 +117,7 @@ def test_pages_fit_a_phone_and_are_found_by_search(page: Page, site: Path) -> No
             assert page.evaluate("document.documentElement.scrollWidth") <= 360, path
     page.set_viewport_size({"width": 1280, "height": 900})
     page.goto("index.html")
-    page.get_by_placeholder("Search").click()
-    page.get_by_text("Type to start searching").wait_for()  # what is typed before its worker has started is lost
-    page.get_by_placeholder("Search").fill("quarantine")
+    page.get_by_placeholder("Search").press_sequentially("quarantine")  # the page waits for keys
     page.locator(".md-search-result__link").first.wait_for()
     assert "quarantine" in page.locator(".md-search-result__list").inner_text()
 
