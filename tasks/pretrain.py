@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from tasks.files import whole_folder
 from tasks.sample import CLASSES
 
-CONFIG = {
+CONFIG: dict[str, dict[str, Any]] = {
     "model_cfg": {
         "embed_dim": 64,
         "vision_cfg": {"image_size": 32, "layers": [1, 1, 1, 1], "width": 16},
@@ -40,7 +40,7 @@ def run(out: Path, *, steps: int, batch_size: int, lr: float, seed: int, device:
     with whole_folder(out) as folder:
         (folder / "open_clip_config.json").write_text(json.dumps(CONFIG, indent=2) + "\n")
         torch.manual_seed(seed)
-        model = open_clip.create_model(f"local-dir:{folder}", load_weights=False).to(device)
+        model = open_clip.CLIP(**CONFIG["model_cfg"]).to(device)
         train(model, open_clip.get_tokenizer(f"local-dir:{folder}"), steps, batch_size, lr, device)
         save_file({k: v.contiguous() for k, v in model.cpu().state_dict().items()},
                   folder / "open_clip_model.safetensors")  # fmt: skip
