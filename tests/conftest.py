@@ -1,6 +1,7 @@
 """What tests share: a place to work in, features with a known truth, a folder of images, a small encoder."""
 
 import json
+import logging
 import os
 import shutil
 import sys
@@ -47,6 +48,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
         patch.delenv(name, raising=False)
     with server.shared() as env:
         yield env
+        logging.getLogger("prefect").handlers.clear()  # they write to the captured streams of a test that is over
     patch.undo()
 
 

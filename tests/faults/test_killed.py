@@ -15,7 +15,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from processes import Processes, free_port, kill, kill_tree, tree, until
 from support import Project
 
-from flows import runtime
+from flows import device, runtime
 
 pytestmark = pytest.mark.slow
 
@@ -88,7 +88,8 @@ def test_a_worker_of_dask(copy: Project, whole: Project, processes: Processes) -
     """One of those that the stage started: another takes its place, and the run goes on."""
     copy.set(runtime={"runner": "dask"})
     dvc = processes.start(*COMMAND, at=copy.folder)
-    until(lambda: workers(dvc.pid) != [] or dvc.poll() is not None)
+    ready = "Starting worker compute stream"  # before that, the cluster does not start, and the stage fails
+    until(lambda: processes.words().count(ready) == device.slots() or dvc.poll() is not None)
     workers(dvc.pid)[0].kill()
     assert dvc.wait(900) == 0, processes.words()
     check(copy, whole)

@@ -21,7 +21,11 @@ from tasks.sources import open_source
 pytestmark = pytest.mark.slow
 
 CLASSES, IMAGES, ROW = 3, 400, 2 * 64  # of each class, and bytes of a row
-PARAMETERS = {"embed": {"batch_size": 8, "prompts": "a {}"}, "evaluate": {"steps": 10, "image_size": 16, "seeds": 2}}
+PARAMETERS = {
+    "prepare": {"source": "photos"},
+    "embed": {"batch_size": 8, "prompts": "a {}"},
+    "evaluate": {"steps": 10, "image_size": 16, "seeds": 2},
+}
 
 
 @pytest.fixture
@@ -118,7 +122,7 @@ def test_scores_and_cells_are_the_same_on_a_cluster(
     cluster: tuple[str, list[subprocess.Popen[str]]],
 ) -> None:
     address, _ = cluster
-    for stage in ("embed", "adapt", "score", "optimize", "evaluate"):
+    for stage in ("source", "embed", "adapt", "score", "optimize", "evaluate"):
         finish(begin(stage, room, start))
     for stage in ("score", "evaluate"):
         expected = written(room, stage)
