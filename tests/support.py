@@ -41,12 +41,12 @@ class Project:
     folder: Path
     env: dict[str, str]
 
-    def run(self, *command: str, timeout: float = 900) -> subprocess.CompletedProcess[str]:
+    def run(self, *command: str, timeout: float = 600) -> subprocess.CompletedProcess[str]:
         """Run a command in the project; both streams in `stdout`."""
         return subprocess.run(command, cwd=self.folder, env=self.env, text=True, timeout=timeout, check=False,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
 
-    def do(self, *command: str, timeout: float = 900) -> str:
+    def do(self, *command: str, timeout: float = 600) -> str:
         """Run a command that must succeed; what it said."""
         done = self.run(*command, timeout=timeout)
         assert done.returncode == 0, done.stdout

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from benchmarks import accuracy, embed, flat, label_noise, scale, train
 from benchmarks.accuracy import Cell, Task
 from tasks import features
-from tasks.bench import baselines
+from tasks.bench import baselines, tables
 from tasks.features import Features
 from tasks.images import decoding
 
@@ -92,25 +92,11 @@ def test_the_docs_show_what_the_rows_say() -> None:
     assert table in (ROOT / "docs/method.md").read_text()
 
 
-METHODS = "winnow", "random", "paper", "cleanlab", "all"  # the columns of the tables
-
-
 @pytest.mark.parametrize(("preset", "seeds"), [("digits", 4), ("cifar10-small", 2), ("caltech101-small", 2)])
 def test_the_docs_show_what_the_rows_of_a_preset_say(preset: str, seeds: int) -> None:
     rows = pd.read_csv(ROOT / f"docs/results/{preset}.csv")
-    lines = (ROOT / "docs/results.md").read_text().splitlines()
-    settings = ["noise", "damage", "model", "budget", "keep"]
-    for setting, some in rows.groupby(settings, sort=False):
-        found = some.groupby("method")["accuracy"].agg(["mean", "std", "size"]) * [100, 100, 1]
-        assert (found["size"] == seeds).all()
-        head = " | ".join(f"{part:g}" if isinstance(part, float) else str(part) for part in setting)
-        means = {
-            name: pytest.approx([mean, std], abs=0.0051) for name, mean, std in found[["mean", "std"]].itertuples()
-        }
-        assert means in [numbers(line) for line in lines if line.startswith(f"| {head} |")]
-
-
-def numbers(row: str) -> dict[str, list[float]]:
-    """Mean and deviation of each method that a row of a table has."""
-    cells = zip(METHODS, row.split("|")[6:-1], strict=True)
-    return {name: [float(part) for part in cell.split("±")] for name, cell in cells if cell.strip()}
+    grid: tables.Grid = {}
+    for (*setting, method), some in rows.groupby([*tables.SETTING, "method"], sort=False):
+        assert len(some) == seeds
+        grid.setdefault(tuple(setting), {})[method] = tables.Entry(some.to_dict("records"), 0, seeds)
+    assert tables.markdown(grid, tables.MEASURES[0]) in (ROOT / "docs/results.md").read_text()

@@ -38,12 +38,12 @@ def test_the_schedule_fires_and_a_version_appears(here: Project, tmp_path: Path)
     prefect, mlflow = str(free_port()), str(free_port())
     services = [sys.executable, "-m", "flows.services"]
     up = [*services, "up", "--prefect", prefect, "--mlflow", mlflow]
-    said = here.do(*up)
+    said = here.do(*up, timeout=LONGEST)
     assert f"http://127.0.0.1:{prefect}" in said
     assert f"http://127.0.0.1:{mlflow}" in said
     processes = sorted((here.folder / ".winnow/services").glob("*.json"))
     before = [path.read_text() for path in processes]
-    assert here.do(*up).count("is running already") == 3
+    assert here.do(*up, timeout=LONGEST).count("is running already") == 3
     assert [path.read_text() for path in processes] == before, "a second call changes nothing"
     assert here.do(*services, "status").count("running (process") == 3
 
