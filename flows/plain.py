@@ -6,25 +6,25 @@ helps nobody mend it.
 
 import logging
 
-from tasks.errors import InputError, WorkError
+from tasks.errors import LOGGED, InputError, WorkError
 from tasks.redact import redact
 
 LOGGERS = "prefect.flow_runs", "prefect.task_runs"
 
 
-def words() -> None:
-    """Have Prefect's loggers of this process say so too."""
+def log_errors() -> None:
+    """Have Prefect's loggers of this process do so too."""
     for name in LOGGERS:
         logging.getLogger(name).addFilter(_plainly)
 
 
 def _plainly(record: logging.LogRecord) -> bool:
     error = record.exc_info[1] if record.exc_info else None
-    notes = getattr(error, "__notes__", [])  # of an error that a cell has logged (`tasks.attempt`)
+    logs = [note for note in getattr(error, "__notes__", []) if note.startswith(LOGGED)]
     if isinstance(error, InputError | WorkError):
         said = str(error)
-    elif notes:
-        said = f"{type(error).__name__}: {error} ({'; '.join(notes)})"
+    elif logs:
+        said = f"{type(error).__name__}: {error} ({'; '.join(logs)})"
     else:
         return True
     record.msg, record.args = "stopped: %s", (redact(said),)

@@ -36,7 +36,7 @@ def refresh(publish: Literal["never", "when_better"] | None = None) -> list[str]
         HeldError: the release did not pass the gate; it stays a candidate.
         WorkError: a stage failed, or DVC is at work in this checkout already.
     """
-    plain.words()
+    plain.log_errors()
     asked = load().refresh
     chosen = asked.model_copy(update={"publish": publish}) if publish else asked
     with journal.kept("refresh") as run, child.alone() as lock:

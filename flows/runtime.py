@@ -118,7 +118,7 @@ def main(flow: Flow[[Settings], None], *, mapped: bool = False, gpu: bool = True
 def running(flow: Flow[P, R], chosen: Runtime, *, gpu: bool = True) -> Iterator[Flow[P, R]]:
     """Give the flow with its runner, and what has to hold while it runs: a server, a log, slots, a clear end."""
     signal.signal(signal.SIGINT, _stop)
-    plain.words()
+    plain.log_errors()
     with server.shared(), journal.kept(flow.name) as run, tags(run):
         if chosen.runner == "dask":
             flow = flow.with_options(task_runner=runner(chosen))

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from tasks import files
+from tasks.errors import LOGGED
 
 
 def finish(name: str, out: Path, log: Path, work: Callable[[], dict[str, Any]], device: str) -> None:
@@ -30,7 +31,7 @@ def finish(name: str, out: Path, log: Path, work: Callable[[], dict[str, Any]], 
         row = work()
     except Exception as error:
         write_log(log, name, traceback.format_exc())
-        error.add_note(f"see {log}")
+        error.add_note(f"{LOGGED}{log}")
         raise
     with files.whole_file(out) as partial:
         files.write_json(partial, row)

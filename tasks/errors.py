@@ -1,5 +1,7 @@
 """What ends a command with a message instead of a traceback: bad input, and work that failed on good input."""
 
+LOGGED = "see "  # begins the note of an error whose traceback is in a log, which it names
+
 
 class InputError(ValueError):
     """Bad input. The message names the file, row, key or class at fault and the way out; commands exit with 2."""

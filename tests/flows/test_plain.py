@@ -1,5 +1,6 @@
 """What a log says of an error: a line where it is no fault of the program, and its traceback where it is."""
 
+import io
 import logging
 
 import pytest
@@ -10,11 +11,8 @@ from tasks.errors import InputError, WorkError
 
 def said(error: Exception) -> str:
     """What a logger of Prefect's tasks says when a task has raised `error`."""
-    logger, lines = logging.getLogger("prefect.task_runs"), list[str]()
-    handler = logging.Handler()
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    handler.emit = lambda record: lines.append(handler.format(record))  # type: ignore[method-assign]
-    plain.words()
+    logger, handler = logging.getLogger("prefect.task_runs"), logging.StreamHandler(io.StringIO())
+    plain.log_errors()
     logger.addHandler(handler)
     try:
         raise error
@@ -22,7 +20,7 @@ def said(error: Exception) -> str:
         logger.exception("failed with %r", "it")
     finally:
         logger.removeHandler(handler)
-    return lines[0]
+    return handler.stream.getvalue().rstrip()
 
 
 @pytest.mark.parametrize("kind", [InputError, WorkError])
@@ -37,9 +35,11 @@ def test_a_cell_that_broke_names_its_log() -> None:
 
 
 def test_any_other_error_keeps_its_traceback() -> None:
-    words = said(ArithmeticError("a fault of ours"))
+    error = ArithmeticError("a fault of ours")
+    error.add_note("a library's own note")
+    words = said(error)
     assert words.startswith("failed with 'it'\nTraceback")
-    assert words.endswith("ArithmeticError: a fault of ours")
+    assert words.endswith("ArithmeticError: a fault of ours\na library's own note")
 
 
 def test_a_password_in_an_address_is_blotted_out() -> None:
