@@ -50,14 +50,17 @@ def _ends(
     with Progress(*columns, disable=not sys.stderr.isatty(), transient=True, speed_estimate_period=600) as bars:
         bar = bars.add_task(name, total=total)
         for future in running:
+            patience: float | None = PAUSE
             while True:
                 try:
-                    future.result(timeout=PAUSE)
+                    future.result(timeout=patience)
                 except TimeoutError as error:
-                    bars.update(bar, completed=done() - before)
-                    if future.state.is_failed():  # the error is the task's own
+                    if patience is None:  # so it is the task's own
                         yield error
                         break
+                    if future.state.is_final():  # it may have ended only now, so this error is still ours
+                        patience = None
+                    bars.update(bar, completed=done() - before)
                 except Exception as error:  # whatever a task raises, or Dask for a worker that is gone
                     yield error
                     break
