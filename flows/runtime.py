@@ -108,9 +108,9 @@ def main(flow: Flow[[Settings], None], *, mapped: bool = False, gpu: bool = True
         print(f"winnow: {redact(str(error))}", file=sys.stderr)
         sys.exit(2 if isinstance(error, InputError) else 1)
     except Exception as error:
-        if not files.is_full(error):
+        if not (words := files.refused(error)):
             raise
-        print("winnow: the disk is full; free some of it, and the same command goes on from here", file=sys.stderr)
+        print(f"winnow: {redact(words)}", file=sys.stderr)
         sys.exit(1)
 
 
