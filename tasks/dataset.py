@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageOps
 
+from tasks import urls
 from tasks.errors import InputError
 from tasks.files import read_json
 from tasks.images import storage
@@ -44,7 +45,9 @@ class Dataset:
     @property
     def lost(self) -> bool:
         """Images are to be read from the source, and it is not there: moved, or gone."""
-        return not self.index["copied"].all() and "://" not in self.source and not Path(self.source).exists()
+        if self.index["copied"].all() or urls.is_remote(self.source):
+            return False
+        return not urls.local(self.source).exists()
 
     @property
     def shards(self) -> list[str]:

@@ -11,17 +11,18 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby, islice
 from typing import Any, TypeVar
 
-import fsspec
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
+from tasks import urls
 from tasks.errors import InputError
 
 ROW = -1  # the size of an image that is a row of a Parquet file
 WHOLE = 0  # the size of an image that is a whole file, before it was read
 LIMIT = 256 * 2**20  # bytes of an encoded image: more is no image, and would fill the memory
+OUTSIDE = "its path leads out of the source"
 BATCH = 64  # images asked for at a time, from Parquet or over a network
 
 Place = tuple[str, int, int]
@@ -32,13 +33,12 @@ def connect(base: str) -> tuple[Any, str]:
     """The file system of a folder, file or URL, and its path there.
 
     Raises:
-        InputError: fsspec does not know the protocol, or the package that speaks it is not installed.
+        InputError: it must not be opened, or the package that speaks its protocol is not installed (`urls.connect`).
     """
     try:
-        files, path = fsspec.url_to_fs(base)
-    except (ValueError, ImportError) as error:
-        raise InputError(f"prepare.source: {base} cannot be opened: {error}") from error
-    return files, path.rstrip("/") or "/"
+        return urls.connect(base)
+    except InputError as error:
+        raise InputError(f"prepare.source: {error}") from error
 
 
 def is_local(files: Any) -> bool:
@@ -58,14 +58,19 @@ def read(base: str, places: pd.DataFrame) -> Iterator[bytes | OSError]:
     columns = (places[name].tolist() for name in ("file", "place", "size"))
     for file, run in groupby(zip(*columns, strict=True), key=lambda place: place[0] if place[2] == ROW else None):
         if file is not None:
+            if not urls.is_below(file):
+                raise InputError(f"prepare.source: {file!r} leads out of {base}")
             yield from rows(files, f"{root}/{file}", [row for _, row, _ in run])
         elif is_local(files):
-            yield from (_local(f"{root}/{name}", start, size) for name, start, size in run)
+            yield from (_local(root, name, start, size) for name, start, size in run)
         else:
             yield from _remote(files, root, run)
 
 
-def _local(path: str, start: int, size: int) -> bytes | OSError:
+def _local(root: str, name: str, start: int, size: int) -> bytes | OSError:
+    if not urls.is_below(name):
+        return OSError(OUTSIDE)
+    path = f"{root}/{name}"
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
             return OSError("not a regular file")  # to open a pipe would be to wait for ever
@@ -79,10 +84,13 @@ def _local(path: str, start: int, size: int) -> bytes | OSError:
 
 def _remote(files: Any, root: str, run: Iterable[Place]) -> Iterator[bytes | OSError]:
     for batch in batched(run, BATCH):
-        paths = [f"{root}/{name}" for name, _, _ in batch]
-        starts = [start for _, start, _ in batch]
-        ends = [start + (size or LIMIT + 1) for _, start, size in batch]
-        for data in files.cat_ranges(paths, starts, ends, on_error="return"):
+        inside = [place for place in batch if urls.is_below(place[0])]
+        paths = [f"{root}/{name}" for name, _, _ in inside]
+        starts = [start for _, start, _ in inside]
+        ends = [start + (size or LIMIT + 1) for _, start, size in inside]
+        found = iter(files.cat_ranges(paths, starts, ends, on_error="return"))
+        for name, _, _ in batch:
+            data = next(found) if urls.is_below(name) else OSError(OUTSIDE)
             yield _limited(data) if isinstance(data, bytes) else OSError(f"{type(data).__name__}: {data}")
 
 

@@ -22,20 +22,20 @@ def open_image_folder(base: str, held_out: str | None) -> Source:
         raise InputError(f"prepare.source: {base} has no folders; an image folder has one for each class")
     splits = split_of(set(names), held_out) if "train" in names else split_of({"train"}, held_out)
     within = "train" in names
-    classes = listing.folders(f"{base}/train") if within else names
+    classes = listing.folders(base, "train") if within else names
     if not classes:
         raise InputError(f"prepare.source: {base}/train has no folders; an image folder has one for each class")
     number = {name: label for label, name in enumerate(classes)}
     ids, labels, parts = [], [], []
     for split in sorted(splits):
         root = posixpath.join(base, split) if within else base
-        for name in listing.folders(root) if within else classes:
+        for name in listing.folders(base, split) if within else classes:
             if name not in number:
                 raise InputError(
                     f"prepare.source: {root} has the class {name!r}, which is not among the training images"
                 )
             prefix = f"{split}/{name}/" if within else f"{name}/"
-            found = [prefix + file for file in listing.walk(f"{root}/{name}")]
+            found = [prefix + file for file in listing.walk(base, prefix.rstrip("/"))]
             ids += found
             labels += [number[name]] * len(found)
             parts += [splits[split]] * len(found)

@@ -2,15 +2,16 @@
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 from tasks.images import storage
 
 Folder = tuple[int, int]
 
 
-def folders(base: str) -> list[str]:
-    """Names of the folders in `base`, sorted, without hidden ones."""
-    files, root = storage.connect(base)
+def folders(base: str, within: str = "") -> list[str]:
+    """Names of the folders in `base`, or in its folder `within`, sorted, without hidden ones."""
+    files, root = _open(base, within)
     if storage.is_local(files):
         names = [entry.name for entry in os.scandir(root) if entry.is_dir()]
     else:
@@ -18,12 +19,12 @@ def folders(base: str) -> list[str]:
     return sorted(name for name in names if not name.startswith("."))
 
 
-def walk(base: str) -> Iterator[str]:
-    """Every file below `base`, as a path relative to it, sorted within its folder, without hidden ones.
+def walk(base: str, within: str = "") -> Iterator[str]:
+    """Every file below `base`, or its folder `within`, as a path relative to that, sorted, without hidden ones.
 
     On this machine links are followed, but not back to a folder that they are in.
     """
-    files, root = storage.connect(base)
+    files, root = _open(base, within)
     if storage.is_local(files):
         yield from _scan(root, "", frozenset())
         return
@@ -31,6 +32,12 @@ def walk(base: str) -> Iterator[str]:
         name = path.removeprefix(f"{root}/")
         if not any(part.startswith(".") for part in name.split("/")):
             yield name
+
+
+def _open(base: str, within: str) -> tuple[Any, str]:
+    """Connect to `base` and go to a folder in it. The name of that folder is data, and never part of a URL."""
+    files, root = storage.connect(base)
+    return files, f"{root}/{within}" if within else root
 
 
 def _scan(folder: str, prefix: str, above: frozenset[Folder]) -> Iterator[str]:

@@ -1,6 +1,5 @@
 """A table of paths and labels, CSV or Parquet: images stay where they are, below the table's folder."""
 
-from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -8,6 +7,7 @@ import pandas as pd
 import pyarrow as pa
 from pyarrow import csv
 
+from tasks import urls
 from tasks.errors import InputError
 from tasks.images import storage
 from tasks.sources.base import SHOWN, Source, counted, faults, listed, split_of, to_classes
@@ -116,7 +116,7 @@ def _checked(name: str, table: pa.Table, path: str, label: str) -> pd.DataFrame:
 
 def is_below(path: str) -> bool:
     """Whether a relative path stays in the folder that it starts from."""
-    return not (path.startswith(("/", "~")) or "://" in path or "\0" in path or ".." in PurePosixPath(path).parts)
+    return urls.is_below(path) and not (path.startswith("~") or "://" in path)
 
 
 def _labels(texts: list[str], name: str) -> tuple[list[str], np.ndarray]:

@@ -1,0 +1,81 @@
+"""Locations: paths on this machine and URLs. Every location that is opened passes through here.
+
+fsspec speaks some fifty protocols. Some of them run code (dask), start programs (git, ssh) or read one file through
+another (`simplecache::`, zip, reference). Only PROTOCOLS are opened, and never a chain of them.
+"""
+
+import os
+import re
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from tasks.errors import InputError
+
+LOCAL = ("file", "local")
+PROTOCOLS = (*LOCAL, "http", "https", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "hf", "memory")
+SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+
+
+def protocol(location: str) -> str | None:
+    """The protocol of a URL; None for a path on this machine, whatever colons are in it."""
+    found = SCHEME.match(location)
+    return found[1] if found else None
+
+
+def is_remote(location: str) -> bool:
+    """Whether a location is a URL of another place than this machine's files."""
+    return protocol(location) not in (None, *LOCAL)
+
+
+def check(location: str) -> None:
+    """Refuse a location that must not be opened. Nothing is opened.
+
+    Raises:
+        InputError: its protocol is not one of PROTOCOLS, or it chains several (`a::b`).
+    """
+    if "::" in location and "://" in location:
+        raise InputError(f"{location} cannot be opened: a URL must name one place, and `::` chains several")
+    name = protocol(location)
+    if name is not None and name not in PROTOCOLS:
+        raise InputError(
+            f"{location} cannot be opened: {name} is not one of the protocols that Winnow speaks, which are "
+            f"{', '.join(PROTOCOLS)}"
+        )
+
+
+def local(location: str) -> Path:
+    """The absolute path of a location on this machine; `~` is the home folder.
+
+    Raises:
+        InputError: it is a URL of another place, or must not be opened.
+    """
+    check(location)
+    if is_remote(location):
+        raise InputError(f"{location} is no path on this machine")
+    name = protocol(location)
+    path = location.removeprefix(f"{name}://") if name else location
+    return Path.cwd() / os.path.expanduser(path)
+
+
+def connect(location: str) -> tuple[Any, str]:
+    """The file system of a location, and its path there.
+
+    Raises:
+        InputError: it must not be opened (`check`), or the package that speaks its protocol is not installed.
+    """
+    check(location)
+    if not is_remote(location):
+        return LocalFileSystem(), str(local(location))
+    try:
+        files, path = fsspec.url_to_fs(location)
+    except (ValueError, ImportError) as error:
+        raise InputError(f"{location} cannot be opened: {error}") from error
+    return files, path.rstrip("/") or "/"
+
+
+def is_below(path: str) -> bool:
+    """Whether a path, as an index names a file, is relative and stays in the folder that it starts from."""
+    return not (path.startswith("/") or "\0" in path or (".." in path and ".." in PurePosixPath(path).parts))
