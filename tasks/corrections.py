@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from tasks.errors import InputError
+from tasks.names import quoted
 
 DECISIONS = ("keep", "drop", "relabel")
 PROVENANCE = ["given", "by", "on", "release"]
@@ -51,7 +52,9 @@ def apply(table: pd.DataFrame, classes: list[str], path: Path | None) -> Correct
     there = decisions["id"].isin(table["id"])
     if not there.all():
         gone = decisions.loc[~there, "id"]
-        log.warning("%s: decisions are about %d ids that are not there, %r first", path, len(gone), gone.iloc[0])
+        log.warning(
+            "%s: decisions are about %d ids that are not there, %s first", path, len(gone), quoted(gone.iloc[0])
+        )
     applied = decisions[there].reset_index(drop=True)
     labels = table.set_index("id")["label"]
     applied["was"] = pd.Series([classes[label] for label in labels[applied["id"]]], dtype=str)

@@ -18,6 +18,7 @@ import numpy as np
 
 from tasks.errors import InputError
 from tasks.files import forget, new_rows, read_json, sha256, whole_file, write_json
+from tasks.names import check_classes, check_names, lines, quoted
 
 CHUNK = 8192  # rows read at a time, so that a file larger than memory can be checked
 
@@ -88,7 +89,7 @@ def load(folder: Path) -> Features:
     ids = _ids(folder / "ids.txt", len(image))
     _check_shapes(folder, image, text, labels, classes)
     _check_labels(folder, labels, classes)
-    _check_rows(folder / "text.npy", text, [f"class {name!r}" for name in classes])
+    _check_rows(folder / "text.npy", text, [f"class {quoted(name)}" for name in classes])
     _check_rows(folder / "image.npy", image, ids)
     return Features(image, text, labels.astype(np.int64), classes, ids)
 
@@ -136,13 +137,10 @@ def _array(path: Path) -> np.ndarray:
 def _classes(path: Path) -> list[str]:
     if not path.is_file():
         raise InputError(f"{path} is missing; it is the JSON list of class names, in the order of text.npy's rows")
-    try:
-        names = read_json(path)
-    except ValueError as error:
-        raise InputError(f"{path} is not JSON ({error})") from error
+    names = read_json(path)
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
         raise InputError(f"{path} must be a JSON list of class names")
-    _refuse_duplicates(path, np.array(names), "class name")
+    check_classes(names, str(path))
     return names
 
 
@@ -150,23 +148,26 @@ def _ids(path: Path, n: int) -> np.ndarray:
     if not path.exists():
         return np.array([f"{row:08d}" for row in range(n)])
     try:
-        ids = np.array(path.read_text(encoding="utf-8").splitlines())
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not UTF-8 ({error})") from error
+        ids = lines(path.read_bytes())
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read as text in UTF-8 ({error})") from error
     if len(ids) != n:
         raise InputError(f"{path} has {len(ids)} ids for {n} rows of image.npy; it needs one line a row")
-    _refuse_duplicates(path, ids, "id")
-    return ids
+    check_names(ids, str(path))
+    _check_lines(path, ids)
+    return np.array(ids)
 
 
-def _refuse_duplicates(path: Path, names: np.ndarray, what: str) -> None:
-    values, counts = np.unique(names, return_counts=True)
-    if (counts > 1).any():
-        value = values[counts > 1][0]
-        rows = np.flatnonzero(names == value)[:2] + 1
-        raise InputError(
-            f"{path}: the {what} {value!r} stands twice (lines {rows[0]} and {rows[1]}); each must be unique"
-        )
+def _check_lines(path: Path, ids: list[str]) -> None:
+    """Refuse blank lines, and ids that stand twice."""
+    known: dict[str, int] = {}
+    for line, name in enumerate(ids, start=1):
+        if not name.strip():
+            raise InputError(f"{path}: line {line} is blank; it needs the id of that row")
+        if (first := known.setdefault(name, line)) != line:
+            raise InputError(
+                f"{path}: the id {quoted(name)} stands twice (lines {first} and {line}); each must be unique"
+            )
 
 
 def _check_shapes(folder: Path, image: np.ndarray, text: np.ndarray, labels: np.ndarray, classes: list[str]) -> None:
@@ -182,10 +183,12 @@ def _check_shapes(folder: Path, image: np.ndarray, text: np.ndarray, labels: np.
             "both must come from the same encoder"
         )
     if len(text) != len(classes):
-        raise InputError(
-            f"{folder}: text.npy has {len(text)} rows for {len(classes)} classes in classes.json"
-            + (f"; text features are missing from class {classes[len(text)]!r} on" if len(text) < len(classes) else "")
+        short = (
+            f"; text features are missing from class {quoted(classes[len(text)])} on"
+            if len(text) < len(classes)
+            else ""
         )
+        raise InputError(f"{folder}: text.npy has {len(text)} rows for {len(classes)} classes in classes.json{short}")
     if labels.ndim != 1 or len(labels) != len(image):
         raise InputError(f"{folder}: labels.npy has shape {labels.shape} for {len(image)} rows of image.npy")
 
@@ -205,10 +208,10 @@ def _check_labels(folder: Path, labels: np.ndarray, classes: list[str]) -> None:
     if (counts == 0).any():
         names = [classes[c] for c in np.flatnonzero(counts == 0)[:5]]
         raise InputError(
-            f"{folder}: {np.count_nonzero(counts == 0)} class(es) have no image ({', '.join(map(repr, names))}); "
+            f"{folder}: {np.count_nonzero(counts == 0)} class(es) have no image ({', '.join(map(quoted, names))}); "
             "drop them from classes.json and text.npy, or add images"
         )
-    single = [classes[c] for c in np.flatnonzero(counts == 1)]
+    single = [quoted(classes[c]) for c in np.flatnonzero(counts == 1)]
     if single:
         log.warning("%d class(es) have a single image, which has no neighbour to be judged by and is kept wherever "
                     "the budget allows: %s", len(single), ", ".join(single[:5]))  # fmt: skip

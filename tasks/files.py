@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from tasks.errors import InputError
+
 SCRATCH = Path(".winnow")
 FULL = (errno.ENOSPC, errno.EDQUOT)
 # NumPy, Rust's and Arrow's libraries, and SQLite raise errors without a number.
@@ -30,6 +32,7 @@ WAYS_OUT = {
     errno.EROFS: "make it writable, or name another place",
     errno.ENAMETOOLONG: "choose a shorter name",
 }
+LARGEST_JSON = 256 * 2**20  # bytes; the largest that Winnow writes, the index of an export, has some 100 a sample
 
 
 @contextmanager
@@ -151,9 +154,27 @@ def write_json(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))
+def read_json(path: Path, largest: int = LARGEST_JSON) -> Any:
+    """Read a JSON file of at most `largest` bytes, whoever made it.
+
+    Raises:
+        InputError: it cannot be read, is no JSON, is too large, or is nested too deeply.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(largest + 1)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror or error})") from error
+    if len(data) > largest:
+        raise InputError(f"{path} is larger than {largest:,} bytes, so it is not what it should be")
+    try:
+        return json.loads(data.decode("utf-8-sig"))
+    except RecursionError as error:
+        raise InputError(f"{path} is not JSON: it is nested too deeply") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not JSON: it is not UTF-8 (byte {error.start})") from error
+    except ValueError as error:
+        raise InputError(f"{path} is not JSON ({error})") from error
 
 
 def sha256(*parts: bytes | str) -> str:

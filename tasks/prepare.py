@@ -30,6 +30,7 @@ from tasks import corrections as decisions
 from tasks.errors import InputError
 from tasks.files import whole_folder, write_json
 from tasks.images import duplicates, flaws, plant, screen, storage
+from tasks.names import quoted
 from tasks.sources import Source
 
 Droppable = Literal["duplicates", "dark", "light", "blurry", "low_information"]
@@ -87,7 +88,7 @@ def run(
         index.loc[corrected.dropped & (index["reason"] == ""), "reason"] = "dropped by a person"
         lost = index.loc[corrected.kept & (index["reason"] != ""), "id"]
         if len(lost):
-            log.warning("%s: %d images to keep cannot be read, %r first", corrections, len(lost), lost.iloc[0])
+            log.warning("%s: %d images to keep cannot be read, %s first", corrections, len(lost), quoted(lost.iloc[0]))
         quality = flaws.judge(measures)
         twice = duplicates.exact(index[index["reason"] == ""])
         _drop(index, quality, twice, drop, corrected.kept)
@@ -216,7 +217,7 @@ def _refuse_empty(index: pd.DataFrame, classes: list[str]) -> None:
     counts = np.bincount(pool["label"], minlength=len(classes))
     if (counts == 0).any():
         raise InputError(
-            f"class {classes[counts.argmin()]!r} has no readable image to choose from; add some or remove it"
+            f"class {quoted(classes[counts.argmin()])} has no readable image to choose from; add some or remove it"
         )
 
 

@@ -10,6 +10,7 @@ from PIL import Image
 from tasks import dataset, files
 from tasks.errors import InputError
 from tasks.images import storage
+from tasks.names import quoted
 from tasks.sources import Source, open_source
 
 PIXELS, LABELS = "pixels.npy", "labels.npy"
@@ -52,8 +53,8 @@ def check(name: str, source: str, classes: list[str]) -> Source:
     except InputError as error:
         raise InputError(f"evaluate.tests.{name}: {str(error).removeprefix('prepare.source: ')}") from error
     if unknown := [known for known in opened.classes if known not in classes]:
-        raise InputError(f"evaluate.tests.{name}: {source} has a class {unknown[0]!r} that the data set lacks; its "
-                         f"classes are {', '.join(classes)}")  # fmt: skip
+        raise InputError(f"evaluate.tests.{name}: {source} has a class {quoted(unknown[0])} that the data set lacks; "
+                         f"its classes are {', '.join(classes)}")  # fmt: skip
     return opened
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 from tasks.dataset import Dataset
 from tasks.errors import InputError
 from tasks.features import Features
+from tasks.names import quoted
 
 
 def match(index: pd.DataFrame, have: Features, folder: Path) -> np.ndarray:
@@ -18,7 +19,7 @@ def match(index: pd.DataFrame, have: Features, folder: Path) -> np.ndarray:
         missing = index["id"][(rows < 0) & pool]
         if len(missing):
             raise InputError(
-                f"{folder / 'ids.txt'} lacks {len(missing)} images of the pool, the first {missing.iloc[0]!r}"
+                f"{folder / 'ids.txt'} lacks {len(missing)} images of the pool, the first {quoted(missing.iloc[0])}"
             )
         return rows
     rows = np.full(len(index), -1)
@@ -41,4 +42,6 @@ def check_classes(data: Dataset, have: Features, rows: np.ndarray, folder: Path)
     agree = (known["label"] == known["theirs"]).groupby(known["label"]).mean()
     for c, (ours, theirs) in enumerate(zip(data.classes, have.classes, strict=True)):
         if ours != theirs and agree.get(c, 0) < 0.5:
-            raise InputError(f"{folder / 'classes.json'}: class {c} is {theirs!r}, of the images it is {ours!r}")
+            raise InputError(
+                f"{folder / 'classes.json'}: class {c} is {quoted(theirs)}, of the images it is {quoted(ours)}"
+            )

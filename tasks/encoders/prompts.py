@@ -1,7 +1,6 @@
 """Text features of classes: the mean over the prompts, with names for classes that are codes."""
 
 import csv
-import json
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,8 @@ from torch.nn import functional as F
 
 from tasks.encoders.encoder import Encoder
 from tasks.errors import InputError
+from tasks.files import read_json
+from tasks.names import quoted
 
 TEXTS = 1024  # encoded at a time
 
@@ -34,8 +35,8 @@ def class_names(path: Path, classes: list[str]) -> list[str]:
     if not path.is_file():
         raise InputError(f"embed.class_names: {path} is missing; it is JSON or CSV, from class codes to names")
     try:
-        table = _csv(path) if path.suffix == ".csv" else json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, csv.Error) as error:
+        table = _csv(path) if path.suffix == ".csv" else read_json(path)
+    except (ValueError, OSError, csv.Error) as error:
         raise InputError(f"embed.class_names: {path} cannot be read ({error})") from error
     if isinstance(table, list):
         table = dict(zip(classes, table, strict=False)) if len(table) == len(classes) else {}
@@ -43,23 +44,23 @@ def class_names(path: Path, classes: list[str]) -> list[str]:
         raise InputError(f"embed.class_names: {path} must give one name, not empty, for each code")
     if missing := [code for code in classes if code not in table]:
         raise InputError(f"embed.class_names: {path} has no name for {len(missing)} of {len(classes)} classes, "
-                         f"the first {missing[0]!r}")  # fmt: skip
+                         f"the first {quoted(missing[0])}")  # fmt: skip
     if unknown := [code for code in table if code not in set(classes)]:
         raise InputError(f"embed.class_names: {path} names {len(unknown)} classes that no image has, "
-                         f"the first {unknown[0]!r}")  # fmt: skip
+                         f"the first {quoted(unknown[0])}")  # fmt: skip
     return [table[code].strip() for code in classes]
 
 
 def _csv(path: Path) -> dict[str, str]:
     """Code to name; a first line that reads `code,name` is a heading."""
     table: dict[str, str] = {}
-    with path.open(encoding="utf-8", newline="") as file:
+    with path.open(encoding="utf-8-sig", newline="") as file:
         for row in csv.reader(file):
             if not row or (not table and [cell.strip().lower() for cell in row] == ["code", "name"]):
                 continue
             if len(row) != 2:
                 raise ValueError(f"the row {row} has {len(row)} cells, not a code and a name")
             if row[0] in table:
-                raise ValueError(f"the code {row[0]!r} stands twice")
+                raise ValueError(f"the code {quoted(row[0])} stands twice")
             table[row[0]] = row[1]
     return table

@@ -7,6 +7,7 @@ from PIL import Image
 
 from tasks.errors import InputError
 from tasks.features import unit
+from tasks.names import quoted
 
 NEAR = 3  # a label that is wrong by a near name is one of so many
 DAMAGES = ("noise", "occlusion", "low_resolution", "fog", "motion_blur")
@@ -45,7 +46,7 @@ def mistaken(classes: list[str], to: Mapping[str, str], key: str) -> np.ndarray:
         return (np.arange(len(classes)) + 1) % len(classes)
     number = {name: c for c, name in enumerate(classes)}
     if unknown := [name for pair in to.items() for name in pair if name not in number]:
-        raise InputError(f"{key}: there is no class {unknown[0]!r}; there are {', '.join(classes)}")
+        raise InputError(f"{key}: there is no class {quoted(unknown[0])}; there are {', '.join(classes)}")
     found = np.arange(len(classes))
     for one, other in to.items():
         found[number[one]] = number[other]

@@ -13,6 +13,7 @@ import pandas as pd
 from scipy import stats
 
 from tasks.errors import InputError
+from tasks.names import quoted
 from tasks.reasons import DAMAGED, SUSPECTED
 from tasks.releases.manifest import Release
 
@@ -94,7 +95,7 @@ def _misfits(candidate: Release, champion: Release | None) -> Iterator[str]:
         yield str(error)
         return
     if twice := table["id"][table["id"].duplicated()].tolist():
-        yield f"the id {twice[0]!r} stands twice"
+        yield f"the id {quoted(twice[0])} stands twice"
     if not np.isfinite(table["alignment"].to_numpy(dtype=float)).all():
         yield "an alignment is no number"
     if not table["label"].between(0, len(candidate.classes) - 1).all():
@@ -128,7 +129,7 @@ def _classes(candidate: Release, champion: Release, most: float) -> Check:
 
 def _some(lacking: dict[str, int] | dict[str, float], word: str, form: str = "d") -> str:
     """The first few of the classes at fault."""
-    first = [f"{name!r} ({number:{form}} {word})" for name, number in list(lacking.items())[:3]]
+    first = [f"{quoted(name)} ({number:{form}} {word})" for name, number in list(lacking.items())[:3]]
     return ", ".join(first) + (f" and {len(lacking) - 3} more" if len(lacking) > 3 else "")
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 
 from tasks.dataset import Dataset
 from tasks.errors import InputError
+from tasks.names import quoted
 from tasks.releases import names
 from tasks.releases.manifest import Release
 
@@ -37,13 +38,14 @@ def _check(release: Release, data: Dataset, table: pd.DataFrame, kept: pd.DataFr
     way_out = "first; `winnow release verify` names them all; --format ids still gives the list"
     gone = kept.loc[~kept["id"].isin(data.index["id"]), "id"]
     if len(gone):
-        raise InputError(f"{len(gone):,} ids of the release are not in {data.folder}, {gone.iloc[0]!r} {way_out}")
+        raise InputError(f"{len(gone):,} ids of the release are not in {data.folder}, {quoted(gone.iloc[0])} {way_out}")
     of_release = table[table["label_released"].notna()]
     for what, column in (("image", "sha256"), ("label", "label")):
         other = of_release.loc[of_release[column] != of_release[f"{column}_released"], "id"]
         if len(other):
+            first = quoted(other.iloc[0])
             raise InputError(
-                f"{data.folder} has another {what} for {len(other):,} ids of the release, {other.iloc[0]!r} {way_out}"
+                f"{data.folder} has another {what} for {len(other):,} ids of the release, {first} {way_out}"
             )
     if data.classes != release.classes:
         raise InputError(f"{data.folder} has other classes than the release; --format ids still gives the list")

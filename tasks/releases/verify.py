@@ -16,6 +16,7 @@ from rich.progress import track
 from tasks import files
 from tasks.dataset import Dataset
 from tasks.errors import InputError
+from tasks.names import lines, quoted
 from tasks.releases import manifest
 from tasks.releases.manifest import Release
 
@@ -64,15 +65,19 @@ def _ids(release: Release, scores: pd.DataFrame | None) -> Iterator[Fault]:
     path = release.folder / "ids.txt"
     if not path.is_file():
         return
-    listed = pd.Series(path.read_text(encoding="utf-8", errors="replace").splitlines(), dtype=str)
+    try:
+        listed = pd.Series(lines(path.read_bytes()), dtype=str)
+    except UnicodeDecodeError as error:
+        yield Fault("ids.txt", f"is not UTF-8 (byte {error.start})")
+        return
     for name in listed[listed.duplicated()].unique():
-        yield Fault("ids.txt", f"{name!r} stands twice")
+        yield Fault("ids.txt", f"{quoted(name)} stands twice")
     if scores is not None:
         kept = set(scores.loc[scores["selected"], "id"])
         for name in sorted(set(listed) - kept):
-            yield Fault("ids.txt", f"{name!r} was not selected")
+            yield Fault("ids.txt", f"{quoted(name)} was not selected")
         for name in sorted(kept - set(listed)):
-            yield Fault("ids.txt", f"{name!r} was selected and is not there")
+            yield Fault("ids.txt", f"{quoted(name)} was selected and is not there")
 
 
 def _digests(release: Release) -> Iterator[Fault]:

@@ -9,6 +9,7 @@ from os import PathLike, fspath
 
 from tasks.errors import InputError
 from tasks.images import storage
+from tasks.names import lines
 from tasks.sources import listing
 from tasks.sources.base import Source, check, shown
 
@@ -98,10 +99,10 @@ def _hold_out(source: Source, path: str) -> None:
     """Hold out the images that a file names, one id a line, and no others."""
     files, where = storage.connect(path)
     try:
-        text = files.cat_file(where).decode()
+        listed = lines(files.cat_file(where))
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"prepare.held_out: {path} cannot be read ({error})") from error
-    wanted = set(filter(None, map(str.strip, text.splitlines())))
+    wanted = set(filter(None, map(str.strip, listed)))
     chosen = source.table["id"].isin(wanted)
     if unknown := sorted(wanted - set(source.table["id"][chosen])):
         raise InputError(f"prepare.held_out: {path} names {len(unknown)} ids that the source lacks: {shown(unknown)}")

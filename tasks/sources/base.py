@@ -1,7 +1,5 @@
 """What every kind of source shares: its shape, the names of splits, labels as text, and checks that name the row."""
 
-import logging
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -11,12 +9,10 @@ import pandas as pd
 
 from tasks.errors import InputError
 from tasks.images import storage
+from tasks.names import check_classes, check_names, quoted
 
 TEST_NAMES = ("test", "validation", "valid", "val")  # the first that is there is held out
-FORBIDDEN = set("\n\r\0\x1b\x9b")  # line breaks, and what a terminal takes for a command
 SHOWN = 3  # faults shown; the others are counted
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -51,21 +47,10 @@ def listed(
 
 def check_ids(ids: Sequence[str]) -> None:
     """Refuse ids that no later step could use: they stand one a line in lists, and as paths in what is exported."""
+    check_names(ids, "prepare.source")
     for name in ids:
-        if not name.isprintable() and (set(name) & FORBIDDEN or not _encodes(name)):
-            raise InputError(
-                f"prepare.source: the name {name!r} has a line break or an escape in it or is not UTF-8; rename it"
-            )
         if ".." in name and ".." in PurePosixPath(name).parts:
-            raise InputError(f"prepare.source: the name {name!r} leads out of its folder (`..`); rename it")
-
-
-def _encodes(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+            raise InputError(f"prepare.source: the name {quoted(name)} leads out of its folder (`..`); rename it")
 
 
 def split_of(names: set[str], held_out: str | None) -> dict[str, str]:
@@ -119,40 +104,22 @@ def check(name: str, source: Source) -> None:
     if table.empty:
         raise InputError(f"prepare.source: {name} has no images")
     if (twice := table["id"].duplicated()).any():
-        raise InputError(f"prepare.source: {name} has the id {table['id'][twice].iloc[0]!r} twice; each must be unique")
+        raise InputError(
+            f"prepare.source: {name} has the id {quoted(table['id'][twice].iloc[0])} twice; each must be unique"
+        )
     outside = table[~table["label"].between(0, len(source.classes) - 1)]
     if len(outside):
         first, label = outside.iloc[0][["id", "label"]]
         raise InputError(
             f"prepare.source: {first} has label {label}, outside the {len(source.classes)} classes of {name}"
         )
-    check_names(source.classes)
+    check_classes(source.classes, "prepare.source")
     counts = np.bincount(table.loc[table["split"] == "train", "label"], minlength=len(source.classes))
     if (counts == 0).any():
         missing = source.classes[counts.argmin()]
         raise InputError(
-            f"prepare.source: class {missing!r} of {name} has no image to choose from; add some or remove it"
+            f"prepare.source: class {quoted(missing)} of {name} has no image to choose from; add some or remove it"
         )
-
-
-def check_names(classes: list[str]) -> None:
-    """Refuse class names that cannot be told apart; tell of names that differ only in case (`a`, `A` may be meant).
-
-    Raises:
-        InputError: two names are the same text in other Unicode forms, or one is blank or twice there.
-    """
-    forms: dict[str, str] = {}
-    cases: dict[str, str] = {}
-    for name in classes:
-        if not name.strip() or not name.isprintable():
-            raise InputError(f"prepare.source: {name!r} is no name for a class: it must be text in one line, in UTF-8")
-        form = " ".join(unicodedata.normalize("NFC", name).split())
-        if form in forms:
-            raise InputError(f"prepare.source: the classes {forms[form]!r} and {name!r} are the same text, in other "
-                             "Unicode forms or spaces; give both one name")  # fmt: skip
-        if (folded := form.casefold()) in cases:
-            log.warning("the classes %r and %r differ only in case; are they one?", cases[folded], name)
-        forms[form], cases[folded] = name, name
 
 
 def faults(where: str, bad: list[str], total: int) -> InputError:

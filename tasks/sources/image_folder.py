@@ -5,6 +5,7 @@ import posixpath
 import numpy as np
 
 from tasks.errors import InputError
+from tasks.names import quoted
 from tasks.sources import listing
 from tasks.sources.base import Source, listed, split_of
 
@@ -32,7 +33,7 @@ def open_image_folder(base: str, held_out: str | None) -> Source:
         for name in listing.folders(base, split) if within else classes:
             if name not in number:
                 raise InputError(
-                    f"prepare.source: {root} has the class {name!r}, which is not among the training images"
+                    f"prepare.source: {root} has the class {quoted(name)}, which is not among the training images"
                 )
             prefix = f"{split}/{name}/" if within else f"{name}/"
             found = [prefix + file for file in listing.walk(base, prefix.rstrip("/"))]

@@ -10,6 +10,7 @@ import numpy as np
 
 from tasks.errors import InputError
 from tasks.images import storage
+from tasks.names import quoted
 from tasks.sources.base import Source, counted, listed, named_split, split_of, to_classes
 
 IMAGES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "ppm", "image", "img")
@@ -88,12 +89,12 @@ def _members(shard: tarfile.TarFile, name: str) -> Iterator[dict[str, Any]]:
         shard.members = []  # type: ignore[attr-defined]  # tarfile would keep them all
         path = PurePosixPath(member.name)
         if path.is_absolute() or ".." in path.parts:
-            raise InputError(f"prepare.source: {name}: the member {member.name!r} leads out of its folder")
+            raise InputError(f"prepare.source: {name}: the member {quoted(member.name)} leads out of its folder")
         if member.isdir():
             continue
         if not member.isreg() or member.issparse():
             raise InputError(
-                f"prepare.source: {name}: the member {member.name!r} is no regular file (a link, a device)"
+                f"prepare.source: {name}: the member {quoted(member.name)} is no regular file (a link, a device)"
             )
         yield {"fname": member.name, "data": (member.offset_data, member.size), "__url__": name}
 

@@ -158,6 +158,10 @@ def archive(path: Path) -> None:
         ("image.npy", archive),
         ("classes.json", lambda path: path.write_text("[")),
         ("classes.json", lambda path: path.write_bytes(b"\xff")),
+        ("classes.json", lambda path: path.write_text("[" * 200_000)),
+        ("classes.json", lambda path: path.write_text('["a", NaN]')),
+        ("classes.json", lambda path: path.write_text('{"a": 1}')),
+        ("classes.json", lambda path: path.write_text('["\\ud800"]')),
         ("ids.txt", lambda path: path.write_bytes(b"\xff\n" * 300)),
     ],
 )
@@ -165,6 +169,56 @@ def test_a_file_of_another_kind_is_named(write_features: Write, name: str, spoil
     folder = write_features()
     spoil(folder / name)
     assert name in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "words"),
+    [
+        ("classes", "a\nb", r"classes.json: 'a\nb' is no name for a class: it has a line break in it (U+000A)"),
+        (
+            "classes",
+            "a\0b",
+            r"classes.json: 'a\x00b' is no name for a class: it has a control character in it (U+0000)",
+        ),
+        ("classes", "a\x1b[2J", "has an escape in it (U+001B)"),
+        ("classes", " ", "is blank"),
+        ("classes", "x" * 5_000, "is longer than 1,024 bytes"),
+        ("ids", "a\x1b[2J", r"ids.txt: the name 'a\x1b[2J' has an escape in it (U+001B); rename it"),
+        ("ids", "a\u2028b", r"ids.txt: the name 'a\u2028b' has a line break in it (U+2028); rename it"),
+        ("ids", "a\0", r"ids.txt: the name 'a\x00' has a control character in it (U+0000); rename it"),
+        ("ids", "", "ids.txt: line 1 is blank"),
+    ],
+)
+def test_names_that_no_source_may_have_are_refused(
+    write_features: Write, planted: Features, part: str, name: str, words: str
+) -> None:
+    message = refusal(write_features(**{part: [name, *list(getattr(planted, part))[1:]]}))
+    assert words in message
+    assert len(message) < 400
+
+
+def test_class_names_that_read_the_same_are_refused_with_both(write_features: Write, planted: Features) -> None:
+    message = refusal(write_features(classes=["caf\u00e9", "cafe\u0301", *planted.classes[2:]]))
+    assert "the classes 'caf\u00e9' and 'cafe\u0301' are the same text, in other Unicode forms" in message
+
+
+def test_files_of_a_windows_editor_are_read(write_features: Write, planted: Features) -> None:
+    folder = write_features()
+    ids = (folder / "ids.txt").read_text().replace("\n", "\r\n")
+    (folder / "ids.txt").write_bytes(b"\xef\xbb\xbf" + ids.encode())
+    (folder / "classes.json").write_bytes(b"\xef\xbb\xbf" + (folder / "classes.json").read_bytes())
+    data = features.load(folder)
+    assert (data.ids == planted.ids).all()
+    assert data.classes == planted.classes
+
+
+@pytest.mark.parametrize(("part", "name"), [("ids", "ids.txt"), ("classes", "classes.json")])
+def test_messages_show_plain_text(write_features: Write, planted: Features, part: str, name: str) -> None:
+    values = [str(value) for value in getattr(planted, part)]
+    message = refusal(write_features(**{part: [*values[:-1], values[0]]}))
+    assert f"{values[0]!r} stands twice" in message
+    assert name in message
+    assert "np." not in message
 
 
 def test_what_is_no_folder_is_refused(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from support import ROOT
 
 from tasks import files
+from tasks.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("workdir")
 
@@ -24,6 +25,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from tasks import files
+from tasks.errors import InputError
 with getattr(files, sys.argv[1])(Path("out")) as fresh:
     (fresh / "a" if fresh.is_dir() else fresh).write_text("new")
     os.kill(os.getpid(), signal.SIGKILL)
@@ -31,6 +33,7 @@ with getattr(files, sys.argv[1])(Path("out")) as fresh:
 REPLACING = """
 from pathlib import Path
 from tasks import files
+from tasks.errors import InputError
 for i in range(400):
     with files.whole_folder(Path("out")) as fresh:
         (fresh / "a").write_text(str(i))
@@ -115,6 +118,37 @@ def test_json_is_the_same_bytes_for_the_same_value() -> None:
     files.write_json(Path("two"), {"a": "é", "b": 1})
     assert Path("one").read_bytes() == Path("two").read_bytes()
     assert files.read_json(Path("one")) == {"a": "é", "b": 1}
+
+
+def test_json_with_a_byte_order_mark_is_read() -> None:
+    Path("one").write_bytes(b'\xef\xbb\xbf{"a": 1}')
+    assert files.read_json(Path("one")) == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"[" * 200_000, "nested too deeply"),
+        (b'{"a": ' * 200_000, "nested too deeply"),
+        (b"\xff\xfe[]", "not UTF-8 (byte 0)"),
+        (b"[1,", "is not JSON"),
+        (b"", "is not JSON"),
+        (b"9" * 5_000, "is not JSON"),
+        (b" " * 1001, "larger than 1,000 bytes"),
+    ],
+)
+def test_what_is_no_json_is_refused_by_the_name_of_its_file(data: bytes, words: str) -> None:
+    Path("one.json").write_bytes(data)
+    with pytest.raises(InputError) as error:
+        files.read_json(Path("one.json"), largest=1_000 if data.isspace() else files.LARGEST_JSON)
+    assert str(error.value).startswith("one.json is ")
+    assert words in str(error.value)
+
+
+def test_a_folder_in_place_of_json_is_refused() -> None:
+    Path("one.json").mkdir()
+    with pytest.raises(InputError, match=r"one\.json cannot be read \(Is a directory\)"):
+        files.read_json(Path("one.json"))
 
 
 def test_a_file_hash_is_that_of_its_bytes() -> None:

@@ -36,11 +36,19 @@ def test_class_names_are_data(tmp_path: Path) -> None:
     assert open_source(tmp_path).classes == sorted(names)
 
 
-@pytest.mark.parametrize("name", [b"line\nbreak.png", b"caf\xe9.png", b"red\x1b[31m.png"])
-def test_a_name_that_no_list_can_hold_is_refused(tmp_path: Path, name: bytes) -> None:
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        (b"line\nbreak.png", r"'a/line\\nbreak\.png' has a line break in it \(U\+000A\); rename it"),
+        ("a\u2028b.png".encode(), r"'a/a\\u2028b\.png' has a line break in it \(U\+2028\); rename it"),
+        (b"caf\xe9.png", r"'a/caf\\udce9\.png' is not UTF-8; rename it"),
+        (b"red\x1b[31m.png", r"has an escape in it \(U\+001B\); rename it"),
+    ],
+)
+def test_a_name_that_no_list_can_hold_is_refused(tmp_path: Path, name: bytes, words: str) -> None:
     (tmp_path / "a").mkdir()
     (Path(str(tmp_path / "a")) / name.decode("utf-8", "surrogateescape")).write_bytes(b"x")
-    with pytest.raises(InputError, match="line break or an escape in it or is not UTF-8"):
+    with pytest.raises(InputError, match=words):
         open_source(tmp_path)
 
 
