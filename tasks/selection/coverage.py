@@ -15,8 +15,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tasks import budget
-
 ALIGNED = 0.75  # weight of alignment against coverage in the size of the pool
 BATCH = 32  # candidates that are looked at together
 PART = 8192  # samples whose similarities are held at a time: 256 MiB in float32, whatever the size of a class
@@ -47,12 +45,10 @@ def choose(x: Tensor, trust: np.ndarray, k: int, given: int = 0) -> np.ndarray:
     """
     apart = -(-len(x) // PART)
     parts = [np.arange(start, len(x), apart) for start in range(apart)]
-    first = np.array([np.count_nonzero(rows < given) for rows in parts])
-    split = budget.shares_of_at_least(np.array([len(rows) for rows in parts]), k, "proportional", first)
-    chosen = [
-        rows[facility_location(x[torch.from_numpy(rows)], trust[rows], share, few)]
-        for rows, share, few in zip(parts, split, first, strict=True)
-    ]
+    chosen = []
+    for rows in parts:
+        share, few = (int(np.count_nonzero(rows < first)) for first in (k, given))  # in proportion to its size
+        chosen.append(rows[facility_location(x[torch.from_numpy(rows)], trust[rows], share, few)])
     return np.concatenate(chosen)
 
 

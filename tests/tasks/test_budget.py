@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tasks import budget
@@ -80,6 +80,30 @@ def test_proportional_shares_go_to_the_largest_remainders() -> None:
 def test_the_floor_of_one_is_paid_by_the_class_furthest_above_its_share() -> None:
     assert budget.shares(np.array([960, 25, 15]), 10, "proportional").tolist() == [8, 1, 1]
     assert budget.shares(np.array([960, 25, 15]), 2, "proportional").tolist() == [2, 0, 0]
+    # 2.10, 0.20, 2.38 and 0.32 are [2, 0, 3, 0]; the third pays first, and is then below its share.
+    assert budget.shares(np.array([52, 5, 59, 8]), 5, "proportional").tolist() == [1, 1, 2, 1]
+
+
+@given(st.lists(st.integers(0, 9) | st.integers(1, 1000), min_size=1, max_size=30).filter(any),
+       st.sampled_from(["proportional", "uniform"]))  # fmt: skip
+@example([45, 30, 54, 11], "proportional")
+def test_a_budget_of_as_many_as_there_are_classes_keeps_one_of_each(sizes: list[int], balance: Balance) -> None:
+    counts = np.array(sizes)
+    assert (budget.shares(counts, np.count_nonzero(counts), balance) == (counts > 0)).all()
+
+
+@given(st.lists(st.integers(0, 60), min_size=2, max_size=8).filter(any), st.floats(0, 1))
+def test_proportional_shares_are_those_of_the_rule_written_out(sizes: list[int], keep: float) -> None:
+    k, n, classes = round(keep * sum(sizes)), sum(sizes), range(len(sizes))
+    exact = [Fraction(k * size, n) for size in sizes]
+    split = [math.floor(share) for share in exact]
+    for c in sorted(classes, key=lambda c: (split[c] - exact[c], -sizes[c], c))[: k - sum(split)]:
+        split[c] += 1
+    for c in classes:
+        if sizes[c] and not split[c] and k >= sum(size > 0 for size in sizes):
+            giver = max((c for c in classes if split[c] > 1), key=lambda c: (split[c] - exact[c], -c))
+            split[giver], split[c] = split[giver] - 1, 1
+    assert budget.shares(np.array(sizes), k, "proportional").tolist() == split
 
 
 @given(cases())

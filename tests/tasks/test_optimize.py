@@ -175,9 +175,10 @@ def test_without_balance_the_best_aligned_make_the_budgets() -> None:
     assert set(kept["id"]) != set(best["id"])
 
 
-@pytest.mark.parametrize(("method", "doubted"), [("paper", [0, 1, 1, 0]), ("winnow", [0, 1, 0, 0])])
+@pytest.mark.parametrize(("method", "doubted"), [("paper", [0, 1, 1, 0, 1, 1, 1]), ("winnow", [0, 1, 0, 0, 0, 0, 1])])
 def test_a_label_is_doubted_where_another_class_is_likelier(method: Method, doubted: list[int]) -> None:
-    scores = pd.DataFrame({"label": [0, 0, 0, 0], "predicted": [0, 1, 1, 0], "alignment": [1.0, -1, 1, -1]})
+    alignment = [1.0, -1, 1, -1, 0.01, 0, -0.01]
+    scores = pd.DataFrame({"label": 0, "predicted": [0, 1, 1, 0, 1, 1, 1], "alignment": alignment})
     assert optimize.doubted(scores, method).tolist() == doubted
 
 

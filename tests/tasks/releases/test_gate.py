@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from flows.settings import Refresh
 from tasks.files import read_json, write_json
@@ -130,6 +131,54 @@ def test_seeds_are_paired_on_the_same_images_alone() -> None:
         assert refused(candidate, champion, Limits()) == ["accuracy"]
         other = replace(candidate, manifest=candidate.manifest | {"images_sha256": "other"})
         assert refused(other, champion, Limits()) == []
+
+
+def chance(now: list[float], before: list[float], *, paired: bool) -> float:
+    return gate._chance(pd.Series(now), pd.Series(before), paired=paired)
+
+
+SEVERAL = st.lists(st.floats(0, 1).map(lambda a: round(a, 3)), min_size=2, max_size=6, unique=True)
+
+
+@given(SEVERAL, SEVERAL)
+def test_without_pairs_the_test_is_welchs_and_one_sided(now: list[float], before: list[float]) -> None:
+    (a, b), (n, m) = (np.var(now, ddof=1), np.var(before, ddof=1)), (len(now), len(before))
+    error = a / n + b / m
+    freedom = error**2 / ((a / n) ** 2 / (n - 1) + (b / m) ** 2 / (m - 1))
+    expected = stats.t.cdf((np.mean(now) - np.mean(before)) / np.sqrt(error), freedom)
+    assert chance(now, before, paired=False) == pytest.approx(expected)
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=2, max_size=6))
+def test_with_pairs_the_test_is_of_the_differences_and_one_sided(pairs: list[tuple[float, float]]) -> None:
+    lost = np.array([now - before for now, before in pairs])
+    assume(lost.std() > 1e-3)
+    expected = stats.t.cdf(lost.mean() / (lost.std(ddof=1) / np.sqrt(len(lost))), len(lost) - 1)
+    now, before = ([pair[side] for pair in pairs] for side in (0, 1))
+    assert chance(now, before, paired=True) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_a_single_seed_has_no_noise_to_be_told_from(paired: bool) -> None:
+    assert np.isnan(chance([0.8], [0.9], paired=paired))
+    assert np.isnan(chance([0.8, 0.7], [0.9], paired=False))
+    assert np.isfinite(chance([0.8, 0.7], [0.9, 0.91], paired=paired))
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "fault"),
+    [
+        ((0.895, 0.9, 0.899, 0.899, 0.902), None),  # p = 0.0966 with unequal variances, 0.0248 with equal ones
+        ((0.893, 0.896, 0.891), "more than the noise (p = 0.047)"),  # 0.0941 on both sides
+    ],
+)
+def test_a_loss_on_other_images_is_told_by_welchs_test_of_one_side(
+    accuracies: tuple[float, ...], fault: str | None
+) -> None:
+    with pair(0, accuracies=accuracies) as (champion, candidate):
+        other = replace(candidate, manifest=candidate.manifest | {"images_sha256": "other"})
+        faults = gate.faults(gate.judge(other, champion, Limits()))
+        assert [fault in said for said in faults] == [True] if fault else faults == []
 
 
 def test_a_class_that_is_lost_is_named() -> None:

@@ -12,6 +12,8 @@ from tasks.errors import InputError
 from tasks.files import file_sha256, read_json, write_json
 from tasks.releases import manifest, verify
 
+OTHER = "is another image than the one that was released"
+
 
 def faults(released: Path) -> list[tuple[str, str]]:
     opened = manifest.load(released)
@@ -113,11 +115,25 @@ def test_a_source_that_has_moved_is_one_fault_and_is_found_where_it_is_said_to_l
         verify.run(manifest.load(released), released)
 
 
-def test_many_faults_of_a_kind_are_counted(released: Path) -> None:
+def test_other_held_out_images_are_one_fault_and_none_where_others_are_named(released: Path) -> None:
     path = released.parent / "prepare/images/index.parquet"
-    pd.read_parquet(path).assign(sha256="0" * 64).to_parquet(path, index=False)
-    found = faults(released)
-    assert found[verify.SHOWN] == ("…", "and 4 more like it")
+    index = pd.read_parquet(path)
+    held_out = index["split"] == "test"
+    index.assign(id=index["id"].mask(held_out, "other/" + index["id"])).to_parquet(path, index=False)
+    assert ("index.parquet", "lists other held-out images than the release was measured on") in faults(released)
+    index[index["id"] != "red/1.png"].to_parquet(path, index=False)
+    assert [where for where, _ in faults(released)] == ["red/1.png"]
+
+
+@pytest.mark.parametrize("many", [verify.SHOWN, verify.SHOWN + 1, verify.SHOWN + 4])
+def test_many_faults_of_a_kind_are_counted(released: Path, many: int) -> None:
+    path = released.parent / "prepare/images/index.parquet"
+    index = pd.read_parquet(path)
+    changed = index["id"].isin(manifest.load(released).scores["id"][:many])
+    index.assign(sha256=index["sha256"].mask(changed, "0" * 64)).to_parquet(path, index=False)
+    more = [f"and {many - verify.SHOWN} more like it"] if many > verify.SHOWN else []
+    expected = [OTHER] * verify.SHOWN + more + ["its bytes have changed"] * verify.SHOWN + more
+    assert [what for _, what in faults(released)] == expected
 
 
 @pytest.mark.parametrize(

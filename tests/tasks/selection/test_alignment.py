@@ -254,6 +254,7 @@ def test_names_that_are_near_have_rates_of_their_own_where_labels_say_so() -> No
     parts, labels, text = labelled([0.75, 0.19, *[0.01] * 5], 5)
     chosen = alignment.choose_noise(parts, labels, text).noise
     assert chosen.rate[:3] == pytest.approx([0.75, 0.19, 0.01], abs=0.03)
+    assert chosen.size.tolist() == [1, 1, 1, 1, 1, 1, 4]  # itself, the five nearest names, the others
     parts, labels, text = labelled([0.75, 0.25], 0)
     assert len(alignment.choose_noise(parts, labels, text).noise.size) == 2
 

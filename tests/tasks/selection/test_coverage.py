@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-from tasks import features
+from tasks import budget, features
 from tasks.selection import coverage
 
 SEEDS = st.integers(0, 2**32)
@@ -107,6 +107,18 @@ def test_the_first_rows_are_chosen_where_they_are_given_and_the_rest_covers_what
         before = list(whole[: step - 1])
         best = max(covered(x, trust, [*before, j]) for j in range(len(x)))
         assert covered(x, trust, whole[:step]) == pytest.approx(best, abs=1e-4)
+
+
+@given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 60), st.integers(0, 60))
+def test_every_part_has_its_exact_share_whatever_is_given(n: int, part: int, k: int, given_rows: int) -> None:
+    k, apart = min(k, n), -(-n // part)
+    few = min(given_rows, k)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(coverage, "PART", part)
+        picked = coverage.choose(torch.eye(n), np.linspace(0.5, 1, n), k, few)
+    sizes = np.bincount(np.arange(n) % apart)
+    assert np.bincount(picked % apart, minlength=apart).tolist() == budget.shares(sizes, k, "proportional").tolist()
+    assert set(range(few)) <= set(picked)
 
 
 @given(st.integers(1, 80), st.integers(1, 80), st.integers(1, 12), SEEDS)

@@ -60,12 +60,17 @@ def test_what_was_dropped_has_one_reason_and_what_was_kept_has_none(n: int, clas
 
 @given(**POOLS)
 def test_the_reason_is_the_first_that_holds(n: int, classes: int, seed: int) -> None:
-    table, _, doubted = explained(n, classes, seed)
+    table, data, doubted = pool(n, classes, seed)
+    rng = np.random.default_rng(seed)
+    twin = np.where(rng.random(n) < 0.5, rng.integers(0, n, n), -1)
+    found = explain.explain(table, data, doubted, "cpu", twin)
     represented = table.groupby("label")["selected"].transform("any")
-    for row, suspected, has_like in zip(table.itertuples(), doubted, represented, strict=True):
-        if not row.selected:
-            rest = "redundant" if has_like else "over budget"
-            assert row.reason == ("damaged" if row.damaged else "suspected label" if suspected else rest)
+    for row, suspected, of, has_like in zip(found.itertuples(), doubted, twin, represented, strict=True):
+        reasons = {"": row.selected, "damaged": row.damaged, "suspected label": suspected, "near duplicate": of >= 0,
+                   "redundant": has_like, "over budget": True}  # fmt: skip
+        assert row.reason == next(reason for reason, holds in reasons.items() if holds)
+        if row.reason == "near duplicate":
+            assert row.evidence == data.ids[of]
 
 
 @given(**POOLS)

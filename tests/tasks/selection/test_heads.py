@@ -172,6 +172,20 @@ def test_the_slope_is_the_gradient_of_the_likelihood_outside_the_fold(classes: i
     assert found.numpy() == pytest.approx(expected.numpy(), abs=1e-4)
 
 
+def test_the_logistic_head_takes_four_steps_of_nesterovs_gradient(data: Features, rows: Rows) -> None:
+    how, scatter = noise.by_names(torch.from_numpy(features.unit(data.text)), 1), heads.covariance(rows)
+    base, a = start(data)[:, None], heads.metric(scatter, 10.0)
+    outside = [[int(((rows.fold != k) & (rows.labels == c)).sum()) for c in range(4)] for k in range(3)]
+    rate = 1 / (torch.tensor(outside) + 16)
+    at, before = torch.zeros(7, 3, 4), torch.zeros(7, 3, 4)
+    for momentum in (0, 0.281754, 0.434043, 0.531064):  # (t - 1) / t' with t' = (1 + sqrt(1 + 4 t t)) / 2, from t = 1
+        ahead = at + momentum * (at - before)
+        slope = heads._slope(rows[slice(None)], rows.labels, rows.fold, base + ahead, how.factor[how.cell])
+        before, at = at, ahead + torch.einsum("de,ekc->dkc", a, slope) * rate
+    found = heads.logistic(rows, start(data), how, scatter)
+    assert found.numpy() == pytest.approx(at.numpy(), rel=1e-3, abs=1e-5)
+
+
 @pytest.mark.parametrize("k", range(heads.FOLDS))
 def test_the_labels_of_a_fold_teach_nothing_about_that_fold(data: Features, rows: Rows, k: int) -> None:
     how, scatter = noise.by_names(torch.from_numpy(features.unit(data.text)), 1), heads.covariance(rows)

@@ -1,11 +1,12 @@
 """Near duplicates are exactly those that a comparison of all pairs finds."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
@@ -47,15 +48,62 @@ def brute(data: Features, alignment: np.ndarray, cosine: float) -> pd.DataFrame:
 def test_all_pairs_are_compared(n: int, d: int, seed: int, cosine: float) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(near_duplicates, "BLOCK", 16)
-        made = data(n, d, seed)
-        alignment = np.random.default_rng(seed).integers(0, 9, n).astype(np.float32)
-        found, expected = near_duplicates.find(made, alignment, cosine, "cpu"), brute(made, alignment, cosine)
-    edge = (expected["cosine"] - cosine).abs() < 1e-5  # where rounding decides
-    if not edge.any():
-        assert found["id"].tolist() == expected["id"].tolist()
-        assert found["same_class"].tolist() == expected["same_class"].tolist()
-        np.testing.assert_allclose(found["cosine"], expected["cosine"].clip(upper=1), atol=1e-5)
-        assert (found["of"] == expected["of"]).mean() > 0.9 or len(found) < 10  # ties are broken by rounding
+        check(data(n, d, seed), seed, cosine)
+
+
+@pytest.mark.parametrize("block", [128, 4096])
+@pytest.mark.parametrize("cosine", [0.8, 0.93])
+def test_the_bound_misses_no_pair_where_the_main_directions_hold_little(
+    block: int, cosine: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(near_duplicates, "BLOCK", block)
+    made = data(600, 512, 0, spread=0.25)  # 64 of 512 directions: most of every image lies outside them
+    assert check(made, 0, cosine) > 300
+
+
+def check(made: Features, seed: int, cosine: float) -> int:
+    """Compare what is found with all pairs at once; the number of pairs."""
+    n = len(made.ids)
+    alignment = np.random.default_rng(seed).integers(0, 9, n).astype(np.float32)
+    found, expected = near_duplicates.find(made, alignment, cosine, "cpu"), brute(made, alignment, cosine)
+    assume(((expected["cosine"] - cosine).abs() > 1e-5).all())  # where rounding decides
+    assert found["id"].tolist() == expected["id"].tolist()
+    assert found["same_class"].tolist() == expected["same_class"].tolist()
+    np.testing.assert_allclose(found["cosine"], expected["cosine"].clip(upper=1), atol=1e-5)
+    # Between images that are as near, rounding decides: the one named is one of them, and comes before.
+    rows, unit = pd.Index(made.ids), features.unit(made.image).astype(np.float64)
+    later, of = rows.get_indexer(found["id"]), rows.get_indexer(found["of"])
+    np.testing.assert_allclose((unit[later] * unit[of]).sum(1), expected["cosine"], atol=1e-5)
+    assert ((made.labels[later] == made.labels[of]) == found["same_class"]).all()
+    place = np.argsort(np.lexsort((made.ids, -alignment)))
+    assert (place[of] < place[later]).all()
+    return len(found)
+
+
+@pytest.mark.parametrize("d", [8, 512])
+def test_copies_are_found_up_to_a_cosine_of_one(d: int) -> None:
+    made = data(40, d, 0, spread=2.0)
+    made.image[20:] = 3 * made.image[:20]
+    found = near_duplicates.find(made, -np.arange(40.0), 0.99999, "cpu")
+    assert found[["id", "of"]].to_numpy().tolist() == [[f"i{k + 20}", f"i{k}"] for k in range(20)]
+
+
+@pytest.mark.parametrize("block", [1, 2, 3, 4096])
+def test_of_images_that_are_as_near_the_likeliest_is_named(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(near_duplicates, "BLOCK", block)
+    same = replace(data(6, 4, 0), image=np.ones((6, 4), np.float32), labels=np.array([0, 1, 0, 1, 0, 1]))
+    found = near_duplicates.find(same, np.array([0, 0, 9, 8, 0, 0]), 0.9, "cpu")
+    firsts = found.groupby("same_class")["of"].agg(set).to_dict()
+    assert firsts == {True: {"i2", "i3"}, False: {"i2", "i3"}}
+    assert found.groupby("id").size().to_dict() == {"i0": 2, "i1": 2, "i3": 1, "i4": 2, "i5": 2}
+
+
+def test_the_twin_is_the_nearest_of_either_class_and_of_its_own_among_equals() -> None:
+    rows = [("i0", "i3", 0.98, False), ("i0", "i4", 0.96, True), ("i1", "i3", 0.95, False), ("i1", "i4", 0.97, True),
+            ("i2", "i4", 0.96, True), ("i2", "i3", 0.96, False)]  # fmt: skip
+    pairs = pd.DataFrame(rows, columns=["id", "of", "cosine", "same_class"])
+    assert near_duplicates.twins(pairs, data(6, 4, 0)).tolist() == [3, 4, 4, -1, -1, -1]
+    assert near_duplicates.twins(pairs.iloc[::-1], data(6, 4, 0)).tolist() == [3, 4, 4, -1, -1, -1]
 
 
 def test_a_copy_under_another_label_contradicts(tmp_path: Path) -> None:
