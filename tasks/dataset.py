@@ -10,7 +10,6 @@ copies/         Parquet files of the images that were copied: id, image
 """
 
 import hashlib
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,15 +17,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image, ImageOps
+from PIL import Image
 
 from tasks import urls
 from tasks.errors import InputError
 from tasks.files import read_json
 from tasks.images import storage
-
-# What is decoded. Others that Pillow knows run programs (EPS), or are none that a data set of images is made of.
-FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "AVIF", "PPM", "JPEG2000", "TGA", "ICO", "PCX")
+from tasks.images.picture import decode
 
 
 @dataclass(frozen=True)
@@ -103,32 +100,6 @@ def load(folder: Path, source: str | None = None) -> Dataset:
     """Read the index that `prepare` wrote to `folder`; `source` is where the source lies now, if it was moved."""
     source = source or read_json(folder / "source.json")["source"]
     return Dataset(folder, pd.read_parquet(folder / "index.parquet"), read_json(folder / "classes.json"), str(source))
-
-
-def decode(data: bytes) -> Image.Image:
-    """Decode an image to RGB, upright as its EXIF says; of an animation the first frame.
-
-    Raises:
-        OSError, ValueError, SyntaxError, RuntimeError, Image.DecompressionBombError: the bytes are no image that can be
-            read whole, of values that mean a colour.
-    """
-    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-        pixels, limit = image.width * image.height, Image.MAX_IMAGE_PIXELS
-        if not pixels:
-            raise ValueError("it has no pixels")
-        if limit and pixels > limit:  # before anything is decoded
-            raise Image.DecompressionBombError(f"{pixels} pixels, above {limit}, could be a decompression bomb")
-        ImageOps.exif_transpose(image, in_place=True)
-        return _rgb(image)
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    """Convert to RGB; values of 16 bits are scaled, where Pillow would cut them off at 255."""
-    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
-    if image.mode in ("I", "F"):
-        raise ValueError(f"its values (mode {image.mode}) have no range that says what is white")
-    return image.convert("RGB")
 
 
 def thumbnails(data: Dataset, ids: list[str], size: int) -> dict[str, Image.Image]:

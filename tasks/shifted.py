@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from tasks import dataset, files
+from tasks import files
 from tasks.errors import InputError
-from tasks.images import storage
+from tasks.images import picture, storage
 from tasks.names import quoted
 from tasks.sources import Source, open_source
 
@@ -76,8 +76,8 @@ def _images(name: str, source: Source, wanted: np.ndarray) -> Iterator[Image.Ima
         try:
             if not isinstance(data, bytes):
                 raise data
-            image = dataset.decode(data)
-        except (OSError, ValueError, SyntaxError, RuntimeError, Image.DecompressionBombError) as error:
+            image = picture.decode(data)
+        except (OSError, picture.UnreadableImage) as error:
             raise InputError(f"evaluate.tests.{name}: the image {image_id} cannot be read ({error}); repair or remove "
                              "it") from error  # fmt: skip
         yield image

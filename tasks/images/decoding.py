@@ -18,8 +18,8 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from PIL import Image
 
-from tasks import dataset
 from tasks.errors import InputError
+from tasks.images import picture
 
 T = TypeVar("T")
 Shape = Callable[[Image.Image], Image.Image]
@@ -121,8 +121,8 @@ def pixels(encoded: list[bytes], shard: str, first: int, shape: Shape) -> np.nda
     images = []
     for row, data in enumerate(encoded, first):
         try:
-            images.append(np.asarray(shape(dataset.decode(data))))
-        except (OSError, ValueError, SyntaxError, RuntimeError, Image.DecompressionBombError) as error:
+            images.append(np.asarray(shape(picture.decode(data))))
+        except picture.UnreadableImage as error:
             raise InputError(
                 f"image {row} of shard {shard} cannot be read any more ({error}); run prepare again"
             ) from error

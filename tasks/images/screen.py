@@ -7,7 +7,6 @@ what was damaged. A small data set is screened in threads, sooner than processes
 import hashlib
 import io
 import os
-import re
 import sys
 from collections import deque
 from collections.abc import Iterator
@@ -20,9 +19,8 @@ import pandas as pd
 from PIL import Image
 from rich.progress import track
 
-from tasks import dataset
 from tasks.errors import InputError
-from tasks.images import flaws, plant, storage
+from tasks.images import flaws, picture, plant, storage
 
 CHUNK = 512  # images that a worker gets at a time
 FEW = 10_000  # images for which processes are not worth their start
@@ -105,10 +103,9 @@ def read(data: bytes | OSError) -> Image.Image | str:
     if not data:
         return "empty"
     try:
-        return dataset.decode(data)
-    except (OSError, ValueError, SyntaxError, RuntimeError, MemoryError, Image.DecompressionBombError) as error:
-        reason = re.sub(r" <_io\..*>", "", str(error))  # the address of the buffer changes
-        return f"{type(error).__name__}: {reason}"
+        return picture.decode(data)
+    except picture.UnreadableImage as error:
+        return str(error)
 
 
 def png(image: Image.Image) -> bytes:

