@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prefect import flow
-from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows import device, grid, presets, progress, runtime, server, settings
+from flows import device, grid, presets, progress, runtime, settings
 from flows.presets import Preset
 from flows.settings import Runtime
 from tasks import attempt, files, tracking
@@ -137,11 +136,7 @@ def say(words: str) -> None:
 def main(request: Request) -> int:
     """Run what is asked for; 1 if a cell is broken, else 0."""
     chosen = settings.load().runtime if Path("params.yaml").exists() else Runtime()
-    with (
-        server.shared() as env,
-        temporary_settings({PREFECT_API_URL: env.get("PREFECT_API_URL") or PREFECT_API_URL.value()}),
-        runtime.running(run, chosen) as ready,
-    ):
+    with runtime.running(run, chosen) as ready:
         logs = ready(request)
     print((request.out / "table.md").read_text(encoding="utf-8"))
     for log in logs:

@@ -10,7 +10,6 @@ from typing import Literal
 
 from prefect import flow, get_run_logger
 from prefect.runtime import flow_run
-from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows import changes, child, journal, notices, plain, server
 from flows.settings import Refresh, load
@@ -115,10 +114,7 @@ def _publish(remote: str | None) -> str:
 def main() -> None:
     """Refresh as the schedule does, with a server that is there or a temporary one."""
     try:
-        with (
-            server.shared() as env,
-            temporary_settings({PREFECT_API_URL: env.get("PREFECT_API_URL") or PREFECT_API_URL.value()}),
-        ):
+        with server.shared():
             refresh()
     except (InputError, WorkError) as error:
         print(f"winnow: {redact(str(error))}", file=sys.stderr)

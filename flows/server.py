@@ -1,36 +1,162 @@
-"""One Prefect server for a whole pipeline, or for a stage, where none is running."""
+"""One Prefect server for a whole pipeline, or for a stage: the one that PREFECT_API_URL names, else a temporary one."""
 
 import atexit
 import os
+import secrets
+import select
 import subprocess
+import sys
+import tomllib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from tasks.errors import InputError, WorkError
+from tasks.files import SCRATCH
+from tasks.redact import redact
+
+VARIABLE = "PREFECT_API_URL"
+ROOM = SCRATCH / "prefect"  # the home and the log of temporary servers
+PATIENCE = 30  # seconds for a server that is named to answer
+LONGEST = 900  # seconds for a temporary one to start, on a busy machine; one that has ended is noticed at once
+LAST = 15  # lines of its log that are repeated where it has not started
+# A busy machine is no failure: Prefect gives up much earlier. What a user has set holds.
+UNHURRIED = {"PREFECT_API_REQUEST_TIMEOUT": "300", "PREFECT_SERVER_DATABASE_TIMEOUT": "120",
+             "PREFECT_SERVER_DATABASE_SQLALCHEMY_POOL_TIMEOUT": "300"}  # fmt: skip
 
 
 @contextmanager
 def shared() -> Iterator[dict[str, str]]:
-    """Give the environment in which stages report to one server: the one in PREFECT_API_URL, else a temporary one.
+    """Give the environment in which stages report to one server: the one that is named, else a temporary one.
 
     The temporary one ends with this process, however that ends, and not before: the last lines of logs are sent to it.
     Flows of this process find it by themselves; a stage that is given no server starts one of its own, which takes
     longer than most stages of a small data set.
+
+    Raises:
+        InputError: the server that is named does not answer, or asks for another password.
+        WorkError: the temporary one did not start.
     """
-    from prefect.server.api.server import SubprocessASGIServer
+    if address():
+        version()
+    else:
+        _start()
+    yield dict(os.environ)
+
+
+def address() -> str | None:
+    """The API of the server that is named. An empty variable in the environment means none, whatever a profile says."""
     from prefect.settings import PREFECT_API_URL
 
-    if PREFECT_API_URL.value():
-        yield dict(os.environ)
-        return
-    server = SubprocessASGIServer()  # the one that Prefect itself would start, and stops at the exit
-    if not server.running:
-        server.start(timeout=120)  # a busy machine needs more than the usual 20 seconds
-        assert server.server_process
-        _guard(server.server_process.pid)
-    yield os.environ | {"PREFECT_API_URL": server.api_url}
+    return PREFECT_API_URL.value() or None
 
 
-def _guard(pid: int) -> None:
-    """End the process `pid` when this one is killed: then a pipe closes, for which a shell waits."""
-    command = ["sh", "-c", 'cat > /dev/null; kill "$0"', str(pid)]
-    guard = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
-    atexit.register(guard.kill)
+def version() -> str | None:
+    """Ask the server that is named for its version, with the password; None for Prefect Cloud, which has none.
+
+    Raises:
+        InputError: it does not answer, or refuses the password; the message says where it is named.
+    """
+    import httpx
+    from prefect import get_client
+    from prefect.client.base import ServerType
+    from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+
+    said = f"the Prefect server at {redact(address() or '')}"
+    out = (f"{VARIABLE} is set in {named_in()}. Start that server, or set the variable to nothing "
+           f"(`{VARIABLE}= COMMAND`), and Winnow starts a server of its own")  # fmt: skip
+    try:
+        with (
+            temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}),
+            get_client(sync_client=True, httpx_settings={"timeout": PATIENCE}) as client,
+        ):
+            if client.server_type == ServerType.CLOUD:
+                client.read_flows(limit=1)
+                return None
+            return str(client.api_version())
+    except httpx.HTTPStatusError as error:
+        code = error.response.status_code
+        if code in (401, 403):
+            raise InputError(f"{said} refuses the password ({code}): set PREFECT_API_AUTH_STRING to its name:password, "
+                             f"or PREFECT_API_KEY for Prefect Cloud. {out}") from error  # fmt: skip
+        raise InputError(f"{said} answers {code} {error.response.reason_phrase}; see its log. {out}") from error
+    except Exception as error:  # of httpx, of ssl, of json where something else answers there
+        why = str(error) or type(error).__name__
+        raise InputError(f"{said} does not answer ({redact(why)}). {out}") from error
+
+
+def named_in() -> str:
+    """Where PREFECT_API_URL is set, in the order in which Prefect looks."""
+    from dotenv import dotenv_values
+    from prefect.context import get_settings_context
+    from prefect.settings import PREFECT_PROFILES_PATH
+
+    if VARIABLE in os.environ:
+        return "the environment"
+    if Path(".env").is_file() and VARIABLE in dotenv_values(".env"):
+        return "the file .env of this folder"
+    for name, tables in (("prefect.toml", ["api"]), ("pyproject.toml", ["tool", "prefect", "api"])):
+        if "url" in _table(Path(name), tables):
+            return f"the file {name} of this folder"
+    return f"Prefect's profile {get_settings_context().profile.name!r} ({PREFECT_PROFILES_PATH.value()})"
+
+
+def _table(file: Path, tables: list[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    with suppress(OSError):
+        found = tomllib.loads(file.read_text(encoding="utf-8"))
+    for table in tables:
+        found = found.get(table, {})
+    return found
+
+
+def _start() -> None:
+    """Start a temporary server, wait until it answers, and have this process and all that it starts report to it."""
+    from prefect.context import refresh_global_settings_context
+
+    ROOM.mkdir(mode=0o700, parents=True, exist_ok=True)
+    login, log = f"winnow:{secrets.token_hex(16)}", ROOM / "server.log"
+    reading, writing = os.pipe()
+    with log.open("ab") as out:
+        begun = out.tell()
+        command = [sys.executable, "-m", "flows.prefect_app", "--ready", str(writing), "--parent", str(os.getpid())]
+        process = subprocess.Popen(command, env=_environment(login), stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                                   pass_fds=[writing])  # fmt: skip
+    os.close(writing)
+    atexit.register(_end, process)
+    with open(reading) as ready:  # which ends without a word where the server has
+        port = ready.read() if select.select([ready], [], [], LONGEST)[0] else ""
+    if not port:
+        _end(process)
+        with log.open("rb") as file:
+            file.seek(begun)
+            said = file.read().decode(errors="replace").splitlines()[-LAST:]
+        raise WorkError(f"Prefect's temporary server did not start; the end of {log}:\n" + "\n".join(said))
+    os.environ |= {VARIABLE: f"http://127.0.0.1:{port}/api", "PREFECT_API_AUTH_STRING": login}
+    for name, value in UNHURRIED.items():
+        os.environ.setdefault(name, value)
+    for name in ("no_proxy", "NO_PROXY"):  # it is on this machine
+        os.environ[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1"]))
+    refresh_global_settings_context()
+
+
+def _environment(login: str) -> dict[str, str]:
+    """What a temporary server sees: the settings of this process, a home in the project, and its password."""
+    from prefect.settings import get_current_settings
+
+    home = {"PREFECT_HOME": os.environ.get("PREFECT_HOME") or str(ROOM.absolute())}
+    chosen = get_current_settings().to_environment_variables(exclude_unset=True)
+    code = os.pathsep.join(filter(None, [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")]))
+    own = {VARIABLE: "", "PREFECT_SERVER_API_AUTH_STRING": login, "PYTHONPATH": code}
+    return UNHURRIED | os.environ | chosen | home | own
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a temporary server; it has a few seconds to write down what it was sent."""
+    process.terminate()
+    try:
+        process.wait(5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -23,7 +23,7 @@ RUN = ("prefect", "deployment", "run", "refresh/refresh", "--watch")
 def here(whole: Project, tmp_path: Path) -> Iterator[Project]:
     """Give a copy of the project, with an environment that names no server; what it starts is gone after the test."""
     made = unfinished(whole, tmp_path / "copy")
-    ours = {key: value for key, value in made.env.items() if key not in ("PREFECT_API_URL", "PREFECT_HOME")}
+    ours = {key: value for key, value in made.env.items() if not key.startswith("PREFECT_")}
     yield (made := Project(made.folder, ours))
     made.run(*SERVICES, "down")
 

@@ -22,7 +22,7 @@ LONGEST = 900  # seconds that a schedule may take to fire and its run to end, on
 @pytest.fixture
 def here(project: Project, tmp_path: Path) -> Iterator[Project]:
     """Give a copy of the project with a DVC remote and a first version; what it starts is gone after the test."""
-    ours = {key: value for key, value in project.env.items() if key not in ("PREFECT_API_URL", "PREFECT_HOME")}
+    ours = {key: value for key, value in project.env.items() if not key.startswith("PREFECT_")}
     made = Project(Path(shutil.copytree(project.folder, tmp_path / "project")), ours)
     made.do("dvc", "remote", "add", "-q", "--default", "store", str(tmp_path / "store"))
     made.set(refresh=LOOSE)

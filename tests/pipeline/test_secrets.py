@@ -33,8 +33,12 @@ def store(photo_stages: Path) -> Iterator[str]:
 
 @pytest.fixture
 def planted(environment: dict[str, str], photo_stages: Path, store: str, tmp_path: Path) -> Project:
-    """A project with results, whose images are in that store, and secrets wherever it reads any."""
-    env = environment | {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_ENDPOINT_URL": store,
+    """A project with results, whose images are in that store, and secrets wherever it reads any.
+
+    It names no Prefect server, whose password would be another.
+    """
+    env = {name: value for name, value in environment.items() if name != "PREFECT_API_URL"}
+    env |= {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_ENDPOINT_URL": store,
                          "PREFECT_API_AUTH_STRING": f"me:{SECRET}", "AWS_DEFAULT_REGION": "us-east-1"}  # fmt: skip
     project = checkout(tmp_path / "project", env)
     shutil.copytree(photo_stages, project.folder / "data", dirs_exist_ok=True)

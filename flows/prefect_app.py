@@ -1,0 +1,102 @@
+"""Prefect's server, for its own pages and for clients that have its password. Run as `python -m flows.prefect_app`.
+
+Left to itself it answers every page in a browser, by whatever name that page calls it, and starting a flow run is
+running a command. Here a request for another host or from another origin is refused, before Prefect sees it.
+`make up` runs this server, and a stage runs one for itself where none is named (`flows.server`).
+"""
+
+import argparse
+import fcntl
+import os
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import uvicorn
+from starlette.datastructures import Headers
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.responses import PlainTextResponse
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+HOST = "127.0.0.1"
+NAMES = [HOST, "localhost"]
+
+
+class OwnPages:
+    """Refuses what a page of another origin sends: requests, and connections of web sockets."""
+
+    def __init__(self, app: "ASGIApp") -> None:
+        self.app = app
+
+    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+        """Answer 403, or hand the request on."""
+        headers = Headers(scope=scope) if scope["type"] in ("http", "websocket") else Headers()
+        if "origin" in headers and headers["origin"] != f"http://{headers.get('host')}":
+            await PlainTextResponse("a page of another origin may not ask here", 403)(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+
+class Server(uvicorn.Server):
+    """Says when it answers, and lets the next one start: two may not change one database at once."""
+
+    def __init__(self, config: uvicorn.Config, lock: int, ready: int | None) -> None:
+        super().__init__(config)
+        self.lock, self.ready = lock, ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then tell."""
+        await super().startup(sockets)
+        os.close(self.lock)
+        if self.ready is not None and sockets:
+            os.write(self.ready, str(sockets[0].getsockname()[1]).encode())
+            os.close(self.ready)
+
+
+def main() -> None:
+    """Serve until told to end."""
+    parser = argparse.ArgumentParser(prog="python -m flows.prefect_app", description=__doc__)
+    parser.add_argument("--port", type=int, default=0, help="0: any that is free")
+    parser.add_argument("--ready", type=int, help="file descriptor that is told the port once the server answers")
+    parser.add_argument("--parent", type=int, help="process with which the server ends; it is a temporary one then")
+    given = parser.parse_args()
+    if given.parent:
+        threading.Thread(target=_end_with, args=(given.parent,), daemon=True).start()
+    with socket.create_server((HOST, given.port)) as listening:
+        os.environ["PREFECT_SERVER_CORS_ALLOWED_ORIGINS"] = f"http://{HOST}:{listening.getsockname()[1]}"
+        os.environ["PREFECT_UI_API_URL"] = "/api"  # whichever of its names a person calls the server by
+        _serve(listening, given.ready, temporary=bool(given.parent))
+
+
+def _serve(listening: socket.socket, ready: int | None, *, temporary: bool) -> None:
+    from prefect.server.api.server import create_app
+    from prefect.settings import get_current_settings
+
+    settings = get_current_settings()
+    lock = os.open(settings.home / "starting.lock", os.O_CREAT | os.O_RDWR, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    app = TrustedHostMiddleware(OwnPages(create_app(final=True, ephemeral=temporary)), NAMES)
+    api = settings.server.api
+    config = uvicorn.Config(
+        app,
+        lifespan="on",
+        log_level="error" if temporary else settings.server.logging_level.lower(),
+        timeout_keep_alive=api.keepalive_timeout,
+        ws_ping_interval=api.websocket_ping_interval,
+        ws_ping_timeout=api.websocket_ping_timeout,
+    )
+    Server(config, lock, ready).run([listening])
+
+
+def _end_with(parent: int) -> None:
+    """End this process once another has taken the place of its parent, which has ended then."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
