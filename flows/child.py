@@ -1,6 +1,5 @@
 """A command as a child of a flow, one at a time in a checkout; its lines are the flow's."""
 
-import fcntl
 import os
 import signal
 import subprocess
@@ -15,6 +14,7 @@ from prefect.settings import PREFECT_API_URL
 from flows import journal
 from tasks.errors import WorkError
 from tasks.files import SCRATCH
+from tasks.locks import locked
 
 LOCK = "checkout.lock"  # in the scratch folder
 LAST = 5  # lines that an error repeats
@@ -27,18 +27,9 @@ def alone() -> Iterator[int]:
 
     The system frees it when the last process that holds it ends, however that ends.
     """
-    SCRATCH.mkdir(exist_ok=True)
-    with (SCRATCH / LOCK).open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            print(f"{lock.read() or 'another run'} is at work in this checkout; waiting until it ends", flush=True)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        lock.truncate(0)
-        lock.write(f"{journal.current() or 'a run'} (process {os.getpid()})")
-        lock.flush()
-        yield lock.fileno()
+    who = f"{journal.current() or 'a run'} (process {os.getpid()})"
+    with locked(SCRATCH / LOCK, "is at work in this checkout", who) as lock:
+        yield lock
 
 
 def run(command: list[str], tag: str, lock: int | None = None, line: Callable[[str], None] = lambda _: None) -> None:

@@ -7,8 +7,9 @@ from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows import progress, runtime
-from flows.settings import Settings
+from flows.settings import Embed, Settings
 from tasks import embed
+from tasks.encoders import rows
 from tasks.encoders.encoder import Checkpoint
 
 UNITS = 1000  # tasks at most, however many shards there are
@@ -22,6 +23,12 @@ def run(settings: Settings) -> None:
         runtime.as_task(embed.run_features)(images, Path(how.path), out)
         return
     work = embed.Work(images, Checkpoint(how.model, Path(how.path), how.pretrained), how.batch_size)
+    with rows.alone():
+        _encode(work, how, out)
+
+
+def _encode(work: embed.Work, how: Embed, out: Path) -> None:
+    """Encode what has no features yet, some shards a task, and write the features."""
     plan = runtime.gpu_task(embed.start).submit(work, how.prompts, Path(how.class_names)).result()
     print(plan, file=sys.stderr, flush=True)
     encode, size = runtime.gpu_task(embed.shards), -(-len(plan.shards) // UNITS)

@@ -1,12 +1,10 @@
 """How a stage is run: parameters read and checked, slots for GPUs, the flow, and a clear end when the input is bad."""
 
-import fcntl
 import os
 import signal
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -19,7 +17,7 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows import device, journal, plain, server, settings, turn
 from flows.settings import Runtime, Settings
-from tasks import files
+from tasks import files, locks
 from tasks.errors import InputError, WorkError
 from tasks.redact import redact
 
@@ -146,13 +144,12 @@ def gpu_slots() -> Iterator[None]:
     one that finds itself alone on this machine with this limit frees every slot. The lock is named by the limit itself:
     the same server has several addresses, and temporary servers share one database.
     """
-    with files.locked(_lock("gpu")), get_client(sync_client=True) as client:
+    with locks.locked(locks.own_folder() / f"{GPU}.lock", "counts GPUs"), get_client(sync_client=True) as client:
         limit = client.create_concurrency_limit(tag=GPU, concurrency_limit=device.slots())
-    with _lock(str(limit)).open("a+") as lock:
-        with suppress(OSError):
-            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with locks.opened(locks.own_folder() / f"{limit}.lock") as lock:
+        if locks.attempt(lock):
             _free_slots()
-        fcntl.lockf(lock, fcntl.LOCK_SH)
+        locks.share(lock)
         yield
 
 
@@ -160,11 +157,6 @@ def _free_slots() -> None:
     with get_client(sync_client=True) as client:
         client.reset_concurrency_limit_by_tag(GPU)
         client.update_global_concurrency_limit(f"tag:{GPU}", GlobalConcurrencyLimitUpdate(active_slots=0))
-
-
-def _lock(name: str) -> Path:
-    """A file of this user on this machine, to lock."""
-    return Path(tempfile.gettempdir()) / f"winnow-{os.getuid()}-{name}.lock"
 
 
 def dumped(block: Any) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from pathlib import Path
 from flows import child, ui
 from flows.processes import MARK, ROOM, Service, answers, descendants, file, running, start
 from tasks.errors import InputError, WorkError
-from tasks.files import locked, read_json
+from tasks.files import read_json
+from tasks.locks import locked
 from tasks.redact import redact
 
 POOL = "winnow"
@@ -55,7 +56,7 @@ def up(prefect: int, mlflow: int) -> None:
         InputError: a port is taken, or a server that is named does not answer.
         WorkError: a service ended at its start; with where its log lies.
     """
-    with locked(ROOM / "up"):
+    with locked(ROOM / "up.lock", "starts the services of this project"):
         env = environment(prefect, mlflow)
         wanted = services(prefect, mlflow)
         for service in wanted:

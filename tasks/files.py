@@ -2,7 +2,6 @@
 
 import ctypes
 import errno
-import fcntl
 import hashlib
 import json
 import mmap
@@ -11,15 +10,19 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tasks.errors import InputError
+from tasks import locks
+from tasks.errors import InputError, WorkError
 
-SCRATCH = Path(".winnow")
+SCRATCH = locks.SCRATCH
+PART, LOCK = ".winnow", "lock"  # ends the name of a room; the lock in it
+MANY = 100  # files and folders that are put on the disk sooner with all else that waits
+NAMED = 50  # characters of its target that a room's name has: names may not be long
 FULL = (errno.ENOSPC, errno.EDQUOT)
 # NumPy, Rust's and Arrow's libraries, and SQLite raise errors without a number.
 FULL_IN_WORDS = re.compile(
@@ -34,24 +37,33 @@ WAYS_OUT = {
 }
 LARGEST_JSON = 256 * 2**20  # bytes; the largest that Winnow writes, the index of an export, has some 100 a sample
 
+_swept: set[Path] = set()  # folders in which this process has looked for the rooms of killed ones
+
 
 @contextmanager
 def whole_folder(target: Path) -> Iterator[Path]:
     """Give an empty folder to fill; it takes the place of `target` in one rename, and only if the block succeeds.
 
-    The filled folder waits on the same file system, outside `target`, so a run killed at any moment leaves the old
-    result or the new one, never a mixture.
+    The folder is filled beside `target`, on the same file system. So a run that is killed at any moment, or a machine
+    that loses power, leaves the old result or the new one, never a mixture.
+
+    Raises:
+        InputError: `target` is a mount point, which no rename can replace.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    SCRATCH.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=SCRATCH, prefix=f"{target.name}-", ignore_cleanup_errors=True) as room:
-        fresh = Path(room) / "new"
+    if target.is_symlink():
+        target = target.resolve()
+    if target.is_mount():
+        raise InputError(f"{target} is a mount point and cannot be replaced; mount the folder that holds it instead")
+    with room(target) as place:
+        fresh = place / "new"
         fresh.mkdir()
         yield fresh
+        sync_folder(fresh)
         if target.exists():
             _exchange(fresh, target)
         else:
             fresh.rename(target)
+        sync(target.parent)
 
 
 def _exchange(fresh: Path, target: Path) -> None:
@@ -65,36 +77,109 @@ def _exchange(fresh: Path, target: Path) -> None:
 
 @contextmanager
 def whole_file(target: Path) -> Iterator[Path]:
-    """Give a path beside `target` to write; it replaces `target` in one rename, and only if the block succeeds."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
+    """Give a path to write; the file replaces `target` in one rename, and only if the block succeeds."""
+    with room(target) as place:
+        partial = place / target.name
         yield partial
+        sync(partial)
         os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
+        sync(target.parent)
 
 
 @contextmanager
-def locked(target: Path) -> Iterator[None]:
-    """Let one at a time, of the threads and processes that see `target`, do what the block does about it."""
+def room(target: Path) -> Iterator[Path]:
+    """Give an empty folder beside `target`, which goes with the block.
+
+    What killed runs left in the same place goes too: a run that is alive holds a lock in its own.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
-    with target.with_name(f".{target.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # it ends with the block, or with the process
-        yield
+    _sweep(target.parent)
+    place = Path(tempfile.mkdtemp(PART, f".{target.name[:NAMED]}.", target.parent))
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, place, ignore_errors=True)
+        with suppress(WorkError):  # no locks on this file system: then nobody removes it but this block
+            stack.enter_context(locks.locked(place / LOCK, f"works in {place}"))
+        yield place
+
+
+def _sweep(folder: Path) -> None:
+    """Remove the rooms in a folder whose process is gone; looked for once a process, as folders may be long."""
+    if (known := folder.absolute()) in _swept:
+        return
+    _swept.add(known)
+    for place in folder.glob(f".*.*{PART}"):
+        if place.is_symlink() or not place.is_dir():
+            continue
+        if not (place / LOCK).is_file():
+            with suppress(OSError):
+                place.rmdir()  # killed before it took its lock
+            continue
+        with suppress(OSError, WorkError), locks.opened(place / LOCK) as lock:
+            if locks.attempt(lock):
+                shutil.rmtree(place, ignore_errors=True)
+
+
+def sync(path: Path) -> None:
+    """Wait until what was written to a file, or which names a folder has, is on the disk."""
+    found = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(found)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some file systems cannot do it with folders
+            raise
+    finally:
+        os.close(found)
+
+
+def sync_data(file: int) -> None:
+    """Wait until the bytes and the length of an open file are on the disk."""
+    getattr(os, "fdatasync", os.fsync)(file)  # macOS has only the latter
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until everything in a folder is on the disk."""
+    paths = [Path(parent, name) for parent, _, names in os.walk(folder) for name in ("", *names)]
+    if len(paths) > MANY and _sync_system(folder):
+        return
+    for path in paths:
+        if not path.is_symlink():
+            sync(path)
+
+
+def _sync_system(folder: Path) -> bool:
+    """Do it for the whole file system of a folder, in one step where the system can (Linux); whether it was done."""
+    system = ctypes.CDLL(None)
+    if not hasattr(system, "syncfs"):
+        return False
+    found = os.open(folder, os.O_RDONLY)
+    try:
+        return bool(system.syncfs(found) == 0)
+    finally:
+        os.close(found)
 
 
 @contextmanager
 def scratch(stage: str, key: str) -> Iterator[Path]:
     """Give the folder in which a stage keeps finished pieces of the work named by `key`.
 
-    It stays when the block fails or is killed, so that the next run does only what is missing, and goes when the
-    block succeeds.
+    It stays when the block fails or is killed, so that the next run does only what is missing. It goes when the block
+    succeeds, or when the stage begins other work.
     """
     folder = SCRATCH / stage / key
-    folder.mkdir(parents=True, exist_ok=True)
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
+    with locks.locked(_lock(folder), f"works in {folder}"):
+        folder.mkdir(parents=True, exist_ok=True)
+        for other in folder.parent.iterdir():
+            if other.is_dir() and other != folder:
+                with locks.opened(_lock(other)) as lock:
+                    if locks.attempt(lock):
+                        shutil.rmtree(other, ignore_errors=True)
+                        _lock(other).unlink(missing_ok=True)
+        yield folder
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _lock(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.lock")
 
 
 def new_rows(path: Path, shape: tuple[int, ...]) -> np.memmap:

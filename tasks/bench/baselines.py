@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from torch.nn import functional as F
 
-from tasks import adapt, budget, files, optimize, score
+from tasks import adapt, budget, files, locks, optimize, score
 from tasks.budget import Balance
 from tasks.features import Features, unit
 from tasks.methods import Method
@@ -174,7 +174,7 @@ def choose(pool: Pool, method: str, keep: float) -> tuple[np.ndarray, float]:
 def once(pool: Pool, name: str, find: Callable[[], pd.DataFrame]) -> pd.DataFrame:
     """What `find` returns, from the pool's memory if an earlier cell left it there; one cell finds it for all."""
     path = pool.memory / f"{name}.parquet"
-    with files.locked(path):
+    with locks.locked(path.with_suffix(".lock"), f"makes {path}"):
         if path.exists():
             table = pd.read_parquet(path)
             pool.earlier.append(table.attrs["seconds"])

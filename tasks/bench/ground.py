@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tasks import dataset, embed, features, files, prepare, sources
+from tasks import dataset, embed, features, files, locks, prepare, sources
+from tasks.encoders import rows
 from tasks.encoders.encoder import Checkpoint
 from tasks.features import Features
 from tasks.sources import Source, fingerprint
@@ -100,7 +101,7 @@ def make(origin: Origin, room: Path, damage: float = 0.0, seed: int = 0, *, devi
         InputError: the source, the encoder or the features are at fault.
     """
     pixels = room / "pixels.npy"
-    with files.locked(pixels):
+    with locks.locked(room.with_name(f"{room.name}.lock"), f"makes {room}"):
         if pixels.exists():
             return
         source = _source(origin, room.parent)
@@ -118,7 +119,7 @@ def _source(origin: Origin, shared: Path) -> Source:
         from tasks import sample
 
         place = str(shared / "sample")
-        with files.locked(shared / "sample"):
+        with locks.locked(shared / "sample.lock", f"makes {place}"):
             if not Path(place).exists():
                 sample.run(Path(place), seed=SPLIT_SEED)
     source = sources.open_source(place, held_out=origin.held_out)
@@ -140,14 +141,14 @@ def _embed(origin: Origin, room: Path, device: str) -> None:
         checkpoint = replace(checkpoint, path=_pretrained(room.parent / "pretrain", device))
     work = embed.Work(images, checkpoint, how.batch_size)
     names = Path(how.class_names) if how.class_names else images / "classes.json"
-    with files.locked(files.SCRATCH / "embed"):  # rows that are kept for the next run are of one run at a time
+    with rows.alone():
         embed.run_encoder(work, room / "embed", list(how.prompts), names, device=device)
 
 
 def _pretrained(folder: Path, device: str) -> Path:
     from tasks import pretrain
 
-    with files.locked(folder):
+    with locks.locked(folder.with_name(f"{folder.name}.lock"), f"makes {folder}"):
         if not folder.exists():
             pretrain.run(folder, steps=160, batch_size=128, lr=3e-3, seed=SPLIT_SEED, device=device)
     return folder

@@ -21,9 +21,17 @@ import numpy as np
 import pandas as pd
 
 from tasks import files
+from tasks.locks import locked
 
 TEXT, ABOUT = "text.npy", "about.json"
 CHUNK = 8192  # rows copied at a time
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Wait until no other run encodes in this project: whoever ends keeps its own rows and removes all others."""
+    with locked(files.SCRATCH / "embed.lock", "encodes images in this project"):
+        yield
 
 
 @dataclass(frozen=True)
@@ -109,7 +117,7 @@ class Room:
             def write(first: int, rows: np.ndarray) -> None:
                 file.seek(first * 2 * self.dim)
                 file.write(np.ascontiguousarray(rows, np.float16).data)
-                os.fdatasync(file.fileno())  # no length may be on the disk before its rows
+                files.sync_data(file.fileno())
 
             yield write
 

@@ -77,7 +77,7 @@ def test_a_stage_waits_for_one_at_work_and_not_for_one_that_was_killed(workdir: 
     assert second.stdout
     words = second.stdout.readline()
     assert words == (
-        f"winnow: the stage embed (end it with: kill {first.pid}) is still at work in this project, and is waited for\n"
+        f"winnow: waiting for the stage embed (end it with: kill {first.pid}), which is at work in this project\n"
     )
     kill(first)
     assert second.stdout.readline() == "its turn\n"

@@ -194,8 +194,8 @@ def test_a_second_waits_also_for_what_a_killed_one_left_at_work(project: Project
     second = subprocess.Popen(REFRESH, cwd=project.folder, env=project.env, text=True, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT)  # fmt: skip
     assert second.stdout
-    said = next(line for line in second.stdout if "waiting until it ends" in line)
-    assert f"(process {first.pid}) is at work in this checkout" in said
+    said = next(line for line in second.stdout if "waiting for" in line)
+    assert f"(process {first.pid}), which is at work in this checkout" in said
     below = psutil.Process(first.pid).children(recursive=True)
     first.send_signal(signal.SIGKILL)
     first.communicate()

@@ -55,8 +55,8 @@ def test_a_folder_takes_the_place_of_the_old_one_and_leaves_no_rest() -> None:
     fill("old")
     fill("new")
     assert [path.name for path in Path("deep/out").iterdir()] == ["new"]
-    assert list(files.SCRATCH.iterdir()) == []
     assert list(Path("deep").iterdir()) == [Path("deep/out")]
+    assert not files.SCRATCH.exists()
 
 
 def test_a_failure_leaves_the_old_folder_whole() -> None:
@@ -64,7 +64,7 @@ def test_a_failure_leaves_the_old_folder_whole() -> None:
     with pytest.raises(OSError, match="disk"):
         fail(files.whole_folder(Path("deep/out")), "half")
     assert [path.name for path in Path("deep/out").iterdir()] == ["old"]
-    assert list(files.SCRATCH.iterdir()) == []
+    assert list(Path("deep").iterdir()) == [Path("deep/out")]
 
 
 def test_a_failure_leaves_the_old_file_whole() -> None:
@@ -85,6 +85,109 @@ def test_a_killed_run_leaves_the_old_result(kind: str) -> None:
     with getattr(files, kind)(Path("out")) as fresh:  # what the killed run left behind is in nobody's way
         (fresh / "a" if fresh.is_dir() else fresh).write_text("new")
     assert old.read_text() == "new"
+    assert os.listdir() == ["out"], "what the killed run left is gone"
+
+
+@pytest.mark.parametrize("kind", ["whole_folder", "whole_file"])
+def test_what_a_live_run_is_writing_is_left_to_it(kind: str) -> None:
+    code = KILLED.replace("os.kill(os.getpid(), signal.SIGKILL)", "print(fresh, flush=True); sys.stdin.read()")
+    command = [sys.executable, "-c", code, kind]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdin
+        assert other.stdout
+        theirs = Path(other.stdout.readline().rstrip())
+        with getattr(files, kind)(Path("out")) as fresh:
+            (fresh / "a" if fresh.is_dir() else fresh).write_text("ours")
+            assert theirs.exists()
+        other.stdin.close()
+        assert other.wait(60) == 0
+    written = Path("out/a") if kind == "whole_folder" else Path("out")
+    assert written.read_text() == "new"
+    assert os.listdir() == ["out"]
+
+
+def test_only_what_a_run_of_winnow_left_is_removed() -> None:
+    for name in (".photos.winnow", ".out.mine.winnow", ".out.part"):
+        Path(name).mkdir()
+        Path(name, "a").write_text("mine")
+    Path("elsewhere").mkdir()
+    Path("elsewhere/lock").touch()
+    Path(".out.link.winnow").symlink_to("elsewhere")
+    with files.whole_file(Path("out")) as partial:
+        partial.write_text("new")
+    assert sorted(os.listdir()) == [".out.link.winnow", ".out.mine.winnow", ".out.part", ".photos.winnow", "elsewhere",
+                                    "out"]  # fmt: skip
+
+
+@pytest.mark.parametrize("linked", ["data", "data/out", ".winnow"])
+def test_outputs_on_another_file_system(workdir: Path, linked: str) -> None:
+    """As where data/ is a mounted volume, or a folder is a link to a larger disk."""
+    with mounted(workdir / "other", "size=1m"):
+        (workdir / "other/place").mkdir()
+        Path(linked).parent.mkdir(exist_ok=True)
+        Path(linked).symlink_to(workdir / "other/place")
+        for text in ("old", "new"):
+            with files.whole_folder(Path("data/out")) as fresh:
+                (fresh / "a").write_text(text)
+            with files.whole_file(Path("data/out/b")) as partial:
+                partial.write_text(text)
+            with files.scratch("score", "key") as scratch, files.whole_file(scratch / "c") as partial:
+                partial.write_text(text)
+        assert Path("data/out/a").read_text() == Path("data/out/b").read_text() == "new"
+        assert Path(linked).is_symlink()
+        assert sorted(os.listdir("data/out")) == ["a", "b"]
+        assert os.listdir("data") == ["out"]
+
+
+def test_a_mount_point_is_refused_before_the_work(workdir: Path) -> None:
+    with mounted(workdir / "out", "size=1m"), pytest.raises(InputError, match="out is a mount point"):  # noqa: SIM117
+        with files.whole_folder(Path("out")):
+            raise AssertionError("the work begins")
+
+
+@pytest.mark.parametrize("kind", ["whole_folder", "whole_file"])
+def test_a_name_may_be_as_long_as_the_file_system_lets_it(kind: str) -> None:
+    for target in (Path("n" * 255), Path("é" * 127)):
+        with getattr(files, kind)(target) as fresh:
+            (fresh / "a" if fresh.is_dir() else fresh).write_text("x")
+        assert target.exists()
+
+
+@pytest.mark.parametrize("many", [False, True])
+@pytest.mark.parametrize("kind", ["whole_folder", "whole_file"])
+def test_an_output_is_on_the_disk_before_it_has_its_name_and_the_name_before_the_end(
+    monkeypatch: pytest.MonkeyPatch, kind: str, many: bool
+) -> None:
+    """A machine that loses its power cannot be had here, so the order of what the system is asked for is looked at."""
+    done: list[str] = []
+    real = os.fsync
+
+    def fsync(file: int) -> None:
+        done.append(f"{os.readlink(f'/proc/self/fd/{file}')} while {os.path.exists('out')}")
+        real(file)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(files, "MANY", 0 if many else 100)
+    monkeypatch.setattr(
+        files, "_sync_system", lambda folder: done.append(f"all of {folder.resolve()} while False") or 1
+    )
+    with getattr(files, kind)(Path("out")) as fresh:
+        written = fresh / "a" if fresh.is_dir() else fresh
+        written.write_text("x")
+        needed = [written.resolve(), *([fresh.resolve()] if fresh.is_dir() else [])]
+    if many and kind == "whole_folder":
+        needed = [f"all of {fresh.resolve()}"]  # type: ignore[list-item]
+    assert {f"{path} while False" for path in needed} <= set(done)
+    assert done[-1] == f"{Path.cwd()} while True"
+
+
+def test_a_system_without_fdatasync_syncs_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "fdatasync")
+    with Path("a").open("wb") as file:
+        file.write(b"x")
+        file.flush()
+        files.sync_data(file.fileno())
+    assert Path("a").read_bytes() == b"x"
 
 
 def test_at_every_moment_of_a_replacement_the_old_or_the_new_folder_is_there() -> None:
@@ -106,6 +209,17 @@ def test_scratch_stays_after_a_failure_and_goes_after_success() -> None:
         assert (folder / "piece").read_text() == "written"
     with files.scratch("embed", "key") as folder:
         assert list(folder.iterdir()) == []
+
+
+def test_scratch_that_a_killed_run_left_for_other_work_is_removed() -> None:
+    with pytest.raises(OSError, match="disk"):
+        fail(files.scratch("embed", "old"), "piece")
+    with files.scratch("embed", "live") as live:
+        (live / "piece").touch()
+        with files.scratch("embed", "new"):
+            assert sorted(path.name for path in Path(".winnow/embed").iterdir() if path.is_dir()) == ["live", "new"]
+            assert (live / "piece").exists(), "other work that goes on keeps its own"
+    assert list(Path(".winnow/embed").iterdir()) == []
 
 
 def test_scratch_of_other_work_is_another_folder() -> None:
