@@ -1,6 +1,10 @@
 """How the work is run: one thin Prefect flow a stage, the schedule, the settings and the ``winnow`` command."""
 
+import time
+
 import tasks  # noqa: F401  (imported first: it switches telemetry off before Prefect reads its settings)
 from flows import home
+
+STARTED = time.time()  # a module saved after this may have been imported before that
 
 home.ensure()  # before Prefect is imported, which reads where its home is at that moment

@@ -1,5 +1,6 @@
 """How a stage is run: parameters read and checked, slots for GPUs, the flow, and a clear end when the input is bad."""
 
+import atexit
 import os
 import signal
 import sys
@@ -15,9 +16,9 @@ from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
 from prefect.context import FlowRunContext
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from flows import device, journal, plain, server, settings, turn
+from flows import STARTED, device, journal, plain, server, settings, turn
 from flows.settings import Runtime, Settings
-from tasks import files, locks
+from tasks import files, inputs, locks
 from tasks.errors import InputError, WorkError
 from tasks.redact import redact
 
@@ -96,12 +97,15 @@ def main(flow: Flow[[Settings], None], *, mapped: bool = False, gpu: bool = True
     has no `gpu` tasks need not wait until torch has counted the GPUs.
 
     Exits, after one message that says why, with 2 where the input is at fault, with 1 where work failed though it is
-    not or the disk is full, and with 130 where it is interrupted.
+    not, the disk is full or what the stage read changed while it ran, and with 130 where it is interrupted.
     """
     try:
-        parameters = settings.load()
-        with turn.taken(flow.name), running(flow, parameters.runtime if mapped else Runtime(), gpu=gpu) as ready:
-            ready(parameters)
+        settings.load()  # refuse bad parameters before waiting for another stage
+        with turn.taken(flow.name), _compared(flow.name) as read:
+            parameters = settings.load()
+            with running(flow, parameters.runtime if mapped else Runtime(), gpu=gpu) as ready:
+                ready(parameters)
+                read.check()  # here, so that the log says it too
     except (InputError, WorkError) as error:
         print(f"winnow: {redact(str(error))}", file=sys.stderr)
         sys.exit(2 if isinstance(error, InputError) else 1)
@@ -110,6 +114,30 @@ def main(flow: Flow[[Settings], None], *, mapped: bool = False, gpu: bool = True
             raise
         print(f"winnow: {redact(words)}", file=sys.stderr)
         sys.exit(1)
+
+
+@contextmanager
+def _compared(stage: str) -> Iterator[inputs.Inputs]:
+    """Give what the stage reads, and compare it once more when the process ends.
+
+    That comes after everything else, since it is registered before everything else: a temporary server alone takes
+    seconds to end, and DVC looks at the files when the process is gone.
+    """
+    read = inputs.noted(stage, STARTED)
+    atexit.register(_compare, read)
+    try:
+        yield read
+    except BaseException:
+        atexit.unregister(_compare)  # the error is what the stage ends with
+        raise
+
+
+def _compare(read: inputs.Inputs) -> None:
+    try:
+        read.check()
+    except WorkError as error:
+        print(f"winnow: {redact(str(error))}", file=sys.stderr, flush=True)
+        os._exit(1)
 
 
 @contextmanager
