@@ -59,22 +59,27 @@ def verify(
         from rich.console import Console
         from rich.markup import escape
 
+        from tasks.releases import images as found
         from tasks.releases import manifest
         from tasks.releases import verify as verification
 
         opened = manifest.load(release)
-        folder = images or (opened.images if opened.images.is_dir() else None)
-        faults = verification.run(opened, folder, source)
+        unseen = "no images at hand; name their folder with --images"
+        try:
+            data = found.find(opened, images, source)
+        except found.NotNamedError as error:
+            data, unseen = None, f"the images were not looked at: {error}"
+        faults = verification.run(opened, data)
         console = Console(highlight=False, soft_wrap=True)
         for fault in faults:
             console.print(f"[red]✗[/red] {escape(fault.where)}: {escape(fault.what)}")
-        checked = f"{len(opened.manifest['files'])} files" + (f" and the images in {folder}" if folder else "")
+        checked = f"{len(opened.manifest['files'])} files" + (f" and the images in {data.folder}" if data else "")
+        if not data:
+            console.print(f"  {escape(unseen)}")
         if faults:
             console.print(f"{release} is not what was released ({checked})")
             raise typer.Exit(1)
         console.print(f"[green]✓[/green] {escape(str(release))} is whole: {escape(checked)}")
-        if not folder:
-            console.print("  no images at hand; name their folder with --images")
         console.print(f"  manifest SHA-256 {opened.fingerprint}")
         if rebuild:
             _rebuild(opened, repository, source, console)

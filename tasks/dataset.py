@@ -14,9 +14,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from PIL import Image
 
 from tasks import urls
@@ -28,12 +30,17 @@ from tasks.images.picture import decode
 
 @dataclass(frozen=True)
 class Dataset:
-    """An index with the folder that it is in and the source that its images are in."""
+    """An index with the folder that it is in and the source that its images are in.
+
+    Attributes:
+        follow_links: read what a link leads to outside the source, too.
+    """
 
     folder: Path
     index: pd.DataFrame
     classes: list[str]
     source: str
+    follow_links: bool = True
 
     def split(self, name: str) -> pd.DataFrame:
         """The rows of one split, in order."""
@@ -82,9 +89,12 @@ class Dataset:
 
     def stored(self, rows: pd.DataFrame) -> Iterator[bytes | OSError]:
         """What lies at the places of some rows of the index, in its order, or why it cannot be read; not verified."""
-        images = {copied: storage.read(str(self.folder) if copied else self.source, rows[rows["copied"] == copied])
-                  for copied in (False, True)}  # fmt: skip
-        for copied in rows["copied"]:
+        copied_here = rows["copied"]
+        images = {
+            True: storage.read(str(self.folder), rows[copied_here]),
+            False: storage.read(self.source, rows[~copied_here], follow_links=self.follow_links),
+        }
+        for copied in copied_here:
             yield next(images[copied])
 
     def images(self, shard: str) -> Iterator[Image.Image]:
@@ -97,9 +107,44 @@ class Dataset:
 
 
 def load(folder: Path, source: str | None = None) -> Dataset:
-    """Read the index that `prepare` wrote to `folder`; `source` is where the source lies now, if it was moved."""
-    source = source or read_json(folder / "source.json")["source"]
-    return Dataset(folder, pd.read_parquet(folder / "index.parquet"), read_json(folder / "classes.json"), str(source))
+    """Read the index that `prepare` wrote to `folder`; `source` is where the source lies now, if it was moved.
+
+    Raises:
+        InputError: a file of the folder cannot be read, or is none of those that `prepare` writes.
+    """
+    name = "index.parquet"
+    try:
+        index = _checked(pd.read_parquet(folder / name))
+        name = "classes.json"
+        classes = [str(known) for known in _json(folder / name, list)]
+        name = "source.json"
+        told = _json(folder / name, dict)
+        source = source or str(told["source"])
+    except (OSError, ValueError, TypeError, KeyError, RecursionError, pa.ArrowException) as error:
+        raise InputError(f"{folder / name} cannot be read ({type(error).__name__}: {error}); get it again") from error
+    return Dataset(folder, index, classes, source, told.get("follow_links") is not False)
+
+
+def _json(path: Path, kind: type) -> Any:
+    value = read_json(path)
+    if not isinstance(value, kind):
+        raise TypeError(f"it holds no {kind.__name__}")
+    return value
+
+
+def _checked(index: pd.DataFrame) -> pd.DataFrame:
+    """The index, if it has the columns of one, of their types."""
+    for column in ("id", "split", "shard", "sha256", "file"):
+        if not pd.api.types.is_string_dtype(index[column]):
+            raise TypeError(f"its column {column} is no text")
+    for column in ("label", "row", "width", "height", "place", "size"):
+        if not pd.api.types.is_integer_dtype(index[column]):
+            raise TypeError(f"its column {column} holds no whole numbers")
+    if not pd.api.types.is_bool_dtype(index["copied"]):
+        raise TypeError("its column copied is neither true nor false")
+    if not index["id"].is_unique:
+        raise ValueError("it has an id twice")
+    return index
 
 
 def thumbnails(data: Dataset, ids: list[str], size: int) -> dict[str, Image.Image]:

@@ -132,10 +132,11 @@ def photo_stages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def stages(photo_stages: Path, workdir: Path) -> Path:
-    """Give the working directory a folder `data` of the stages: 24 images to choose from, 16 of them kept.
+    """Make the working directory a project with the stages in `data`: 24 images to choose from, 16 of them kept.
 
     `originals` holds the images they came from.
     """
+    (workdir / "params.yaml").write_text("prepare: {source: originals}\n")
     shutil.copytree(photo_stages.with_name("originals"), workdir / "originals")
     return Path(shutil.copytree(photo_stages, workdir / "data"))
 

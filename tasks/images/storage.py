@@ -46,37 +46,50 @@ def is_local(files: Any) -> bool:
     return isinstance(files, LocalFileSystem)
 
 
-def read(base: str, places: pd.DataFrame) -> Iterator[bytes | OSError]:
+def read(base: str, places: pd.DataFrame, *, follow_links: bool = True) -> Iterator[bytes | OSError]:
     """Encoded images in the order of `places` (columns file, place, size), which is that of the source.
 
     A file that is gone or cannot be read is given as the error that it caused, so that others are read on.
+
+    Args:
+        base: the folder or URL that files are relative to.
+        places: where the images are.
+        follow_links: read what a link leads to outside `base`, too.
 
     Raises:
         InputError: a Parquet file cannot be read as one.
     """
     files, root = connect(base)
+    inside = None if follow_links or not is_local(files) else os.path.realpath(root)
     columns = (places[name].tolist() for name in ("file", "place", "size"))
     for file, run in groupby(zip(*columns, strict=True), key=lambda place: place[0] if place[2] == ROW else None):
         if file is not None:
-            if not urls.is_below(file):
+            if not urls.is_below(file) or leads_out(f"{root}/{file}", inside):
                 raise InputError(f"prepare.source: {file!r} leads out of {base}")
             yield from rows(files, f"{root}/{file}", [row for _, row, _ in run])
         elif is_local(files):
-            yield from (_local(root, name, start, size) for name, start, size in run)
+            yield from (_local(root, name, start, size, inside) for name, start, size in run)
         else:
             yield from _remote(files, root, run)
 
 
-def _local(root: str, name: str, start: int, size: int) -> bytes | OSError:
-    if not urls.is_below(name):
-        return OSError(OUTSIDE)
+def leads_out(path: str, folder: str | None) -> bool:
+    """Whether a path leads out of a folder by a link. `folder` has no link in its own path; None: nothing leads out."""
+    return folder is not None and not f"{os.path.realpath(path)}/".startswith(f"{folder.rstrip('/')}/")
+
+
+def _local(root: str, name: str, start: int, size: int, inside: str | None) -> bytes | OSError:
     path = f"{root}/{name}"
+    if not urls.is_below(name) or size < 0:
+        return OSError(OUTSIDE)
+    if leads_out(path, inside):
+        return OSError(f"it is a link that leads out of {root}, and prepare.follow_links is false")
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
             return OSError("not a regular file")  # to open a pipe would be to wait for ever
         with open(path, "rb") as file:
             file.seek(start)
-            data = file.read(size or LIMIT + 1)
+            data = file.read(min(size or LIMIT + 1, LIMIT + 1))
     except OSError as error:
         return error
     return _limited(data)
@@ -84,10 +97,10 @@ def _local(root: str, name: str, start: int, size: int) -> bytes | OSError:
 
 def _remote(files: Any, root: str, run: Iterable[Place]) -> Iterator[bytes | OSError]:
     for batch in batched(run, BATCH):
-        inside = [place for place in batch if urls.is_below(place[0])]
-        paths = [f"{root}/{name}" for name, _, _ in inside]
-        starts = [start for _, start, _ in inside]
-        ends = [start + (size or LIMIT + 1) for _, start, size in inside]
+        below = [place for place in batch if urls.is_below(place[0])]
+        paths = [f"{root}/{name}" for name, _, _ in below]
+        starts = [start for _, start, _ in below]
+        ends = [start + min(size or LIMIT + 1, LIMIT + 1) for _, start, size in below]
         found = iter(files.cat_ranges(paths, starts, ends, on_error="return"))
         for name, _, _ in batch:
             data = next(found) if urls.is_below(name) else OSError(OUTSIDE)

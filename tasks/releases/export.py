@@ -22,7 +22,8 @@ from tasks import files
 from tasks.dataset import Dataset
 from tasks.errors import InputError
 from tasks.files import read_json, whole_file, write_json
-from tasks.releases import manifest, pieces
+from tasks.releases import images as found
+from tasks.releases import pieces
 from tasks.releases.formats import WRITERS, Piece, Sample, Writer
 from tasks.releases.manifest import Release
 from tasks.reports import pages
@@ -76,7 +77,12 @@ def _images(release: Release, request: Request, images: Path | None, source: str
     """The images, where they are needed."""
     if request.format == "ids":
         return None
-    data = manifest.open_images(images or release.images, source)
+    try:
+        data = found.find(release, images, source)
+    except found.NotNamedError as error:
+        raise InputError(f"the images were not opened: {error}. --format ids needs no images") from error
+    if data is None:
+        raise InputError(f"{release.images} {found.NONE}")
     if data.lost:
         raise InputError(
             f"the source of the images, {data.source}, has moved or gone; name where it lies now with --source. "

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
+from tasks import urls
 from tasks.releases.names import SUFFIXES
 
 ROWS = 256  # images a row group of Parquet holds, and a writer in memory
@@ -80,7 +81,8 @@ class ImageFolder:
         path = self.piece.folder / self.piece.split / sample.folder / _with_suffix(sample.file, image)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)  # never write through a link that a broken-off export left
-        if not (self.piece.link and _link(self.piece.link / sample.id, path, image)):
+        link = self.piece.link if urls.is_below(sample.id) else None
+        if not (link and _link(link / sample.id, path, image)):
             path.write_bytes(image)
         return path
 

@@ -11,8 +11,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from tasks import dataset, features, files
-from tasks.dataset import Dataset
+from tasks import features, files
 from tasks.errors import InputError
 
 FORMAT = 2
@@ -78,20 +77,6 @@ def load(folder: Path) -> Release:
             "scores.parquet can be read by anything; for the rest, check out the commit that made it"
         )
     return Release(folder, manifest)
-
-
-def open_images(folder: Path, source: str | None = None) -> Dataset:
-    """The images that `prepare` wrote to a folder; `source` is where their source lies now, if it was moved.
-
-    Raises:
-        InputError: there are none.
-    """
-    if not (folder / "index.parquet").is_file():
-        raise InputError(
-            f"{folder} holds no images (no index.parquet); name the folder that `prepare` wrote with --images, or get "
-            "it with `dvc get REPOSITORY data/prepare/images`. --format ids needs no images"
-        )
-    return dataset.load(folder, source)
 
 
 def digest(table: pd.DataFrame) -> str:

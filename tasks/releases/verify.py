@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
-from pathlib import Path
 
 import pandas as pd
 from rich.progress import track
@@ -31,10 +30,8 @@ class Fault:
     what: str
 
 
-def run(release: Release, images: Path | None = None, source: str | None = None) -> list[Fault]:
-    """Recompute every hash in the manifest of `release`, and those of the images in the folder `images` if given.
-
-    `source` is where the source of the images lies now, if it was moved.
+def run(release: Release, images: Dataset | None = None) -> list[Fault]:
+    """Recompute every hash in the manifest of `release`, and those of its `images` if given (`releases.images`).
 
     Returns:
         What is at fault, empty if nothing is.
@@ -43,7 +40,7 @@ def run(release: Release, images: Path | None = None, source: str | None = None)
     if any(fault.where == "scores.parquet" for fault in faults):
         return [*faults, *_cut(_ids(release, None))]
     faults += [*_cut(_ids(release, release.scores)), *_digests(release)]
-    return faults + _images(release, manifest.open_images(images, source)) if images else faults
+    return faults + _images(release, images) if images else faults
 
 
 def _files(release: Release) -> Iterator[Fault]:

@@ -226,6 +226,7 @@ def hostile(photo_stages: Path, workdir: Path, image_folder: Path) -> Path:
     table = photos.table.assign(id=names, label=np.arange(n) % len(HOSTILE), split="train")
     source = Source(photos.base, HOSTILE, table)
     data = workdir / "data"
+    (workdir / "params.yaml").write_text(f"prepare: {{source: {photos.base}}}\n")
     prepare.run(source, data / "prepare", test_share=0.1, max_rejected=0, wrong_labels=0, damaged=0, seed=0)
     pool = pd.read_parquet(data / "prepare/images/index.parquet").query("split == 'train'")
     scores = pd.read_parquet(photo_stages / "optimize/subset.parquet").iloc[:1]

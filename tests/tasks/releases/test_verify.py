@@ -10,6 +10,7 @@ from flows.cli import app
 from tasks import prepare
 from tasks.errors import InputError
 from tasks.files import file_sha256, read_json, write_json
+from tasks.releases import images as found
 from tasks.releases import manifest, verify
 
 OTHER = "is another image than the one that was released"
@@ -17,7 +18,7 @@ OTHER = "is another image than the one that was released"
 
 def faults(released: Path) -> list[tuple[str, str]]:
     opened = manifest.load(released)
-    return [(fault.where, fault.what) for fault in verify.run(opened, opened.images)]
+    return [(fault.where, fault.what) for fault in verify.run(opened, found.find(opened, None, None))]
 
 
 def flip(path: Path, place: int) -> None:
@@ -110,9 +111,10 @@ def test_a_source_that_has_moved_is_one_fault_and_is_found_where_it_is_said_to_l
     moved = originals.rename(originals.with_name("moved"))
     ((where, what),) = faults(released)
     assert (where, what.endswith("name where it lies now with --source")) == ("source originals", True)
-    assert verify.run(manifest.load(released), released.parent / "prepare/images", str(moved)) == []
+    opened = manifest.load(released)
+    assert verify.run(opened, found.find(opened, released.parent / "prepare/images", str(moved))) == []
     with pytest.raises(InputError, match=r"holds no images .* --images"):
-        verify.run(manifest.load(released), released)
+        found.find(opened, released, None)
 
 
 def test_other_held_out_images_are_one_fault_and_none_where_others_are_named(released: Path) -> None:
