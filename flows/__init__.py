@@ -4,7 +4,9 @@ import time
 
 import tasks  # noqa: F401  (imported first: it switches telemetry off before Prefect reads its settings)
 from flows import home
+from tasks.say import guard_logs
 
 STARTED = time.time()  # a module saved after this may have been imported before that
 
 home.ensure()  # before Prefect is imported, which reads where its home is at that moment
+guard_logs()  # here, since a worker of Prefect or Dask imports a flow without any of our commands

@@ -5,7 +5,6 @@ table.json, accuracy.png and wrong_left.png.
 """
 
 import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from tasks import attempt, files, tracking
 from tasks.bench import cells, ground, pictures, record, tables
 from tasks.bench.cells import Cell
 from tasks.errors import InputError
-from tasks.redact import redact
+from tasks.say import say
 
 ROOM = files.SCRATCH / "bench"
 
@@ -85,7 +84,7 @@ def run(request: Request) -> list[Path]:
     result = {cell: out / "cells" / f"{shared.name(cell)}.json" for cell in every}
     log = {cell: out / "logs" / f"{shared.name(cell)}.log" for cell in every}
     todo = [cell for cell in wanted if not result[cell].exists()]
-    say(f"bench {request.name}: {len(wanted):,} cells, {len(wanted) - len(todo):,} of them done")
+    say(f"bench {request.name}: {len(wanted):,} cells, {len(wanted) - len(todo):,} of them done", error=True)
     damaged = {shared.room(cell): (cell.damage, cell.seed) for cell in todo if cell.damage}
     making = [make.submit(place, room, *damage) for room, damage in damaged.items()]
     progress.watch(
@@ -122,15 +121,13 @@ def record_grid(request: Request, found: tables.Grid) -> None:
         if not tracking.answers(project):
             raise ConnectionError("it does not answer")
         run_id = record.log(request.name, found, request.out, project)
-        say(f"recorded in MLflow as run {run_id} of “{record.EXPERIMENT}”")
+        say(f"recorded in MLflow as run {run_id} of “{record.EXPERIMENT}”", error=True)
     except Exception as error:
-        say(f"winnow: MLflow at {redact(tracking.uri(project))}: {redact(str(error))}. The tables are written; the "
-            "same command records them later")  # fmt: skip
-
-
-def say(words: str) -> None:
-    """Tell who waits."""
-    print(words, file=sys.stderr, flush=True)
+        say(
+            f"winnow: MLflow at {tracking.uri(project)}: {error}. The tables are written; the same command records "
+            "them later",
+            error=True,
+        )
 
 
 def main(request: Request) -> int:
@@ -138,7 +135,7 @@ def main(request: Request) -> int:
     chosen = settings.load().runtime if Path("params.yaml").exists() else Runtime()
     with runtime.running(run, chosen) as ready:
         logs = ready(request)
-    print((request.out / "table.md").read_text(encoding="utf-8"))
+    say((request.out / "table.md").read_text(encoding="utf-8"))
     for log in logs:
-        say(f"winnow: broken: {log}")
+        say(f"winnow: broken: {log}", error=True)
     return 1 if logs else 0

@@ -15,6 +15,7 @@ from flows import journal
 from tasks.errors import WorkError
 from tasks.files import SCRATCH
 from tasks.locks import locked
+from tasks.say import say
 
 LOCK = "checkout.lock"  # in the scratch folder
 LAST = 5  # lines that an error repeats
@@ -51,7 +52,7 @@ def run(command: list[str], tag: str, lock: int | None = None, line: Callable[[s
     try:
         for words in process.stdout or ():
             said.append(words.rstrip())
-            print(said[-1])
+            say(said[-1])
             line(said[-1])
         process.wait()
     finally:

@@ -1,5 +1,6 @@
 """The `winnow` command. Imports are inside the commands, so that `--help` answers at once."""
 
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -7,8 +8,9 @@ from typing import Annotated
 import typer
 
 from flows import releases
-from flows.terminal import clear_errors
+from flows.terminal import ended
 from tasks.errors import InputError
+from tasks.say import say
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -90,7 +92,7 @@ def select(
     Writes a row a sample in input order: id, label, class_name, alignment (higher: more likely rightly labelled), sas,
     sds, predicted, selected, and why it was dropped: reason and evidence.
     """
-    with clear_errors():
+    with ended():
         _check_out(out)
         _check_neighbours(neighbours)
         from flows import device
@@ -115,9 +117,7 @@ def select(
             device=device.best(),
         )
         _write(table[[*chain.COLUMNS, *chain.CHOSEN]], out)
-        typer.echo(
-            f"kept {int(table['selected'].sum()):,} of {len(table):,} samples in {len(data.classes)} classes: {out}"
-        )
+        say(f"kept {int(table['selected'].sum()):,} of {len(table):,} samples in {len(data.classes)} classes: {out}")
 
 
 @app.command()
@@ -133,7 +133,7 @@ def score(
     Writes a row a sample in input order: id, label, class_name, alignment (higher: more likely rightly labelled), sas,
     sds, predicted.
     """
-    with clear_errors():
+    with ended():
         _check_out(out)
         _check_neighbours(neighbours)
         from flows import device
@@ -144,7 +144,7 @@ def score(
         data = folder.load(features)
         table = chain.score(data, Recipe(), method=method.value, neighbours=neighbours, seed=seed, device=device.best())
         _write(table[chain.COLUMNS], out)
-        typer.echo(f"scored {len(table):,} samples in {len(data.classes)} classes: {out}")
+        say(f"scored {len(table):,} samples in {len(data.classes)} classes: {out}")
 
 
 @app.command()
@@ -164,7 +164,7 @@ def export(
 
     The same release gives the same bytes; a broken-off export goes on; `sha256sum -c SHA256SUMS` checks it.
     """
-    with clear_errors():
+    with ended():
         from tasks.releases import export as exporting
         from tasks.releases import manifest
 
@@ -172,7 +172,7 @@ def export(
             raise InputError("--link is for --format imagefolder; the other formats hold images in files of their own")
         request = exporting.Request(form.value, test, link)
         count = exporting.run(manifest.load(release), out, request, images, source)
-        typer.echo(f"{count:,} samples as {form.value}: {out} (check: cd {out} && sha256sum --quiet -c SHA256SUMS)")
+        say(f"{count:,} samples as {form.value}: {out} (check: cd {out} && sha256sum --quiet -c SHA256SUMS)")
 
 
 @app.command()
@@ -180,7 +180,7 @@ def show(
     release: Annotated[Path, typer.Argument(help="A release folder.")] = Path("data/release"),
 ) -> None:
     """Say in a few lines what a release kept and dropped, and what that was worth."""
-    with clear_errors():
+    with ended():
         from flows.show import describe
 
         describe(release)
@@ -200,7 +200,7 @@ def compare(
     Prints, for every setting that has both, the mean difference with its 95% bootstrap interval, and how many seeds it
     takes to tell the two apart.
     """
-    with clear_errors():
+    with ended():
         from flows.show import differences
         from tasks.training.compare import compare as found
         from tasks.training.compare import read
@@ -222,19 +222,19 @@ def bench(
 
     Cells that are done are not run again. Ends with 1 if a cell is broken; the next run tries it again.
     """
-    with clear_errors():
+    with ended():
         from flows import presets
 
         chosen = presets.load(name) if name and not show_list else None
         from flows import bench as benching
 
         if chosen is None:
-            typer.echo("\n".join(map(benching.describe, presets.names())))
+            say("\n".join(map(benching.describe, presets.names())))
             return
         stem = Path(name).stem
         request = benching.Request(stem, chosen, data, out or Path("bench") / stem, seeds, _parts(only or []))
         benching.check(request, download)
-        raise typer.Exit(benching.main(request))
+        sys.exit(benching.main(request))
 
 
 @app.command()
@@ -243,10 +243,10 @@ def doctor() -> None:
 
     Says what to do about each. Exit code 0: nothing is wrong; 1: something is.
     """
-    with clear_errors():
+    with ended():
         from flows import doctor as examination
 
-        raise typer.Exit(0 if examination.run() else 1)
+        sys.exit(0 if examination.run() else 1)
 
 
 def _parts(only: list[str]) -> dict[str, list[str]]:

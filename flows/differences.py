@@ -4,10 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from flows.console import Console, plain
 from tasks.files import whole_file
 from tasks.reports import pages
 
@@ -23,12 +22,12 @@ def write(found: dict[str, Any], before: str, after: str, path: Path) -> None:
 
 def show(found: dict[str, Any], before: str, after: str) -> None:
     """Print the difference."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console()
     samples = found["samples"]
-    console.print(f"\n[bold]{escape(before)}[/bold] → [bold]{escape(after)}[/bold]")
+    console.print(f"\n[bold]{plain(before)}[/bold] → [bold]{plain(after)}[/bold]")
     for side, name in (("before", before), ("after", after)):
         one = found[side]
-        console.print(f"  {escape(name)}: kept {one['kept']:,} of {one['pool']:,} (keep {one['keep']:g})")
+        console.print(f"  {plain(name)}: kept {one['kept']:,} of {one['pool']:,} (keep {one['keep']:g})")
     console.print(f"  kept by both {samples['kept_by_both']:,}")
     for change in ("added", "dropped"):
         reasons = samples[change]
@@ -66,7 +65,7 @@ def _print(console: Console, title: str, rows: list[tuple[str, str, str]]) -> No
         return
     table = Table(title, "before", "after", box=None, pad_edge=False)
     for row in rows[:SHOWN]:
-        table.add_row(*map(escape, row))
+        table.add_row(*map(plain, row))
     console.print()
     console.print(table)
     if len(rows) > SHOWN:

@@ -2,10 +2,9 @@
 
 from collections.abc import Callable, Iterator
 
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from flows.console import Console, plain
 from flows.health import machine, project, servers
 from flows.health.finding import Finding
 
@@ -27,12 +26,12 @@ MARKS = {"ok": "[green]✓[/green]", "warning": "[yellow]![/yellow]", "wrong": "
 
 def run() -> bool:
     """Print what every check finds; whether nothing is wrong. A warning is not: it may be meant."""
-    console = Console(highlight=False)
+    console = Console(soft_wrap=False)
     with console.status("looking ..."):
         findings = list(look())
     table = Table("", "what", "found", "what to do", box=None, pad_edge=False)
     for finding in findings:
-        table.add_row(MARKS[finding.state], *map(escape, (finding.what, finding.found, finding.cure)))
+        table.add_row(MARKS[finding.state], *map(plain, (finding.what, finding.found, finding.cure)))
     console.print(table)
     counts = {state: sum(finding.state == state for finding in findings) for state in MARKS}
     console.print(f"\n{counts['ok']} in order, {counts['warning']} to know of, {counts['wrong']} wrong")

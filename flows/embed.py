@@ -1,6 +1,5 @@
 """Stage embed: features of images and class prompts. Run as `python -m flows.embed`."""
 
-import sys
 from pathlib import Path
 
 from prefect import flow
@@ -11,6 +10,7 @@ from flows.settings import Embed, Settings
 from tasks import embed
 from tasks.encoders import rows
 from tasks.encoders.encoder import Checkpoint
+from tasks.say import say
 
 UNITS = 1000  # tasks at most, however many shards there are
 
@@ -30,7 +30,7 @@ def run(settings: Settings) -> None:
 def _encode(work: embed.Work, how: Embed, out: Path) -> None:
     """Encode what has no features yet, some shards a task, and write the features."""
     plan = runtime.gpu_task(embed.start).submit(work, how.prompts, Path(how.class_names)).result()
-    print(plan, file=sys.stderr, flush=True)
+    say(str(plan), error=True)
     encode, size = runtime.gpu_task(embed.shards), -(-len(plan.shards) // UNITS)
     units = [plan.shards[k : k + size] for k in range(0, len(plan.shards), size)]
     running = [encode.submit(work, plan.room, unit) for unit in units]

@@ -8,7 +8,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from tasks.files import SCRATCH
+from tasks.locks import SCRATCH  # whose module loads no numpy, as `winnow --help` does not
 
 WRITTEN = {"PREFECT_HOME": ".prefect", "MPLCONFIGDIR": ".config/matplotlib"}
 CACHES = {"HF_HOME": ".cache/huggingface", "TORCH_HOME": ".cache/torch"}  # of use even where they can only be read

@@ -1,7 +1,7 @@
 """One structured log a run: `.winnow/logs/RUN.jsonl`, a JSON object a line, with the ids that other tools know it by.
 
 A run is a refresh, a `dvc repro` with all its stages, or a stage that was started alone. Its name is a tag of the flow
-runs in Prefect and of the version in MLflow. Secrets are blotted out.
+runs in Prefect and of the version in MLflow. Secrets are blotted out, and JSON spells control characters.
 """
 
 import json
@@ -37,7 +37,7 @@ class Line(JsonFormatter):
 
     def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
         """Put the ids of the run into the line."""
-        return {key: value for key, value in (log_data | _known).items() if value is not None}
+        return {key: _redacted(value) for key, value in (log_data | _known).items() if value is not None}
 
     def add_fields(self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]) -> None:
         """Choose what of a record is kept; Prefect's own ids go by one name."""
@@ -48,9 +48,12 @@ class Line(JsonFormatter):
         if record.exc_info and record.exc_info[1]:
             log_data["error"] = f"{type(record.exc_info[1]).__name__}: {record.exc_info[1]}"
 
-    def format(self, record: logging.LogRecord) -> str:
-        """The line, without secrets."""
-        return redact(super().format(record))
+
+def _redacted(value: Any) -> Any:
+    """A value of a line without secrets: JSON would spell some of their characters in another way."""
+    if isinstance(value, dict):
+        return {key: _redacted(each) for key, each in value.items()}
+    return redact(value) if isinstance(value, str) else value
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import Any
 from prefect.runtime import flow_run
 
 from flows import journal
-from tasks.redact import redact
+from tasks.say import clean, say
 
 VARIABLE = "WINNOW_WEBHOOK"
 PATIENCE = 10  # seconds for an answer
@@ -24,7 +24,7 @@ def send(words: str, reasons: list[str]) -> None:
     address = os.environ.get(VARIABLE)
     if not address:
         return
-    notice: dict[str, Any] = {"text": redact(words), "reasons": [redact(reason) for reason in reasons]}
+    notice: dict[str, Any] = {"text": clean(words), "reasons": [clean(reason) for reason in reasons]}
     notice |= {"run": journal.current(), "flow_run": flow_run.get_flow_run_ui_url() if flow_run.get_id() else None}
     try:
         if not address.startswith(("http://", "https://")):
@@ -32,4 +32,4 @@ def send(words: str, reasons: list[str]) -> None:
         request = urllib.request.Request(address, json.dumps(notice).encode(), {"Content-Type": "application/json"})  # noqa: S310 as checked
         urllib.request.urlopen(request, timeout=PATIENCE).close()  # noqa: S310
     except (OSError, ValueError) as error:
-        print(f"the webhook ({VARIABLE}) was not told: {redact(str(error))}")
+        say(f"the webhook ({VARIABLE}) was not told: {error}")

@@ -7,7 +7,6 @@ helps nobody mend it.
 import logging
 
 from tasks.errors import LOGGED, InputError, WorkError
-from tasks.redact import redact
 
 LOGGERS = "prefect.flow_runs", "prefect.task_runs"
 
@@ -27,6 +26,6 @@ def _plainly(record: logging.LogRecord) -> bool:
         said = f"{type(error).__name__}: {error} ({'; '.join(logs)})"
     else:
         return True
-    record.msg, record.args = "stopped: %s", (redact(said),)
+    record.msg, record.args = "stopped: %s", (said,)
     record.exc_info, record.exc_text = None, None
     return True

@@ -14,6 +14,7 @@ import psutil
 
 from tasks.errors import InputError, WorkError
 from tasks.files import SCRATCH, read_json, whole_file, write_json
+from tasks.say import say
 
 ROOM = SCRATCH / "services"  # a file of the process and a log for each
 MARK = "WINNOW_SERVICES"  # in the environment of all that descends from a service: which project it belongs to
@@ -43,7 +44,7 @@ def start(service: Service, env: dict[str, str]) -> None:
         raise InputError(
             f"{service.page} is taken by another process; choose another port: make up PREFECT_PORT=4300 PORT=5100"
         )
-    print(f"starting {service.name}", flush=True)
+    say(f"starting {service.name}")
     log = ROOM / f"{service.name}.log"
     with log.open("ab") as out:
         process = subprocess.Popen([sys.executable, "-m", *service.command], env=env, stdin=subprocess.DEVNULL,

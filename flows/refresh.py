@@ -4,7 +4,6 @@ The stages' flow runs stand beside this one, linked by its tag; it holds no slot
 `python -m flows.refresh`. Exit code 0; 1: the release is held back, or a stage failed; 2: the input is at fault.
 """
 
-import sys
 from pathlib import Path
 from typing import Literal
 
@@ -13,12 +12,13 @@ from prefect.runtime import flow_run
 
 from flows import changes, child, journal, notices, plain, server
 from flows.settings import Refresh, load
+from flows.terminal import ended
 from tasks import pipeline
 from tasks.errors import HeldError, InputError, WorkError
-from tasks.redact import redact
 from tasks.releases import diff, gate, manifest, publish, versions
 from tasks.releases.gate import Check, Limits
 from tasks.repository import git
+from tasks.say import clean, say
 
 ARTIFACT, RELEASE = "subset", Path(versions.PLACE)
 
@@ -77,7 +77,7 @@ def _settle(chosen: Refresh, champion: str | None, before: changes.State, change
         outcome = _publish(chosen.push) if chosen.publish == "when_better" else (
             f"A candidate that holds. To publish it: `winnow release publish {ARTIFACT} --bump minor`.")  # fmt: skip
     except (InputError, WorkError) as error:
-        raised, outcome = error, redact(f"A candidate, held back: {error}")
+        raised, outcome = error, clean(f"A candidate, held back: {error}")
     journal.write("judged", outcome=outcome, champion=champion)
     changes.report("refresh", before, changed, outcome, champion, checks, difference)
     get_run_logger().info(outcome)
@@ -103,22 +103,18 @@ def _publish(remote: str | None) -> str:
     """Make the release the next minor version, and push its commit and tag where a Git remote is named."""
     what = publish.plan(ARTIFACT, None, "minor")
     for words, do in publish.steps(what):
-        print(words)
+        say(words)
         do()
     if remote:
-        print(f"push {what.tag} to {remote}")
+        say(f"push {what.tag} to {remote}")
         git("push", "--atomic", remote, "HEAD", what.tag)
     return f"Published as {what.tag}" + (f", pushed to {remote}." if remote else ".")
 
 
 def main() -> None:
     """Refresh as the schedule does, with a server that is there or a temporary one."""
-    try:
-        with server.shared():
-            refresh()
-    except (InputError, WorkError) as error:
-        print(f"winnow: {redact(str(error))}", file=sys.stderr)
-        sys.exit(2 if isinstance(error, InputError) else 1)
+    with ended(), server.shared():
+        refresh()
 
 
 if __name__ == "__main__":

@@ -1,18 +1,18 @@
 """The `winnow release` commands. Imports are inside the commands, so that `--help` answers at once."""
 
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.terminal import clear_errors
-from tasks.errors import InputError
-from tasks.redact import redact
+from flows.terminal import ended
+from tasks.errors import InputError, WorkError
+from tasks.say import say
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
+    from flows.console import Console
     from tasks.releases.manifest import Release
 
 app = typer.Typer(no_args_is_help=True, help="Verify, compare and publish releases.")
@@ -55,10 +55,8 @@ def verify(
     Names each file, shard and sample at fault. Exit code 0: whole, and with --rebuild the same bytes again; 1: not;
     2: that cannot be told.
     """
-    with clear_errors():
-        from rich.console import Console
-        from rich.markup import escape
-
+    with ended():
+        from flows.console import Console, plain
         from tasks.releases import images as found
         from tasks.releases import manifest
         from tasks.releases import verify as verification
@@ -70,16 +68,16 @@ def verify(
         except found.NotNamedError as error:
             data, unseen = None, f"the images were not looked at: {error}"
         faults = verification.run(opened, data)
-        console = Console(highlight=False, soft_wrap=True)
+        console = Console()
         for fault in faults:
-            console.print(f"[red]✗[/red] {escape(fault.where)}: {escape(fault.what)}")
+            console.print(f"[red]✗[/red] {plain(fault.where)}: {plain(fault.what)}")
         checked = f"{len(opened.manifest['files'])} files" + (f" and the images in {data.folder}" if data else "")
         if not data:
-            console.print(f"  {escape(unseen)}")
+            console.print(f"  {plain(unseen)}")
         if faults:
-            console.print(f"{release} is not what was released ({checked})")
-            raise typer.Exit(1)
-        console.print(f"[green]✓[/green] {escape(str(release))} is whole: {escape(checked)}")
+            console.print(f"{plain(release)} is not what was released ({plain(checked)})")
+            sys.exit(1)
+        console.print(f"[green]✓[/green] {plain(release)} is whole: {plain(checked)}")
         console.print(f"  manifest SHA-256 {opened.fingerprint}")
         if rebuild:
             _rebuild(opened, repository, source, console)
@@ -87,21 +85,21 @@ def verify(
 
 def _rebuild(release: "Release", repository: str | None, source: str | None, console: "Console") -> None:
     """Make a release again, and say file by file whether the bytes agree."""
-    from rich.markup import escape
-
     from flows import server
+    from flows.console import plain
     from tasks.releases import origin
     from tasks.releases import rebuild as rebuilding
 
     start = origin.find(release, repository)
     with server.shared() as env:
-        files = rebuilding.run(release, start, env, source, lambda words: console.print(f"- {escape(words)}"))
+        files = rebuilding.run(release, start, env, source, lambda words: console.print(f"- {plain(words)}"))
     for name, difference in files.items():
-        console.print(f"[red]✗[/red] {escape(name)} {escape(difference)}" if difference else f"[green]✓[/green] {name}")
+        mark = "[red]✗[/red]" if difference else "[green]✓[/green]"
+        console.print(f"{mark} {plain(f'{name} {difference}'.rstrip())}")
     differing = sum(map(bool, files.values()))
     if differing:
         console.print(f"{differing} of {len(files)} files are not the same bytes as those made again")
-        raise typer.Exit(1)
+        sys.exit(1)
     console.print(f"made again at {start.commit[:12]}: all {len(files)} files are the same bytes")
 
 
@@ -113,7 +111,7 @@ def diff(
     page: Annotated[Path | None, typer.Option(help="Also write a self-contained HTML page.")] = None,
 ) -> None:
     """Say what changed from one release to another, and why samples came and went."""
-    with clear_errors():
+    with ended():
         import json
 
         from flows import differences
@@ -125,7 +123,7 @@ def diff(
         if page:
             differences.write(found, before, after, page)
         if as_json:
-            typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
+            say(json.dumps(found, indent=2))
         else:
             differences.show(found, before, after)
 
@@ -143,19 +141,19 @@ def publish(
     the data with DVC, registers the version as a Git tag in GTO's form, and tags the run in MLflow. Interrupted, the
     same command goes on; a version is never overwritten. Git is not pushed: that is yours to do.
     """
-    with clear_errors():
+    with ended():
         if (version is None) == (bump is None):
             raise InputError("say either --version 1.2.0 or --bump major, minor or patch")
         from tasks.releases import publish as publication
 
         what = publication.plan(name, version, bump.value if bump else None)
-        typer.echo(f"{what.tag}{': would' if dry_run else ''}")
+        say(f"{what.tag}{': would' if dry_run else ''}")
         for words, do in publication.steps(what):
-            typer.echo(f"- {words}")
+            say(f"- {words}")
             if not dry_run:
                 do()
         if not dry_run:
-            typer.echo(
+            say(
                 f"published. Now share it:   git push origin HEAD {what.tag}\n"
                 f"others get it with         dvc artifacts get REPOSITORY {name} --rev {what.version}\n"
                 f"or follow it with          dvc import REPOSITORY {what.path} --rev {what.tag}"
@@ -165,7 +163,7 @@ def publish(
 @app.command()
 def record(release: ReleaseFolder = Path("data/release")) -> None:
     """Record a release in MLflow, if it is not there yet: one made while the server was down, or on another machine."""
-    with clear_errors():
+    with ended():
         from flows import journal
         from flows.release import identities, unrecorded
         from tasks import files, tracking
@@ -182,7 +180,6 @@ def record(release: ReleaseFolder = Path("data/release")) -> None:
         try:
             run = tracking.log(releasing.version(release, tags), Path.cwd(), samples)
         except Exception as error:
-            typer.echo(f"winnow: MLflow broke off ({redact(str(error))}); the same command goes on", err=True)
-            raise typer.Exit(1) from error
-        typer.echo(f"recorded as run {run}")
+            raise WorkError(f"MLflow broke off ({error}); the same command goes on") from error
+        say(f"recorded as run {run}")
         known.unlink(missing_ok=True)

@@ -3,7 +3,6 @@
 import atexit
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -18,9 +17,10 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows import STARTED, device, journal, plain, server, settings, turn
 from flows.settings import Runtime, Settings
-from tasks import files, inputs, locks
+from flows.terminal import ended
+from tasks import inputs, locks
 from tasks.errors import InputError, WorkError
-from tasks.redact import redact
+from tasks.say import say
 
 GPU = "gpu"
 DATA = Path("data")
@@ -53,7 +53,7 @@ def gpu_task(work: Callable[..., R]) -> Task[..., R]:
                 return work(*args, **kwargs, device=device.best())
         except gpu.LostError as error:
             if dask:
-                print(f"winnow: {error}", file=sys.stderr, flush=True)
+                say(f"winnow: {error}", error=True)
                 os._exit(1)
             raise
 
@@ -96,24 +96,15 @@ def main(flow: Flow[[Settings], None], *, mapped: bool = False, gpu: bool = True
     A flow that is `mapped` over shards, classes or cells may run on more than one machine (`runtime.runner`). One that
     has no `gpu` tasks need not wait until torch has counted the GPUs.
 
-    Exits, after one message that says why, with 2 where the input is at fault, with 1 where work failed though it is
-    not, the disk is full or what the stage read changed while it ran, and with 130 where it is interrupted.
+    Exits as `terminal.ended` says, and with 1 where what the stage read changed while it ran.
     """
-    try:
+    with ended():
         settings.load()  # refuse bad parameters before waiting for another stage
         with turn.taken(flow.name), _compared(flow.name) as read:
             parameters = settings.load()
             with running(flow, parameters.runtime if mapped else Runtime(), gpu=gpu) as ready:
                 ready(parameters)
                 read.check()  # here, so that the log says it too
-    except (InputError, WorkError) as error:
-        print(f"winnow: {redact(str(error))}", file=sys.stderr)
-        sys.exit(2 if isinstance(error, InputError) else 1)
-    except Exception as error:
-        if not (words := files.refused(error)):
-            raise
-        print(f"winnow: {redact(words)}", file=sys.stderr)
-        sys.exit(1)
 
 
 @contextmanager
@@ -136,7 +127,7 @@ def _compare(read: inputs.Inputs) -> None:
     try:
         read.check()
     except WorkError as error:
-        print(f"winnow: {redact(str(error))}", file=sys.stderr, flush=True)
+        say(f"winnow: {error}", error=True)
         os._exit(1)
 
 
@@ -157,7 +148,7 @@ def _stop(*_: object) -> None:
 
     Outputs are whole or absent at any moment, and finished cells and shards are kept, so nothing is lost.
     """
-    print("\nwinnow: interrupted; the same command goes on from here", file=sys.stderr, flush=True)
+    say("\nwinnow: interrupted; the same command goes on from here", error=True)
     journal.write("interrupted", "warning")
     for child in psutil.Process().children(recursive=True):
         child.terminate()

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from flows import child, ui
 from flows.processes import MARK, ROOM, Service, answers, descendants, file, running, start
+from flows.terminal import ended
 from tasks.errors import InputError, WorkError
 from tasks.files import read_json
 from tasks.locks import locked
-from tasks.redact import redact
+from tasks.say import say
 
 POOL = "winnow"
 HOST = "127.0.0.1"
@@ -63,22 +64,18 @@ def up(prefect: int, mlflow: int) -> None:
             if service.name == "worker":
                 _deploy(env)
             if running(service.name):
-                print(f"{service.name} is running already", flush=True)
+                say(f"{service.name} is running already")
             else:
                 start(service, env)
-        print(
-            f"\nPrefect   {env['PREFECT_API_URL'].removesuffix('/api')}\nMLflow    {redact(env['MLFLOW_TRACKING_URI'])}"
-        )
-        print(f"logs      {ROOM}/\n\nnow, rather than when it is due:")
-        print(f"  PREFECT_API_URL={env['PREFECT_API_URL']} .venv/bin/prefect deployment run refresh/refresh")
+        say(f"\nPrefect   {env['PREFECT_API_URL'].removesuffix('/api')}\nMLflow    {env['MLFLOW_TRACKING_URI']}")
+        say(f"logs      {ROOM}/\n\nnow, rather than when it is due:")
+        say(f"  PREFECT_API_URL={env['PREFECT_API_URL']} .venv/bin/prefect deployment run refresh/refresh")
 
 
 def _deploy(env: dict[str, str]) -> None:
     """Make the work pool, where there is none, and the deployments of prefect.yaml."""
     if not answers(f"{env['PREFECT_API_URL']}/health"):
-        raise InputError(
-            f"no Prefect server answers at {redact(env['PREFECT_API_URL'])}; start it, or unset PREFECT_API_URL"
-        )
+        raise InputError(f"no Prefect server answers at {env['PREFECT_API_URL']}; start it, or unset PREFECT_API_URL")
     pool = _prefect(env, "work-pool", "create", POOL, "--type", "process")
     if pool.returncode and "already exists" not in pool.stdout:
         raise WorkError(f"the work pool could not be made: {pool.stdout[-500:]}")
@@ -96,7 +93,7 @@ def down() -> None:
     """End every service and all that descends from one: the worker with its runs first, the servers last."""
     for name in ("worker", "mlflow", "prefect"):
         if process := running(name):
-            print(f"ending {name}", flush=True)
+            say(f"ending {name}")
             child.end([process, *process.children(recursive=True)])
         file(name).unlink(missing_ok=True)
     child.end(descendants())
@@ -110,9 +107,9 @@ def status() -> bool:
         state = (
             f"running (process {found['pid']}), {found['page']}" if running(name) else f"ended; see {ROOM / name}.log"
         )
-        print(f"{name:<9} {state}")
+        say(f"{name:<9} {state}")
     if not names:
-        print("nothing is running; start it with make up")
+        say("nothing is running; start it with make up")
     return bool(names) and all(map(running, names))
 
 
@@ -123,16 +120,13 @@ def main() -> None:
     parser.add_argument("--prefect", type=int, default=4200, help="port of Prefect's pages")
     parser.add_argument("--mlflow", type=int, default=5000, help="port of MLflow's")
     given = parser.parse_args()
-    try:
+    with ended():
         if given.what == "up":
             up(given.prefect, given.mlflow)
         elif given.what == "down":
             down()
         elif not status():
             sys.exit(1)
-    except (InputError, WorkError) as error:
-        print(f"winnow: {redact(str(error))}", file=sys.stderr)
-        sys.exit(2 if isinstance(error, InputError) else 1)
 
 
 if __name__ == "__main__":

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
 
+from flows.console import Console, plain
 from tasks import reasons
 from tasks.reasons import REASONS
 from tasks.releases.manifest import load
@@ -22,11 +22,11 @@ def describe(release: Path) -> None:
         InputError: there is no release, or none of a format that is known.
     """
     manifest = load(release).manifest
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console()
     pool, kept = manifest["pool"]["samples"], manifest["subset"]["samples"]
     counts = [count["kept"] for count in manifest["class_counts"].values()]
     console.print(
-        f"\n[bold]{manifest['name']}[/bold]: kept {kept:,} of {pool:,} images, dropped {pool - kept:,}; "
+        f"\n[bold]{plain(manifest['name'])}[/bold]: kept {kept:,} of {pool:,} images, dropped {pool - kept:,}; "
         f"{min(counts):,} to {max(counts):,} kept in each of {len(counts)} classes"
     )
     dropped = manifest["selection"]
@@ -41,11 +41,11 @@ def describe(release: Path) -> None:
             )
     adaptation = manifest["adaptation"]
     console.print(
-        f"  accuracy of the class prompts alone, on {adaptation['measured_on']}: "
+        f"  accuracy of the class prompts alone, on {plain(adaptation['measured_on'])}: "
         f"{adaptation['zero_shot_accuracy']:.1%} as the encoder came, {adaptation['adapted_accuracy']:.1%} adapted\n"
     )
     console.print(_accuracies(manifest["results"]["accuracy"], kept, pool))
-    console.print(f"\nrelease  {release}\nreport   {release / 'report.html'}")
+    console.print(f"\nrelease  {plain(release)}\nreport   {plain(release / 'report.html')}")
     console.print("compare  make ui (MLflow's pages; choose two runs of “subset versions” and press Compare)")
 
 
@@ -60,10 +60,11 @@ def _accuracies(results: dict[str, Any], kept: int, pool: int) -> Table:
 
 def differences(a: str, b: str, found: "list[Difference]") -> None:
     """Print how much better models trained on `a` are than those trained on `b`, in points of accuracy."""
-    table = Table(*found[0].setting, "seeds", a, b, "difference", "95% interval", "seeds to tell", box=None)
+    arms = "seeds", plain(a), plain(b), "difference", "95% interval", "seeds to tell"
+    table = Table(*map(plain, found[0].setting), *arms, box=None)
     for row in found:
         table.add_row(
-            *map(str, row.setting.values()),
+            *map(plain, row.setting.values()),
             str(row.seeds),
             f"{row.a:.2%}",
             f"{row.b:.2%}",
@@ -71,4 +72,4 @@ def differences(a: str, b: str, found: "list[Difference]") -> None:
             f"{100 * row.low:+.2f} to {100 * row.high:+.2f}" if row.seeds > 1 else "",
             f"{row.needed:,}" if row.needed else "",
         )
-    Console(highlight=False).print(table)
+    Console(soft_wrap=False).print(table)

@@ -5,31 +5,27 @@ In data/source/: fingerprint.json of prepare.source, and evaluate.json of evalua
 It runs on every `dvc repro`, so it does without Prefect, which takes longer to start than this takes.
 """
 
-import sys
 from pathlib import Path
 from typing import Any
 
 from flows import settings, turn
 from flows.settings import Evaluate
+from flows.terminal import ended
 from tasks import files
 from tasks.errors import InputError
-from tasks.redact import redact
 from tasks.sources import fingerprint
 
 OUT = Path("data/source")
 
 
 def main() -> None:
-    """Write the fingerprints; exits with 2 where there is nothing to look at."""
-    try:
+    """Write the fingerprints."""
+    with ended():
         how = settings.load()
         with turn.taken("source"):
             fingerprint.write(how.prepare.source, how.prepare.held_out, OUT / "fingerprint.json")
             with files.whole_file(OUT / "evaluate.json") as partial:
                 files.write_json(partial, judged_by(how.evaluate))
-    except InputError as error:
-        print(f"winnow: {redact(str(error))}", file=sys.stderr)
-        sys.exit(2)
 
 
 def judged_by(how: Evaluate) -> dict[str, Any]:

@@ -1,22 +1,44 @@
-"""How a command ends: bad input is one message and exit code 2, never a traceback."""
+"""How every command ends: with one message that says why and what to do, and a code that scripts can read."""
 
+import io
 import logging
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import typer
-
-from tasks.errors import InputError
-from tasks.redact import redact
+from tasks.errors import InputError, WorkError
+from tasks.say import say
 
 
 @contextmanager
-def clear_errors() -> Iterator[None]:
-    """Turn bad input into one clear message and exit code 2."""
+def ended() -> Iterator[None]:
+    """Run a command, and exit as its error asks.
+
+    2: the input is at fault. 1: work failed although it is not, the file system refused, or the program has a fault,
+    which alone shows a traceback. 130: interrupted.
+    """
     logging.basicConfig(format="winnow: %(levelname)s: %(message)s", level=logging.WARNING)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal need not know every character
     try:
         yield
-    except InputError as error:
-        print(f"winnow: {redact(str(error))}", file=sys.stderr)
-        raise typer.Exit(2) from error
+    except (InputError, WorkError) as error:
+        fail(str(error), 2 if isinstance(error, InputError) else 1)
+    except BrokenPipeError:  # whoever reads the output has enough
+        raise
+    except KeyboardInterrupt:
+        fail("interrupted", 130)
+    except Exception as error:
+        from tasks import files  # which loads numpy
+
+        if words := files.refused(error):
+            fail(words, 1)
+        say(traceback.format_exc().rstrip(), error=True)
+        sys.exit(1)
+
+
+def fail(words: str, code: int) -> None:
+    """Say what went wrong, and exit."""
+    say(f"winnow: {words}", error=True)
+    sys.exit(code)

@@ -6,7 +6,9 @@ import os
 import sys
 from pathlib import Path
 
+from flows.terminal import ended
 from tasks.errors import InputError
+from tasks.say import say
 
 SECRETS = {
     "MLFLOW_AUTH_ADMIN_PASSWORD": "the password of the user admin",
@@ -20,12 +22,9 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at")
     parser.add_argument("--port", default=5000, type=int)
     given = parser.parse_args()
-    try:
+    with ended():
         arguments = command(given.host, given.port)
-    except InputError as error:
-        print(f"winnow: {error}", file=sys.stderr)
-        sys.exit(2)
-    print(f"MLflow at http://{given.host}:{given.port} (Ctrl-C ends it)", flush=True)
+    say(f"MLflow at http://{given.host}:{given.port} (Ctrl-C ends it)")
     os.execv(arguments[0], arguments)  # noqa: S606 this very Python
 
 

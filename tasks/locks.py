@@ -16,6 +16,7 @@ from pathlib import Path
 from platformdirs import user_cache_path
 
 from tasks.errors import WorkError
+from tasks.say import one_line, say
 
 SCRATCH = Path(".winnow")
 SHOWN = 300  # characters of what a lock says of its holder
@@ -130,8 +131,7 @@ def _say(lock: int) -> None:
     """Say who is waited for, unless it is a thread of this process."""
     pid, _, words = os.pread(lock, SHOWN, 0).decode(errors="replace").partition(" ")
     if pid != str(os.getpid()):
-        holder = "".join(filter(str.isprintable, words)) or "another process, which holds a lock"
-        print(f"winnow: waiting for {holder}", file=sys.stderr, flush=True)
+        say(f"winnow: waiting for {one_line(words) or 'another process, which holds a lock'}", error=True)
 
 
 def _is_at(lock: int, path: Path) -> bool:

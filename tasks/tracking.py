@@ -32,6 +32,9 @@ PATIENCE = 10  # seconds for a server to answer
 # MLflow waits two minutes for an answer and asks eight times. Nothing is lost by giving up: what failed is done again.
 HASTE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "30", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
 
+# It prints where a run can be seen, with the password of the address.
+QUIET = {"MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
+
 
 @dataclass(frozen=True)
 class Version:
@@ -138,7 +141,7 @@ def publish(model: str, fingerprint: str, tags: dict[str, str], project: Path) -
 
 def connect(project: Path) -> Any:
     """MLflow, set to where runs are tracked."""
-    for name, value in HASTE.items():
+    for name, value in (HASTE | QUIET).items():
         os.environ.setdefault(name, value)
     import mlflow
 

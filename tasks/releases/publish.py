@@ -20,6 +20,7 @@ from tasks.files import whole_folder
 from tasks.releases import manifest, remote, verify
 from tasks.releases.manifest import Release
 from tasks.repository import git
+from tasks.say import say
 
 LOCK = "dvc.lock"
 FIRST = "v0.0.0"  # what the first bump counts from
@@ -160,9 +161,9 @@ def _track(what: Publication) -> None:
     try:
         found = tracking.publish(what.release.manifest["name"], what.release.fingerprint, tags, Path.cwd())
     except Exception as error:
-        print(f"  MLflow cannot be reached ({error}); the same command tags the run later")
+        say(f"  MLflow cannot be reached ({error}); the same command tags the run later")
     else:
-        print(
+        say(
             f"  run {found}"
             if found
             else "  MLflow has no run of this release; `winnow release record`, then this again"
@@ -175,4 +176,4 @@ def _summary(what: Publication) -> str:
 
 
 def _push() -> None:
-    print(f"  {remote.push()} files pushed")
+    say(f"  {remote.push()} files pushed")

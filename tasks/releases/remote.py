@@ -9,7 +9,7 @@ from typing import Any
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
 from tasks.errors import InputError
-from tasks.redact import redact
+from tasks.say import say
 
 ATTEMPTS = 4
 PAUSE, LONGEST = 1.0, 30.0  # seconds: before the second attempt, doubled for each that follows
@@ -108,10 +108,10 @@ def _code(error: BaseException | None) -> int:
 
 
 def _words(error: BaseException) -> str:
-    return redact(" ".join(str(error).split()) or type(error).__name__)
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _say(state: RetryCallState) -> None:
     error = state.outcome.exception() if state.outcome else None
     pause = state.next_action.sleep if state.next_action else 0
-    print(f"  the remote did not take it ({_words(error or Exception())}); again in {pause:.0f} s", flush=True)
+    say(f"  the remote did not take it ({_words(error or Exception())}); again in {pause:.0f} s")

@@ -66,6 +66,16 @@ def test_an_error_is_the_last_line_and_a_secret_is_on_none(workdir: Path, monkey
     assert (last["message"], last["level"], last["error"]) == ("failed", "error", told["error"])
 
 
+def test_a_secret_that_json_spells_in_another_way_is_on_no_line(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STORE_PASSWORD", 'op"en\\ s\u00e9same')
+    with journal.kept("prepare") as run:
+        logging.getLogger().error("it said %s", os.environ["STORE_PASSWORD"])
+        journal.write("told", nested={"by": os.environ["STORE_PASSWORD"]})
+    text = (journal.LOGS / f"{run}.jsonl").read_text()
+    assert "same" not in text
+    assert [line["nested"] for line in lines(run) if "nested" in line] == [{"by": "***"}]
+
+
 def test_a_stage_below_dvc_is_part_of_its_run_and_one_alone_is_a_run_of_its_own(
     workdir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

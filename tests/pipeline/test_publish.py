@@ -272,3 +272,18 @@ def test_a_publication_that_was_killed_is_finished_by_the_same_command(published
     got = Project(workdir, published.env)
     got.do("dvc", "get", clone(published, workdir / "o.git"), "data/release", "--rev", "subset@v1.0.0", "-o", "got")
     assert contents(workdir / "got") == contents(published.folder / "data/release")
+
+
+def test_the_password_of_a_tracking_server_is_printed_and_kept_nowhere(published: Project) -> None:
+    secret = "-".join(["hunter2", "wonderland"])
+    away = published.env | {"MLFLOW_TRACKING_URI": f"http://me:{secret}@127.0.0.1:9"}
+    done = publish(Project(published.folder, away), "--version", "1.0.0")
+    assert done.returncode == 0, done.stdout
+    assert "MLflow cannot be reached (http://***@127.0.0.1:9 does not answer); the same command" in done.stdout
+    assert secret not in done.stdout
+    recorded = Project(published.folder, away).run(*PUBLISH[:4], "release", "record")
+    assert recorded.returncode == 2, recorded.stdout
+    assert "MLflow at http://***@127.0.0.1:9 does not answer" in recorded.stdout
+    assert secret not in recorded.stdout
+    for path in published.folder.rglob("*"):
+        assert not path.is_file() or secret.encode() not in path.read_bytes(), path

@@ -50,6 +50,14 @@ def test_a_missing_file_and_one_too_many_are_named(released: Path) -> None:
     assert faults(released) == [("card.md", "is missing"), ("notes.md", "is not part of the release")]
 
 
+def test_a_file_name_of_a_stranger_forges_nothing_on_the_terminal(released: Path) -> None:
+    (released / "\x1b[2K\r\u2713 it is whole\n[green]x").touch()
+    done = CliRunner().invoke(app, ["release", "verify", str(released)])
+    assert done.exit_code == 1
+    assert "\\x1b[2K\\r\u2713 it is whole\\n[green]x: is not part of the release" in done.output
+    assert not set(done.output) & {"\x1b", "\r"}
+
+
 def test_an_edited_id_is_named_with_the_one_that_stood_there(released: Path) -> None:
     ids = (released / "ids.txt").read_text()
     (released / "ids.txt").write_text(ids.replace("red/1.png", "red/99.png"))
