@@ -160,7 +160,7 @@ def test_what_a_lock_says_cannot_move_the_cursor(path: Path, capsys: pytest.Capt
         os.write(lock, b"1 \x1b[2Jevil\r" + b"x" * 1000)
         locks._say(lock)
     said = capsys.readouterr().err
-    assert said.startswith("winnow: waiting for [2Jevilxxx")
+    assert said.startswith(r"winnow: waiting for \x1b[2Jevil\rxxx")
     assert len(said) < 400
 
 
