@@ -1,0 +1,176 @@
+"""dvc.yaml names all code that the results of a stage depend on, and every parameter that the stage reads.
+
+Where it forgets a module, a change of that module gives other bytes while `dvc repro` says "up to date".
+"""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+from support import ROOT
+
+from flows.settings import Block, Settings
+
+PIPELINE: dict[str, dict[str, Any]] = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
+STAGES = [name for name, stage in PIPELINE.items() if not stage.get("always_changed")]  # the others run every time
+PACKAGES = ("flows", "tasks")
+
+# What a stage imports though it changes no byte of a result, each with the reason. What only these import is not
+# followed: it serves them.
+PLUMBING = {
+    "flows/__init__.py": "says when the process began",
+    "flows/device.py": "picks the GPU, which is the machine's",
+    "flows/journal.py": "keeps logs",
+    "flows/progress.py": "prints progress",
+    "flows/runtime.py": "runs the flow",
+    "flows/settings.py": "checks parameters; dvc.yaml names those a stage reads, and params.yaml has a value for each",
+    "tasks/__init__.py": "switches telemetry off",
+    "tasks/errors.py": "ends a stage, which then has no result",
+    "tasks/locks.py": "makes one process wait for another",
+    "tasks/pipeline.py": "runs DVC, and hashes a release for its tags in MLflow",
+    "tasks/redact.py": "takes secrets out of messages",
+    "tasks/repository.py": "asks Git which commit this is, for tags in MLflow",
+}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_module_that_a_stage_imports_is_a_dependency(stage: str) -> None:
+    reached = reached_from(ROOT, f"flows/{stage}.py")
+    forgotten = [f"{name} (by way of {reached[name]})" for name in reached if not covered(name, code_of(stage))]
+    assert not forgotten, (
+        f"dvc.yaml: the stage {stage} imports {', '.join(forgotten)}, which is not in its deps; add it there, or to "
+        f"PLUMBING in {Path(__file__).name} if it changes no byte of a result"
+    )
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_no_dependency_is_idle(stage: str) -> None:
+    """A module that the stage no longer imports would make it run for nothing."""
+    reached = reached_from(ROOT, f"flows/{stage}.py")
+    assert [name for name in code_of(stage) if not any(covered(module, [name]) for module in reached)] == []
+
+
+@pytest.mark.parametrize("stage", PIPELINE)
+def test_every_parameter_that_a_stage_reads_is_named(stage: str) -> None:
+    params = PIPELINE[stage].get("params", [])
+    tree = ast.parse((ROOT / f"flows/{stage}.py").read_text())
+    read = {
+        ast.unparse(node).removeprefix("settings.")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and ast.unparse(node).startswith("settings.") and stage != "source"
+    }
+    assert [key for key in sorted(read) if not any(f"{key}.".startswith(f"{named}.") for named in params)
+            and not any(named.startswith(f"{key}.") for named in params)] == []  # fmt: skip
+
+
+def test_params_yaml_has_a_value_for_every_parameter() -> None:
+    """DVC sees values in params.yaml alone: a default that only the code has could change unseen."""
+    given = YAML(typ="safe").load(ROOT / "params.yaml")
+    for block, kind in Settings.model_fields.items():
+        assert kind.annotation
+        assert issubclass(kind.annotation, Block)
+        assert set(given[block]) == set(kind.annotation.model_fields), block
+
+
+def test_plumbing_is_there_and_is_imported() -> None:
+    reached = {name for stage in STAGES for name in reached_from(ROOT, f"flows/{stage}.py", everything=True)}
+    assert sorted(set(PLUMBING) - reached) == []
+
+
+def test_what_a_module_brings_with_it(tmp_path: Path) -> None:
+    for name, text in {
+        "flows/__init__.py": "",
+        "flows/one.py": "import os\nfrom tasks import above\nif TYPE_CHECKING:\n    from tasks import typed\n",
+        "flows/two.py": "from tasks import other\n",
+        "tasks/__init__.py": '"""Only words."""\n',
+        "tasks/above.py": "def work():\n    import tasks.room.below\n    return CONTEXT / 'table.json'\n",
+        "tasks/table.json": "{}",
+        "tasks/other.json": "{}",
+        "tasks/room/__init__.py": "from tasks.beside import x\n",
+        "tasks/room/below.py": "from flows import two\nif two.x:\n    from tasks.room.last import y\n",
+        "tasks/room/last.py": "from tasks.redact import redact\n",
+        "tasks/redact.py": "from tasks import hidden\n",
+        **{f"tasks/{name}.py": "" for name in ("typed", "other", "beside", "hidden")},
+    }.items():  # fmt: skip
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    reached = reached_from(tmp_path, "flows/one.py")
+    assert sorted(reached) == [
+        "flows/one.py", "flows/two.py", "tasks/above.py", "tasks/beside.py", "tasks/other.py", "tasks/room/__init__.py",
+        "tasks/room/below.py", "tasks/room/last.py", "tasks/table.json",
+    ]  # fmt: skip
+    assert reached["tasks/beside.py"] == "tasks/room/__init__.py"
+
+
+def code_of(stage: str) -> list[str]:
+    """The dependencies of a stage that are code."""
+    return [name for name in PIPELINE[stage]["deps"] if name.split("/")[0] in PACKAGES]
+
+
+def covered(module: str, names: list[str]) -> bool:
+    """Whether a module is named, by itself or by a folder that it is in."""
+    return any(module == name or module.startswith(f"{name}/") for name in names)
+
+
+def reached_from(root: Path, start: str, everything: bool = False) -> dict[str, str]:
+    """Every module of the project that `start` imports, however far down, and files that they read beside themselves.
+
+    Gives for each the one that brought it. Plumbing, and packages with nothing in their `__init__`, are left out.
+    """
+    found, waiting = {start: start}, [start]
+    while waiting:
+        importer = waiting.pop()
+        for name in brought(root, importer):
+            if name not in found:
+                found[name] = importer
+                waiting += [] if name in PLUMBING else [name]
+    return (
+        found if everything else {name: by for name, by in found.items() if name not in PLUMBING and body(root / name)}
+    )
+
+
+def brought(root: Path, name: str) -> Iterator[str]:
+    """What a module imports, wherever in it, and the files in its folder that it names."""
+    path = root / name
+    text = path.read_text()
+    for beside in path.parent.rglob("*"):
+        if beside.is_file() and beside.suffix not in (".py", ".pyc") and beside.name in text:
+            yield beside.relative_to(root).as_posix()
+    if path.suffix != ".py":
+        return
+    tree = ast.parse(text)
+    for_types = [node for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)]
+    unused = {id(node) for block in for_types for part in block.body for node in ast.walk(part)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom) and id(node) not in unused:
+            for module in imported(node):
+                yield from run_by(root, module)
+
+
+def imported(node: ast.Import | ast.ImportFrom) -> list[str]:
+    """The modules that an import may name."""
+    if isinstance(node, ast.Import):
+        return [one.name for one in node.names]
+    assert node.module
+    assert not node.level, "imports here are absolute"
+    return [node.module, *(f"{node.module}.{one.name}" for one in node.names)]
+
+
+def run_by(root: Path, module: str) -> Iterator[str]:
+    """The files that run when a module is imported: its own, and those of the packages that it is in."""
+    parts = module.split(".")
+    for count in range(1, len(parts) + 1):
+        place = "/".join(parts[:count])
+        for name in (f"{place}.py", f"{place}/__init__.py"):
+            if parts[0] in PACKAGES and (root / name).is_file():
+                yield name
+
+
+def body(path: Path) -> bool:
+    """Whether there is more in a package's `__init__` than words about it."""
+    if path.name != "__init__.py":
+        return True
+    return any(not isinstance(part, ast.Expr) for part in ast.parse(path.read_text()).body)
