@@ -2,6 +2,7 @@
 
 import ctypes
 import errno
+import glob
 import hashlib
 import json
 import mmap
@@ -138,20 +139,24 @@ def sync_data(file: int) -> None:
 
 def sync_folder(folder: Path) -> None:
     """Wait until everything in a folder is on the disk."""
-    paths = [Path(parent, name) for parent, _, names in os.walk(folder) for name in ("", *names)]
-    if len(paths) > MANY and _sync_system(folder):
+    sync_all([Path(parent, name) for parent, _, names in os.walk(folder) for name in ("", *names)])
+
+
+def sync_all(paths: list[Path]) -> None:
+    """Wait until some files and folders of one file system are on the disk."""
+    if len(paths) > MANY and _sync_system(paths[0]):
         return
     for path in paths:
         if not path.is_symlink():
             sync(path)
 
 
-def _sync_system(folder: Path) -> bool:
-    """Do it for the whole file system of a folder, in one step where the system can (Linux); whether it was done."""
+def _sync_system(path: Path) -> bool:
+    """Do it for the whole file system of a path, in one step where the system can (Linux); whether it was done."""
     system = ctypes.CDLL(None)
     if not hasattr(system, "syncfs"):
         return False
-    found = os.open(folder, os.O_RDONLY)
+    found = os.open(path, os.O_RDONLY)
     try:
         return bool(system.syncfs(found) == 0)
     finally:
@@ -166,15 +171,35 @@ def scratch(stage: str, key: str) -> Iterator[Path]:
     succeeds, or when the stage begins other work.
     """
     folder = SCRATCH / stage / key
-    with locks.locked(_lock(folder), f"works in {folder}"):
-        folder.mkdir(parents=True, exist_ok=True)
-        for other in folder.parent.iterdir():
-            if other.is_dir() and other != folder:
-                with locks.opened(_lock(other)) as lock:
-                    if locks.attempt(lock):
-                        shutil.rmtree(other, ignore_errors=True)
-                        _lock(other).unlink(missing_ok=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    others = [path for path in folder.parent.iterdir() if path.is_dir() and path != folder]
+    with _resumed(folder, others):
         yield folder
+
+
+@contextmanager
+def unfinished(target: Path, key: str) -> Iterator[Path]:
+    """The same for pieces of `target`, in a folder beside it; `key` is hexadecimal."""
+    parent, start = target.absolute().parent, f".{target.name[:NAMED]}."
+    parent.mkdir(parents=True, exist_ok=True)
+    folder = parent / f"{start}{key}.part"
+    found = parent.glob(f"{glob.escape(start)}{'[0-9a-f]' * len(key)}.part")
+    others = [path for path in found if path.is_dir() and path != folder]
+    with _resumed(folder, others):
+        yield folder
+
+
+@contextmanager
+def _resumed(folder: Path, others: list[Path]) -> Iterator[None]:
+    """Make a folder, or take it up, and remove those of other work that nobody does any more."""
+    with locks.locked(_lock(folder), f"works in {folder}"):
+        folder.mkdir(exist_ok=True)
+        for other in others:
+            with locks.opened(_lock(other)) as lock:
+                if locks.attempt(lock):
+                    shutil.rmtree(other, ignore_errors=True)
+                    _lock(other).unlink(missing_ok=True)
+        yield
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -5,7 +5,6 @@ with the shards that are missing; the export appears in one rename, with checksu
 """
 
 import os
-import shutil
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -13,15 +12,15 @@ from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from rich.progress import track
 
-from tasks import files
+from tasks import files, locks, marks
 from tasks.dataset import Dataset
 from tasks.errors import InputError
-from tasks.files import read_json, whole_file, write_json
+from tasks.files import read_json, write_json
+from tasks.marks import Mark
 from tasks.releases import images as found
 from tasks.releases import pieces
 from tasks.releases.formats import WRITERS, Piece, Sample, Writer
@@ -55,21 +54,28 @@ def run(release: Release, out: Path, request: Request, images: Path | None = Non
     Raises:
         InputError: `out` holds something else, or the images are not those of the release.
     """
+    with locks.locked(locks.of(out), f"writes {out}"):
+        return _run(release, out, request, images, source)
+
+
+def _run(release: Release, out: Path, request: Request, images: Path | None, source: str | None) -> int:
     data = _images(release, request, images, source)
     table = _listed(release) if data is None else pieces.plan(release, data, test=request.test)
     about = _about(release, request, table)
     if not _is_free(out, about):
         return len(table)
-    part = out.absolute().parent / f".{out.name}.{files.sha256(*map(str, about.values()))[:16]}.part"
-    tree, done = part / "tree", part / "done"
-    for folder in (tree, done):
-        folder.mkdir(parents=True, exist_ok=True)
-    sums = _write(tree, done, data, table, WRITERS[request.format], request.link) if data else {}
-    _describe(tree, release, table, about, sums)
-    if out.is_dir():
-        out.rmdir()
-    tree.rename(out)
-    shutil.rmtree(part)
+    plan = pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes()
+    with files.unfinished(out, files.sha256(*map(str, about.values()), plan)[:16]) as part:
+        tree, done = part / "tree", part / "done"
+        for folder in (tree, done):
+            folder.mkdir(exist_ok=True)
+        sums = _write(tree, done, data, table, WRITERS[request.format], request.link) if data else {}
+        _describe(tree, release, table, about, sums)
+        files.sync_folder(tree)
+        if out.is_dir():
+            out.rmdir()
+        tree.rename(out)
+        files.sync(out.absolute().parent)
     return len(table)
 
 
@@ -109,13 +115,38 @@ def _about(release: Release, request: Request, table: pd.DataFrame) -> dict[str,
 
 
 def _is_free(out: Path, about: dict[str, object]) -> bool:
-    """Whether `out` is to be made; not where it holds this export already."""
+    """Whether `out` is to be made; not where it holds this export already, whole."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return True
     known = out / "export.json"
-    if known.is_file() and read_json(known) == about:
+    if _read(known) == about:
+        if fault := _fault(out):
+            raise InputError(f"--out {out} is this export, but {fault} is not as it was written; remove {out}, and the "
+                             "same command makes it again")  # fmt: skip
         return False
     raise InputError(f"--out {out} exists and is not this export; name another place, or remove it first")
+
+
+def _read(path: Path) -> object:
+    """What a JSON file holds; None where there is none, or power was lost before it was on the disk."""
+    try:
+        return read_json(path)
+    except (OSError, ValueError):
+        return None
+
+
+def _fault(out: Path) -> str | None:
+    """The first file of a finished export that its checksums do not fit; people may write into README.md."""
+    try:
+        lines = (out / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
+        sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    except (OSError, ValueError):
+        return "SHA256SUMS"
+    if "samples.csv" not in sums:
+        return "SHA256SUMS"
+    here = {path.relative_to(out).as_posix(): path for path in out.rglob("*") if path.is_file()}
+    names = sorted(sums.keys() - {"README.md"})
+    return next((name for name in names if name not in here or files.file_sha256(here[name]) != sums[name]), None)
 
 
 def _write(
@@ -131,40 +162,37 @@ def _write(
     def open_piece(split: str, number: int) -> Writer:
         return writer(Piece(tree, split, number, counts[split], data.classes, link))
 
-    def write(shard: str) -> None:
-        if not _mark(done, shard).exists():
-            with whole_file(_mark(done, shard)) as unfinished:
-                write_json(unfinished, _shard(tree, data, shard, shards[shard], open_piece))
+    def write(shard: str) -> Mark:
+        mark = done / f"{sha256(shard.encode()).hexdigest()}.json"
+        if finished := marks.read(mark, tree):
+            return finished
+        written = _shard(tree, data, shard, shards[shard], open_piece)
+        return marks.write(mark, tree, written, note=written)
 
-    _side_by_side([partial(write, shard) for shard in shards])
     sums: dict[str, str] = {}
-    for shard, rows in shards.items():
-        written = read_json(_mark(done, shard))
-        table.loc[rows.index, "file"] = written["files"]
-        sums |= written["sums"]
+    for rows, finished in zip(shards.values(), _side_by_side([partial(write, shard) for shard in shards]), strict=True):
+        table.loc[rows.index, "file"] = finished.note
+        sums |= finished.sums
     return sums
 
 
-def _mark(done: Path, shard: str) -> Path:
-    """The file that says that a shard is done, and what was written of it."""
-    return done / f"{sha256(shard.encode()).hexdigest()}.json"
-
-
-def _side_by_side(jobs: list[Callable[[], None]]) -> None:
+def _side_by_side(jobs: list[Callable[[], Mark]]) -> list[Mark]:
     """Do all jobs in threads with a progress bar; the first that fails stops those that have not begun."""
     pool = ThreadPoolExecutor(THREADS)
     try:
-        futures = as_completed([pool.submit(job) for job in jobs])
-        for future in track(futures, "export", len(jobs), disable=not sys.stderr.isatty(), transient=True):
+        futures = [pool.submit(job) for job in jobs]
+        ended = as_completed(futures)
+        for future in track(ended, "export", len(jobs), disable=not sys.stderr.isatty(), transient=True):
             future.result()
+        return [future.result() for future in futures]
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 def _shard(
     tree: Path, data: Dataset, shard: str, rows: pd.DataFrame, open_piece: Callable[[str, int], Writer]
-) -> dict[str, Any]:
-    """Write the samples of one shard: the file of each in order, and the SHA-256 of each file."""
+) -> list[str]:
+    """Write the samples of one shard; the file of each in order."""
     stored = data.of(shard)
     stored = stored[stored["id"].isin(rows["id"])]
     wanted = {row["id"]: row for row in rows.to_dict("records")}
@@ -181,7 +209,7 @@ def _shard(
         written.append(current[split][1].add(sample, image).relative_to(tree).as_posix())
     for _, piece in current.values():
         piece.close()
-    return {"files": written, "sums": {name: files.file_sha256(tree / name) for name in dict.fromkeys(written)}}
+    return written
 
 
 def _describe(

@@ -177,6 +177,64 @@ def test_a_killed_export_goes_on_and_ends_with_the_same_bytes(released: Path, wo
     assert not part.exists()
 
 
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def halve(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def zero(path: Path) -> None:
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+def garbage(path: Path) -> None:
+    path.write_text("[1]")
+
+
+@pytest.mark.parametrize("kind", ["tree/*.tar", "done/*.json"])
+def test_a_killed_export_whose_last_writes_were_lost_ends_with_the_same_bytes(
+    released: Path, workdir: Path, kind: str
+) -> None:
+    """As when power was lost: files that are there, with nothing, half or zeros in them."""
+    many_shards(released)
+    whole = contents(made(released, workdir / "whole", "webdataset"))
+    with subprocess.Popen([sys.executable, "-c", SLOWLY.format(form="webdataset")], cwd=workdir, env=os.environ) as run:
+        until(lambda: len(list(workdir.glob(".out.*.part/done/*.json"))) >= 4)
+        run.send_signal(signal.SIGKILL)
+    (part,) = workdir.glob(".out.*.part")
+    spoilt = sorted(part.glob(kind))[:4]
+    for path, spoil in zip(spoilt, [empty, halve, zero, garbage], strict=True):
+        spoil(path)
+    assert contents(made(released, workdir / "out", "webdataset")) == whole
+    assert not part.exists()
+
+
+@pytest.mark.parametrize("spoil", [empty, zero, Path.unlink])
+@pytest.mark.parametrize("name", ["train-000001.tar", "samples.csv", "SHA256SUMS", "export.json"])
+def test_a_finished_export_that_was_damaged_does_not_pass_for_whole(
+    released: Path, workdir: Path, name: str, spoil: Any
+) -> None:
+    out = made(released, workdir / "out", "webdataset")
+    spoil(out / name)
+    with pytest.raises(InputError) as refusal:
+        made(released, out, "webdataset")
+    words = "is not this export" if name == "export.json" else f"but {name} is not as it was written; remove {out}"
+    assert words in str(refusal.value)
+
+
+def test_what_a_killed_export_of_another_form_left_is_removed(released: Path, workdir: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", SLOWLY.format(form="parquet")], cwd=workdir, env=os.environ) as run:
+        until(lambda: list(workdir.glob(".out.*.part/done/*.json")))
+        run.send_signal(signal.SIGKILL)
+    (left,) = workdir.glob(".out.*.part")
+    (workdir / ".out.mine.part").mkdir()
+    made(released, workdir / "out", "webdataset")
+    assert not left.exists()
+    assert sorted(path.name for path in workdir.glob(".out.*")) == [".out.mine.part"]
+
+
 SLOWLY = """
 import time
 from pathlib import Path
