@@ -32,6 +32,7 @@ PLUMBING = {
     "tasks/locks.py": "makes one process wait for another",
     "tasks/pipeline.py": "runs DVC, and hashes a release for its tags in MLflow",
     "tasks/redact.py": "takes secrets out of messages",
+    "tasks/say.py": "prints",
     "tasks/repository.py": "asks Git which commit this is, for tags in MLflow",
 }
 
