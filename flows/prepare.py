@@ -1,5 +1,6 @@
 """Stage prepare: the source becomes an index of its images. Run as `python -m flows.prepare`."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from prefect import flow
@@ -7,6 +8,7 @@ from prefect import flow
 from flows import runtime
 from flows.settings import Settings
 from tasks import prepare, sources
+from tasks.say import one_line, say
 
 
 @flow(name="prepare")
@@ -15,9 +17,17 @@ def run(settings: Settings) -> None:
     how = runtime.dumped(settings.prepare)
     source = sources.open_source(how.pop("source"), label=how.pop("label"), held_out=how.pop("held_out"))
     decisions = Path(how.pop("corrections"))
-    runtime.as_task(prepare.run)(
-        source, runtime.DATA / "prepare", **how, seed=settings.base.seed, corrections=decisions
+    _say(source.notes)
+    _say(
+        runtime.as_task(prepare.run)(
+            source, runtime.DATA / "prepare", **how, seed=settings.base.seed, corrections=decisions
+        )
     )
+
+
+def _say(lines: Iterable[str]) -> None:
+    for line in lines:
+        say(f"winnow prepare: {one_line(line)}")
 
 
 if __name__ == "__main__":

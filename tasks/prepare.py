@@ -56,7 +56,7 @@ def run(
     mistaken: Mapping[str, str] | None = None,
     drop: Collection[Droppable] = (),
     corrections: Path | None = None,
-) -> None:
+) -> list[str]:
     """Read `source` and write the data set to `out`.
 
     Args:
@@ -70,6 +70,9 @@ def run(
         mistaken: which class wrong labels are of, by the name of the true one; None or empty: any other.
         drop: what is set aside though it can be read, of the images to choose from.
         corrections: a file of decisions about samples, which have the last word.
+
+    Returns:
+        What was found, set aside and twice there: a line each, with counts.
 
     Raises:
         InputError: too many images cannot be read, a class is left without any, or `mistaken` names one that there is
@@ -106,6 +109,7 @@ def run(
         twice.to_parquet(folder / "duplicates.parquet", index=False)
         planted = kept[(kept["true_label"] != kept["label"]) | (kept["damage"] != "")]
         planted[["id", "true_label", "damage"]].to_parquet(folder / "truth.parquet", index=False)
+        return _summary(kept, source.classes, set_aside, twice)
 
 
 def _plan(
@@ -209,6 +213,37 @@ def _drop(
         spare = twice[twice["spare"] & ~kept[twice.index]]
         words = np.where(spare["conflict"], "duplicate with another label", "duplicate")
         index.loc[spare.index, "reason"] = words
+
+
+def _summary(kept: pd.DataFrame, classes: list[str], set_aside: pd.DataFrame, twice: pd.DataFrame) -> list[str]:
+    lines = []
+    for split, use in (("train", "to choose from"), ("test", "held out")):
+        labels = kept.loc[kept["split"] == split, "label"]
+        counts = np.bincount(labels, minlength=len(classes))
+        by_class = _listed([f"{name} {count}" for name, count in zip(classes, counts, strict=True)])
+        lines.append(f"{len(labels)} images {use}, in {np.count_nonzero(counts)} classes: {by_class}")
+    if len(set_aside):
+        reasons = set_aside["reason"].value_counts()
+        by_reason = _listed([f"{count} {reason}" for reason, count in reasons.items()], most=3)
+        first = set_aside.iloc[0]
+        lines.append(f"{len(set_aside)} images set aside: {by_reason}; {first['id']} first (quarantine.parquet)")
+    if len(twice):
+        groups = twice.groupby("sha256")
+        conflicts = int(groups["conflict"].first().sum())
+        lines.append(
+            f"{len(twice)} images are copies of one another, in {groups.ngroups} groups, {conflicts} of them with "
+            "different labels (duplicates.parquet)"
+        )
+        leaked = groups["split"].transform("nunique") > 1
+        if leaks := int((leaked & (twice["split"] == "test")).sum()):
+            lines.append(
+                f"{leaks} images held out have a copy among those to choose from; prepare.drop: [duplicates] drops it"
+            )
+    return lines
+
+
+def _listed(parts: list[str], most: int = 10) -> str:
+    return ", ".join(parts[:most]) + (f" and {len(parts) - most} more" if len(parts) > most else "")
 
 
 def _refuse_empty(index: pd.DataFrame, classes: list[str]) -> None:

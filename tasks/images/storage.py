@@ -23,6 +23,11 @@ ROW = -1  # the size of an image that is a row of a Parquet file
 WHOLE = 0  # the size of an image that is a whole file, before it was read
 LIMIT = 256 * 2**20  # bytes of an encoded image: more is no image, and would fill the memory
 OUTSIDE = "its path leads out of the source"
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".ppm", ".pgm", ".jp2",
+                  ".jfif", ".tga", ".heic")  # fmt: skip
+# Of several columns of images in a Parquet file, the first of these names is read.
+IMAGE_NAMES = ("image", "img", "images", "jpg", "jpeg", "png", "webp", "picture", "photo", "pixels", "input", "bytes")
+NO_IMAGES = ("label", "labels", "class", "target")  # binary columns that hold text
 BATCH = 64  # images asked for at a time, from Parquet or over a network
 
 Place = tuple[str, int, int]
@@ -119,7 +124,7 @@ def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
 
 
 def open_parquet(files: Any, path: str) -> pq.ParquetFile:
-    """Open a Parquet file.
+    """Open a Parquet file; as a context, it is closed at the end.
 
     Raises:
         InputError: it is none, or is gone.
@@ -132,13 +137,40 @@ def open_parquet(files: Any, path: str) -> pq.ParquetFile:
         raise InputError(f"prepare.source: {path} is not a readable Parquet file ({error})") from error
 
 
-def image_column(schema: pa.Schema) -> str | None:
-    """The column that holds encoded images: the `bytes` of a struct, as the hub has it, or a binary column."""
+def image_columns(schema: pa.Schema) -> list[str]:
+    """The columns that may hold encoded images: the `bytes` of a struct, as the hub has it, or a binary column."""
+    found = []
     for field in schema:
         if pa.types.is_struct(field.type) and field.type.get_field_index("bytes") >= 0:
-            return f"{field.name}.bytes"
-    binary = (field.name for field in schema if pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type))
-    return next(binary, None)
+            found.append(f"{field.name}.bytes")
+        elif is_binary(field.type) and field.name.lower() not in NO_IMAGES:
+            found.append(field.name)
+    return found
+
+
+def is_binary(kind: pa.DataType) -> bool:
+    """Whether a column holds bytes."""
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))
+
+
+def image_column(schema: pa.Schema) -> str | None:
+    """The column that holds the images; None if there is none.
+
+    Of several the first that has one of the names IMAGE_NAMES, in any case; else the only struct.
+
+    Raises:
+        InputError: several columns hold images, and none has such a name.
+    """
+    found = image_columns(schema)
+    names = {name.removesuffix(".bytes").lower(): name for name in reversed(found)}
+    structs = [name for name in found if name.endswith(".bytes")]
+    named = [names[name] for name in IMAGE_NAMES if name in names]
+    if len(found) > 1 and not named and len(structs) != 1:
+        raise InputError(
+            f"prepare.source: several columns hold images: {', '.join(reversed(names))}; rename the one to use to "
+            "`image`, or remove the others"
+        )
+    return next(iter(named or structs or found), None)
 
 
 def rows(files: Any, path: str, wanted: list[int] | None = None) -> Iterator[bytes]:
@@ -147,26 +179,30 @@ def rows(files: Any, path: str, wanted: list[int] | None = None) -> Iterator[byt
     Raises:
         InputError: the file is damaged, is no longer there, or has fewer rows.
     """
-    parquet, first = open_parquet(files, path), 0
-    column, todo = (
-        image_column(parquet.schema_arrow),
-        iter(range(parquet.metadata.num_rows) if wanted is None else wanted),
-    )
+    with open_parquet(files, path) as parquet:
+        try:
+            yield from _rows(parquet, path, wanted)
+        except (pa.ArrowException, OSError) as error:
+            raise InputError(f"prepare.source: {path} is damaged ({error})") from error
+
+
+def _rows(parquet: pq.ParquetFile, path: str, wanted: list[int] | None) -> Iterator[bytes]:
+    first, column = 0, image_column(parquet.schema_arrow)
+    todo = iter(range(parquet.metadata.num_rows) if wanted is None else wanted)
     row = next(todo, None)
-    try:
-        for group in range(parquet.num_row_groups):
-            end = first + parquet.metadata.row_group(group).num_rows
-            if row is not None and row < end:
-                for batch in parquet.iter_batches(BATCH, row_groups=[group], columns=[column]):
-                    images = batch.column(0).field("bytes") if "." in str(column) else batch.column(0)
-                    while row is not None and row < first + len(batch):
-                        yield images[row - first].as_py() or b""
-                        row = next(todo, None)
-                    first += len(batch)
-                    if row is None:
-                        return
-            first = end
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(f"prepare.source: {path} is damaged ({error})") from error
+    for group in range(parquet.num_row_groups):
+        end = first + parquet.metadata.row_group(group).num_rows
+        if row is not None and row < end:
+            for batch in parquet.iter_batches(BATCH, row_groups=[group], columns=[column]):
+                images = batch.column(0)
+                if pa.types.is_struct(images.type):
+                    images = images.field("bytes")
+                while row is not None and row < first + len(batch):
+                    yield images[row - first].as_py() or b""
+                    row = next(todo, None)
+                first += len(batch)
+                if row is None:
+                    return
+        first = end
     if row is not None:
         raise InputError(f"prepare.source: {path} has {first} rows, and no row {row}: it has changed")

@@ -5,17 +5,19 @@ A source is listed first (cheap, no image is read), so that bad input is refused
 
 import fnmatch
 import posixpath
+from dataclasses import replace
 from os import PathLike, fspath
+from typing import NamedTuple
 
 from tasks.errors import InputError
 from tasks.images import storage
-from tasks.names import lines
-from tasks.sources import listing
-from tasks.sources.base import Source, check, shown
+from tasks.sources import listing, text
+from tasks.sources.base import Source, check
+from tasks.sources.splits import shown
 
 __all__ = ["Source", "open_source"]
 
-TABLES = (".csv", ".tsv")
+FEW = 10  # images beside nested Parquet files or shards, such as those of a README
 
 
 def open_source(source: str | PathLike[str], *, label: str = "label", held_out: str | None = None) -> Source:
@@ -30,7 +32,7 @@ def open_source(source: str | PathLike[str], *, label: str = "label", held_out: 
         InputError: nothing can be read there, a class has no image, an id stands twice, or a label has no class.
     """
     name = fspath(source).rstrip("/") or "/"
-    by_file = held_out is not None and held_out.endswith(".txt")
+    by_file = held_out is not None and held_out.lower().endswith(".txt")
     opened = _open(name, label, None if by_file else held_out)
     if by_file:
         _hold_out(opened, str(held_out))
@@ -38,8 +40,16 @@ def open_source(source: str | PathLike[str], *, label: str = "label", held_out: 
     return opened
 
 
-def locate(source: str) -> tuple[str, list[str] | None]:
-    """Split a source into the folder that files are relative to and the names of its files; None for all below it.
+class Located(NamedTuple):
+    """The folder that files are relative to, the names of its files (None: all below it), and what was passed over."""
+
+    base: str
+    names: list[str] | None
+    notes: list[str]
+
+
+def locate(source: str) -> Located:
+    """Split a source into a folder and the files in it.
 
     Raises:
         InputError: nothing is there.
@@ -51,15 +61,37 @@ def locate(source: str) -> tuple[str, list[str] | None]:
         names = fnmatch.filter(listing.matching(base, ""), name) if files.exists(posixpath.dirname(path)) else []
         if not names:
             raise InputError(f"prepare.source: no file is like {source}")
-        return base, names
+        return Located(base, names, [])
     if files.isfile(path):
-        return base, [name]
+        return Located(base, [name], [])
     if not files.exists(path):
         raise InputError(f"prepare.source: {source} does not exist")
-    for suffix in (".parquet", ".tar"):
-        if names := listing.matching(source, suffix):
-            return source, names
-    return source, None
+    parquet, tars = (listing.matching(source, suffix) for suffix in (".parquet", ".tar"))
+    stems = {posixpath.splitext(name)[0] for name in parquet}
+    if tars and parquet:
+        if any(posixpath.splitext(name)[0] in stems for name in tars):  # as img2dataset writes them
+            return Located(source, tars, [f"{len(parquet)} Parquet files beside the tar shards are passed over"])
+        return Located(source, parquet, [f"{len(tars)} tar files beside the Parquet are passed over; {source}/*.tar "
+                                         "reads them"])  # fmt: skip
+    if parquet or tars:
+        return Located(source, parquet or tars, [])
+    return _nested(source)
+
+
+def _nested(source: str) -> Located:
+    """A folder whose Parquet files or shards lie in folders, as in a clone from the hub; else an image folder."""
+    found: dict[str, list[str]] = {".parquet": [], ".tar": []}
+    images = 0
+    for name in listing.walk(source):
+        suffix = posixpath.splitext(name)[1].lower()
+        if suffix in found:
+            found[suffix].append(name)
+        images += suffix in storage.IMAGE_SUFFIXES
+    names = found[".parquet"] or found[".tar"]
+    if not names or images > FEW:
+        return Located(source, None, [])
+    folders = sorted({posixpath.dirname(name) for name in names})
+    return Located(source, names, [f"{len(names)} files are read from {shown(folders)}"])
 
 
 def _open(source: str, label: str, held_out: str | None) -> Source:
@@ -67,43 +99,60 @@ def _open(source: str, label: str, held_out: str | None) -> Source:
 
     if source.startswith(torchvision.PREFIX):
         return torchvision.open_torchvision(source, held_out)
-    base, names = locate(source)
+    base, names, notes = locate(source)
     if names is None:
-        return image_folder.open_image_folder(base, held_out)
-    if all(name.endswith(".tar") for name in names):
-        return webdataset.open_shards(base, names, label, held_out)
-    if is_table(base, names):
-        return table.open_table(base, names[0], label, held_out)
-    if not all(name.endswith(".parquet") for name in names):
-        raise InputError(
-            f"prepare.source: {source} is neither an image folder nor Parquet (.parquet), tar shards (.tar) or a table "
-            "(.csv, .tsv)"
-        )
-    return parquet.open_parquet(base, names, label, held_out)
+        opened = image_folder.open_image_folder(base, held_out)
+    elif all(name.lower().endswith(".tar") for name in names):
+        opened = webdataset.open_shards(base, names, label, held_out)
+    elif is_table(base, names):
+        opened = table.open_table(base, names[0], label, held_out)
+    elif all(name.lower().endswith(".parquet") for name in names):
+        opened = parquet.open_parquet(base, names, label, held_out)
+    else:
+        raise InputError(f"prepare.source: {source} {_unread(names)}")
+    return replace(opened, notes=(*notes, *opened.notes))
+
+
+def _unread(names: list[str]) -> str:
+    """Why files of other kinds are not read, and what to do."""
+    from tasks.sources import image_folder
+
+    if packed := next((name for name in names if name.lower().endswith(image_folder.PACKED)), None):
+        return f"holds {packed}, which is compressed: gunzip shards of tar, and unpack an archive of folders"
+    return "is neither an image folder nor Parquet (.parquet), tar shards (.tar) or a table (.csv, .tsv, .jsonl)"
 
 
 def is_table(base: str, names: list[str]) -> bool:
     """Whether a file lists the paths of images, rather than to hold images."""
-    from tasks.sources import table
+    from tasks.sources import parquet, table, tabular
 
-    if len(names) != 1 or names[0].endswith(TABLES):
+    if len(names) != 1 or names[0].lower().endswith(tabular.SUFFIXES):
         return len(names) == 1
-    files, root = storage.connect(base)
-    if not names[0].endswith(".parquet"):
+    if not names[0].lower().endswith(".parquet"):
         return False
-    schema = storage.open_parquet(files, f"{root}/{names[0]}").schema_arrow
-    return storage.image_column(schema) is None and bool(set(table.PATHS) & set(schema.names))
+    files, root = storage.connect(base)
+    with storage.open_parquet(files, f"{root}/{names[0]}") as file:
+        schema = file.schema_arrow
+    texts = [field.name for field in schema if parquet.is_text(field.type)]
+    return storage.image_column(schema) is None and table.is_table(texts)
 
 
 def _hold_out(source: Source, path: str) -> None:
     """Hold out the images that a file names, one id a line, and no others."""
     files, where = storage.connect(path)
     try:
-        listed = lines(files.cat_file(where))
-    except (OSError, UnicodeDecodeError) as error:
+        wanted = set(text.lines(files.cat_file(where), f"prepare.held_out: {path}"))
+    except OSError as error:
         raise InputError(f"prepare.held_out: {path} cannot be read ({error})") from error
-    wanted = set(filter(None, map(str.strip, listed)))
+    ids = set(source.table["id"])
+    wanted = {_as_listed(name, ids) for name in wanted if name in ids or not name.startswith("#")}
     chosen = source.table["id"].isin(wanted)
-    if unknown := sorted(wanted - set(source.table["id"][chosen])):
+    if unknown := sorted(wanted - ids):
         raise InputError(f"prepare.held_out: {path} names {len(unknown)} ids that the source lacks: {shown(unknown)}")
     source.table["split"] = chosen.map({True: "test", False: "train"})
+
+
+def _as_listed(name: str, ids: set[str]) -> str:
+    """A name of a list as the source has it, which may lack `./` or the backslashes of Windows."""
+    forms = (name, name.removeprefix("./"), f"./{name}", name.replace("\\", "/").removeprefix("./"))
+    return next((form for form in forms if form in ids), name)

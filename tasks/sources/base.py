@@ -11,7 +11,6 @@ from tasks.errors import InputError
 from tasks.images import storage
 from tasks.names import check_classes, check_names, quoted
 
-TEST_NAMES = ("test", "validation", "valid", "val")  # the first that is there is held out
 SHOWN = 3  # faults shown; the others are counted
 
 
@@ -25,12 +24,14 @@ class Source:
         table: id, label, split ("train" or "test"), and where the image lies (`images.storage`); a row an image.
         copy: gives the encoded images in the order of `table`, where they cannot be read one by one where they are;
             None where they can.
+        notes: what was guessed, passed over or not used: a line each, with a count.
     """
 
     base: str
     classes: list[str]
     table: pd.DataFrame
     copy: Callable[[], Iterator[bytes]] | None = None
+    notes: tuple[str, ...] = ()
 
 
 def listed(
@@ -53,45 +54,12 @@ def check_ids(ids: Sequence[str]) -> None:
             raise InputError(f"prepare.source: the name {quoted(name)} leads out of its folder (`..`); rename it")
 
 
-def split_of(names: set[str], held_out: str | None) -> dict[str, str]:
-    """Which parts are chosen from ("train") and which are held out ("test"); a part that is neither is left alone.
-
-    Args:
-        names: the names of all parts.
-        held_out: the part to hold out; None takes `test` or one of its other names, where there is one.
-
-    Raises:
-        InputError: there is no part of that name.
-    """
-    if held_out is not None and held_out not in names:
-        raise InputError(f"prepare.held_out: the source has no split {held_out!r}; it has {shown(sorted(names))}")
-    test = held_out or next((name for name in TEST_NAMES if name in names), None)
-    if "train" in names:
-        return {"train": "train"} | ({test: "test"} if test else {})
-    return {name: "test" if name == held_out else "train" for name in names}
-
-
-def named_split(file: str) -> str:
-    """The split that a file's name tells: `train-00000-of-00002.parquet` and `imagenet-train-000001.tar` say train."""
-    words = PurePosixPath(file).stem.replace("_", "-").replace(".", "-").split("-")
-    return next((word for word in words if word in ("train", *TEST_NAMES)), words[0])
-
-
-def to_classes(labels: Sequence[str] | np.ndarray) -> tuple[list[str], np.ndarray]:
-    """Class names, sorted, and each label as an index into them."""
-    codes, names = pd.factorize(np.asarray(labels, dtype=object), sort=True)
-    return [str(name) for name in names], codes.astype(np.int64)
-
-
-def counted(labels: np.ndarray, where: str) -> list[str]:
-    """Names for whole-number labels without any: "0", "1" and so on.
-
-    Raises:
-        InputError: a label is higher than there are images, so it is hardly a class.
-    """
-    if labels.max() >= len(labels):
-        raise InputError(f"prepare.source: {where}: label {labels.max()} is higher than there are images")
-    return [str(label) for label in range(int(labels.max()) + 1)]
+def find_column(columns: Sequence[str], wanted: str) -> str | None:
+    """The column of that name, else the only one that differs from it in case or blanks alone; None for none."""
+    if wanted in columns:
+        return wanted
+    alike = [name for name in columns if name.strip().casefold() == wanted.strip().casefold()]
+    return alike[0] if len(alike) == 1 else None
 
 
 def check(name: str, source: Source) -> None:
@@ -122,14 +90,9 @@ def check(name: str, source: Source) -> None:
         )
 
 
-def faults(where: str, bad: list[str], total: int) -> InputError:
+def faults(where: str, bad: list[str], total: int, what: str = "rows") -> InputError:
     """One error for many bad rows: the first few, and how many there are."""
     more = f"\n  and {total - SHOWN} more" if total > SHOWN else ""
     return InputError(
-        f"prepare.source: {where} has {total} bad rows:" + "".join(f"\n  {b}" for b in bad[:SHOWN]) + more
+        f"prepare.source: {where} has {total} bad {what}:" + "".join(f"\n  {b}" for b in bad[:SHOWN]) + more
     )
-
-
-def shown(names: Sequence[object]) -> str:
-    """The first names of many."""
-    return ", ".join(map(str, names[:10])) + (f" and {len(names) - 10} more" if len(names) > 10 else "")

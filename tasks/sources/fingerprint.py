@@ -39,7 +39,7 @@ def of(source: str, held_out: str | None = None) -> dict[str, Any]:
         InputError: the source cannot be found.
     """
     found = {} if source.startswith(torchvision.PREFIX) else _fingerprints(source)
-    if held_out and held_out.endswith(".txt") and Path(held_out).is_file():
+    if held_out and held_out.lower().endswith(".txt") and Path(held_out).is_file():
         found[f"held_out {held_out}"] = (Path(held_out).stat().st_size, file_sha256(Path(held_out)))
     lines = (f"{size} {told} {name}" for name, (size, told) in sorted(found.items()))
     return {"files": len(found), "bytes": sum(size for size, _ in found.values()), "sha256": sha256(*lines)}
@@ -47,7 +47,7 @@ def of(source: str, held_out: str | None = None) -> dict[str, Any]:
 
 def _fingerprints(source: str) -> dict[str, tuple[int, str]]:
     """Size and hash of each file, or what is told of it, by its path."""
-    base, names = locate(source)
+    base, names, _ = locate(source)
     if names is not None and is_table(base, names):
         names = [*names, *dict.fromkeys(table.paths(base, names[0]))]
     files, root = storage.connect(base)

@@ -1,126 +1,187 @@
-"""A table of paths and labels, CSV or Parquet: images stay where they are, below the table's folder."""
+"""A table of paths and labels, CSV, JSON lines or Parquet: images stay where they are, below the table's folder."""
 
+import math
+import os
+import re
+from collections import Counter
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from pyarrow import csv
 
 from tasks import urls
 from tasks.errors import InputError
 from tasks.images import storage
-from tasks.sources.base import SHOWN, Source, counted, faults, listed, split_of, to_classes
+from tasks.sources import labels, misplaced, splits, tabular
+from tasks.sources.base import SHOWN, Source, faults, find_column, listed
+from tasks.sources.tabular import Table
 
-PATHS = ("path", "file_name", "filename", "file", "image")  # the first that is there holds the paths
+# The columns that may hold paths: the first that is there does.
+PATHS = ("path", "file_name", "filename", "file", "image", "image_path", "img_path", "file_path", "filepath", "img",
+         "image_name", "image_file", "image_filename", "image_id")  # fmt: skip
+DRIVE = re.compile(r"[A-Za-z]:[\\/]")
+
+Parts = dict[str, str]  # the columns that count, by what they hold: path, label, split, id
 
 
 def open_table(base: str, name: str, label: str, held_out: str | None) -> Source:
     """List a table with a column of paths, relative to its folder, and one of labels; `split` and `id` are optional.
 
-    An id is the path where there is no column of ids. Labels are names, or whole numbers from 0.
+    An id is the path where there is no column of ids.
 
     Raises:
         InputError: the table cannot be read, lacks a column, or has bad rows: the first few by number, and how many.
     """
-    table = _read(base, name, [*PATHS, label, "split", "id"])
-    path = next((column for column in PATHS if column in table.column_names), None)
-    if path is None or label not in table.column_names:
-        raise InputError(
-            f"prepare.source: {name} needs a column of paths ({', '.join(PATHS)}) and `{label}` of labels "
-            f"(columns: {table.column_names}); prepare.label names another"
-        )
-    rows = _checked(name, table, path, label)
-    splits = split_of(set(rows["split"]), held_out)
-    rows = rows[rows["split"].isin(splits)]
-    classes, codes = _labels(rows[label].tolist(), name)
-    ids, parts = rows["id" if "id" in rows else path].tolist(), rows["split"].map(splits).tolist()
-    return Source(base, classes, listed(ids, codes, parts, {"file": rows[path].to_numpy(dtype=object)}))
+    table = tabular.read(base, name, lambda header: [*_parts(header, label).values(), *_may_split(header)])
+    parts, notes = _parts(table.header, label), list(table.notes)
+    if not parts:
+        raise _no_columns(name, table.header, label)
+    if "split" not in parts and (column := _split_column(table)):
+        parts["split"] = column
+    notes += _said(table.header, parts, label)
+    rows = pd.DataFrame({part: _texts(table.columns[parts[part]]) for part in parts if part != "label"}, dtype=object)
+    rows["label"], rows["wrong"] = labels.column(table.columns[parts["label"]])
+    blank = rows.drop(columns="wrong").isna().all(axis=1)
+    if blank.any() and not name.endswith(".parquet"):
+        notes.append(f"{blank.sum()} empty rows of {name} are passed over")
+        rows = rows[~blank]
+    _refuse_faulty(name, rows, [part for part in parts if part != "label"], parts, table.first)
+    if "split" not in rows:
+        rows["split"] = splits.TRAIN
+    counts = Counter(rows["split"].tolist())
+    roles = splits.roles(counts, held_out, strict=True)
+    rows = rows[rows["split"].isin(roles)]
+    _refuse_faulty(name, rows, ["label"], parts, table.first)
+    file, changed = resolved(base, rows["path"].tolist())
+    if changed:
+        notes.append(f"{changed} paths have backslashes, as on Windows; they are read as slashes")
+    if where := misplaced.hint(base, file):
+        raise InputError(f"prepare.source: {name}: none of the {len(file)} images is there; {where}")
+    classes, codes, said = labels.classes(rows["label"].to_numpy(), name)
+    ids = rows["id"].tolist() if "id" in rows else file
+    listing = listed(ids, codes, rows["split"].map(roles).tolist(), {"file": np.array(file, dtype=object)})
+    return Source(base, classes, listing, None, tuple(filter(None, [splits.note(counts, roles), *notes, *said])))
 
 
 def paths(base: str, name: str) -> list[str]:
-    """The paths of a table that stay below its folder, as they stand there; nothing else is checked."""
-    table = _read(base, name, list(PATHS))
-    column = next((column for column in PATHS if column in table.column_names), None)
-    texts = map(_text, table[column].to_pylist()) if column else ()
-    return [text for text in texts if text is not None and is_below(text)]
+    """The paths of a table that stay below its folder, as they are read; nothing else is checked."""
+    table = tabular.read(base, name, lambda header: filter(None, [_path_column(header)]))
+    column = _path_column(table.header)
+    texts = _texts(table.columns[column]) if column else []
+    return resolved(base, [text for text in texts if text is not None and is_below(text)])[0]
 
 
-def _read(base: str, name: str, columns: list[str]) -> pa.Table:
-    files, root = storage.connect(base)
-    bad = BadRows()
-    try:
-        if name.endswith(".parquet"):
-            table = storage.open_parquet(files, f"{root}/{name}").read()
-            table.validate(full=True)  # texts that are not UTF-8, which reading does not look at
-        else:
-            with files.open(f"{root}/{name}", "rb") as file:
-                table = csv.read_csv(
-                    file,
-                    read_options=csv.ReadOptions(use_threads=False),  # rows have numbers only so
-                    parse_options=csv.ParseOptions(delimiter="\t" if name.endswith(".tsv") else ",",
-                                                   invalid_row_handler=bad.add, newlines_in_values=True),
-                    convert_options=csv.ConvertOptions(column_types={column: pa.binary() for column in columns}),
-                )  # fmt: skip
-        twice = [column for column in columns if table.column_names.count(column) > 1]
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise InputError(f"prepare.source: {name} cannot be read as a table ({error})") from error
-    if twice:
-        raise InputError(f"prepare.source: {name} has the column `{twice[0]}` twice")
-    if bad.count:
-        raise faults(name, bad.shown, bad.count)
-    return table
+def _path_column(header: list[str]) -> str | None:
+    exact = [name for name in PATHS if name in header]
+    return next(filter(None, [*exact, *(find_column(header, name) for name in PATHS)]), None)
 
 
-class BadRows:
-    """Rows of a CSV with too few or too many values: the first few, and how many there are."""
+def _parts(header: list[str], label: str) -> Parts:
+    """The columns that count; empty if that of paths or labels is not there."""
+    path, said = _path_column(header), find_column(header, label)
+    if path is None or said is None:
+        return {}
+    split = find_column(header, "split")
+    return (
+        {"path": path, "label": said} | ({"split": split} if split else {}) | ({"id": "id"} if "id" in header else {})
+    )
 
-    def __init__(self) -> None:
-        self.shown: list[str] = []
-        self.count = 0
 
-    def add(self, row: csv.InvalidRow) -> str:
-        """Set a row down, and go on."""
-        self.count += 1
-        if self.count <= SHOWN:
-            text = row.text if len(row.text) < 80 else row.text[:80] + "..."
-            values = f"{row.actual_columns} values for {row.expected_columns} columns"
-            self.shown.append(f"row {row.number}: {values}: {text!r}")
-        return "skip"
+def is_table(header: list[str]) -> bool:
+    """Whether these columns are those of a table of paths."""
+    return _path_column(header) is not None
+
+
+def _may_split(header: list[str]) -> list[str]:
+    return [found for name in splits.COLUMNS if (found := find_column(header, name))]
+
+
+def _split_column(table: Table) -> str | None:
+    """Another column than `split`, if all that it holds are names of splits."""
+    for column in _may_split(table.header):
+        found = {text for text in _texts(table.columns[column]) if text}
+        if len(found) > 1 and all(map(splits.known, found)):
+            return column
+    return None
+
+
+def _said(header: list[str], parts: Parts, label: str) -> list[str]:
+    """Which columns were taken, where that was a choice."""
+    notes = []
+    if others := [name for name in header if name != parts["path"] and name.strip().lower() in PATHS]:
+        notes.append(f"paths are in the column `{parts['path']}`, of several ({', '.join(others)})")
+    if parts["label"] != label:
+        notes.append(f"labels are in the column `{parts['label']}`")
+    if parts.get("split", "split") != "split":
+        notes.append(f"splits are in the column `{parts['split']}`")
+    return notes
+
+
+def _no_columns(name: str, header: list[str], label: str) -> InputError:
+    if any(PurePosixPath(value).suffix.lower() in storage.IMAGE_SUFFIXES for value in header):
+        return InputError(
+            f"prepare.source: the first line of {name} names no columns ({header}); begin it with a line such as "
+            "path,label"
+        )
+    return InputError(
+        f"prepare.source: {name} needs a column of paths ({', '.join(PATHS)}) and `{label}` of labels "
+        f"(columns: {header}); prepare.label names another"
+    )
+
+
+def _texts(values: pa.ChunkedArray | list[Any]) -> list[str | None]:
+    return [_text(value) for value in (values if isinstance(values, list) else values.to_pylist())]
 
 
 def _text(value: Any) -> str | None:
     """A value as text; None for what is missing, blank or not UTF-8."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return None
     try:
-        return (value.decode() if isinstance(value, bytes) else "" if value is None else str(value)).strip() or None
+        return (value.decode() if isinstance(value, bytes) else str(value)).strip() or None
     except UnicodeDecodeError:
         return None
 
 
-def _checked(name: str, table: pa.Table, path: str, label: str) -> pd.DataFrame:
-    """The columns that count, as text; `split` is "train" where there is none."""
-    kept = [column for column in dict.fromkeys((path, label, "split", "id")) if column in table.column_names]
-    rows = pd.DataFrame({column: pd.Series(map(_text, table[column].to_pylist()), dtype=object) for column in kept})
+def _refuse_faulty(name: str, rows: pd.DataFrame, check: list[str], parts: Parts, first: int) -> None:
+    """Refuse rows in which one of the columns `check` is at fault."""
     faulty = pd.Series("", rows.index, dtype=object)
-    outside = ~rows[path].map(lambda value: value is None or is_below(value)).astype(bool)
-    faulty[outside] = "its path leads out of the table's folder, which paths are relative to: "
-    for column in kept:
-        faulty[rows[column].isna()] = f"no `{column}`, or not in UTF-8: "
+    if "path" in check:
+        outside = ~rows["path"].map(lambda value: value is None or is_below(value)).astype(bool)
+        faulty[outside] = "its path leads out of the table's folder, which paths are relative to: "
+    for part in check:
+        missing = rows[part].isna()
+        faulty[missing] = f"no `{parts[part]}`, or not in UTF-8: "
+        if part == "label":
+            other = missing & ~rows["wrong"].isin([labels.NO_LABEL, labels.NOT_UTF8])
+            faulty[other] = rows.loc[other, "wrong"] + ": "
     if count := int((faulty != "").sum()):
-        first = 0 if name.endswith(".parquet") else 2  # a CSV's rows are counted with its head, as an editor has them
         bad = faulty[faulty != ""][:SHOWN]
-        shown = [f"row {row + first}: {bad[row]}{rows.loc[row].tolist()}" for row in bad.index.tolist()]
+        shown = [
+            f"row {row + first}: {bad[row]}{[rows.at[row, part] for part in parts if part in rows]}"
+            for row in bad.index.tolist()
+        ]
         raise faults(name, shown, count)
-    return rows if "split" in rows else rows.assign(split="train")
 
 
 def is_below(path: str) -> bool:
-    """Whether a relative path stays in the folder that it starts from."""
-    return urls.is_below(path) and not (path.startswith("~") or "://" in path)
+    """Whether a relative path stays in the folder that it starts from, with slashes or the backslashes of Windows."""
+    if path.startswith(("\\", "~")) or "://" in path or DRIVE.match(path):
+        return False
+    return urls.is_below(path) and ".." not in path.split("\\")
 
 
-def _labels(texts: list[str], name: str) -> tuple[list[str], np.ndarray]:
-    if texts and all(text.isdecimal() and text.isascii() and len(text) < 10 for text in texts):
-        codes = np.array([int(text) for text in texts])
-        return counted(codes, name), codes
-    return to_classes(texts)
+def resolved(base: str, found: list[str]) -> tuple[list[str], int]:
+    """Paths with slashes, and how many had the backslashes of Windows; a file whose name holds one is left alone."""
+    if not any("\\" in path for path in found):
+        return found, 0
+    files, root = storage.connect(base)
+    local = storage.is_local(files)
+    fresh = [
+        path if "\\" not in path or (local and os.path.lexists(f"{root}/{path}"))
+        else path.replace("\\", "/").removeprefix("./")
+        for path in found
+    ]  # fmt: skip
+    return fresh, sum(one != other for one, other in zip(found, fresh, strict=True))

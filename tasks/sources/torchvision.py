@@ -15,7 +15,8 @@ from PIL import Image
 
 from tasks.errors import InputError
 from tasks.files import SCRATCH
-from tasks.sources.base import Source, counted, listed
+from tasks.sources import labels
+from tasks.sources.base import Source, listed
 
 PREFIX = "torchvision:"
 SPLITS = {  # to choose from and to hold out, where they are not named train and test
@@ -35,13 +36,17 @@ def open_torchvision(source: str, held_out: str | None) -> Source:
     """
     name, _, root = source.removeprefix(PREFIX).partition(":")
     parts = {split: _make(name, root or str(ROOT), keywords) for split, keywords in _splits(name, held_out).items()}
-    labels = {split: _labels(name, data) for split, data in parts.items()}
-    every = np.concatenate(list(labels.values()))
-    ids = [f"{split}/{row:08d}" for split, rows in labels.items() for row in range(len(rows))]
-    splits = [split for split, rows in labels.items() for _ in rows]
+    found = {split: _labels(name, data) for split, data in parts.items()}
+    every, notes = np.concatenate(list(found.values())), list[str]()
+    ids = [f"{split}/{row:08d}" for split, rows in found.items() for row in range(len(rows))]
+    splits = [split for split, rows in found.items() for _ in rows]
     names = getattr(next(iter(parts.values())), "classes", None)
-    classes = [" ".join(n) if isinstance(n, tuple) else str(n) for n in names] if names else counted(every, source)
-    return Source(source, classes, listed(ids, every, splits), lambda: _images(list(parts.values())))
+    if names:
+        classes = [" ".join(n) if isinstance(n, tuple) else str(n) for n in names]
+    else:
+        classes, every, notes = labels.classes(every.astype(str), source)
+    table = listed(ids, every, splits)
+    return Source(source, classes, table, lambda: _images(list(parts.values())), tuple(notes))
 
 
 def _splits(name: str, held_out: str | None) -> dict[str, dict[str, Any]]:
@@ -78,12 +83,12 @@ def _make(name: str, root: str, keywords: dict[str, Any]) -> Any:
 
 
 def _labels(name: str, data: Any) -> np.ndarray:
-    labels = getattr(data, "targets", None)
-    if labels is None:
-        labels = getattr(data, "labels", getattr(data, "_labels", None))
-    if labels is None:
-        labels = [data[row][1] for row in range(len(data))]
-    values = np.asarray(labels)
+    said = getattr(data, "targets", None)
+    if said is None:
+        said = getattr(data, "labels", getattr(data, "_labels", None))
+    if said is None:
+        said = [data[row][1] for row in range(len(data))]
+    values = np.asarray(said)
     if values.ndim != 1 or not np.issubdtype(values.dtype, np.integer) or len(values) != len(data):
         raise InputError(f"prepare.source: the labels of torchvision's {name} are not one class an image")
     return values.astype(np.int64)

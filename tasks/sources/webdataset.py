@@ -1,8 +1,11 @@
 """WebDataset tar shards: members named for their sample's key; images stay in the shard and are found by offset."""
 
 import json
+import re
 import tarfile
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -11,65 +14,173 @@ import numpy as np
 from tasks.errors import InputError
 from tasks.images import storage
 from tasks.names import quoted
-from tasks.sources.base import Source, counted, listed, named_split, split_of, to_classes
+from tasks.sources import labels, listing, splits
+from tasks.sources.base import SHOWN, Source, faults, find_column, listed
 
 IMAGES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "ppm", "image", "img")
 LARGEST_LABEL = 2**20  # bytes of a member that holds a label
+NAME = re.compile(r"((?:.*/|)[^.]+)[.]([^/]*)")  # key and kind, as webdataset splits a name: at the first dot
+NO_LABEL = "no label, neither `cls` nor `json`"
 
 Member = tuple[int, int]  # where its bytes begin in the shard, and how many there are
+
+
+@dataclass
+class Sample:
+    """What the members of a shard say of a sample.
+
+    Attributes:
+        key: its name in the shard.
+        kinds: the kinds of its members.
+        images: those that may be its image, and where they are.
+        label: its label as text, None if it has none.
+        wrong: what it has instead.
+        split: the key of its json that may name its split, and what it names.
+    """
+
+    key: str
+    kinds: list[str] = field(default_factory=list)
+    images: dict[str, Member] = field(default_factory=dict)
+    label: str | None = None
+    wrong: str = NO_LABEL
+    split: tuple[str, str] | None = None
+
+    @property
+    def image(self) -> str | None:
+        """The kind of the member to read: of several the first of IMAGES, else the only one of a kind like left.jpg."""
+        plain = [kind for kind in IMAGES if kind in self.images]
+        named = [kind for kind in self.images if kind.split(".")[0] in IMAGES]
+        return next(iter([*plain, *named]), next(iter(self.images)) if len(self.images) == 1 else None)
+
+    @property
+    def fault(self) -> str | None:
+        """What it lacks."""
+        if self.image is None:
+            what = "several images, and none is called `image`" if self.images else "no image"
+            return f"{what} (members: {sorted(self.kinds)})"
+        return self.wrong or None
+
+
+Found = list[tuple[str, Sample]]  # samples with their shards
 
 
 def open_shards(base: str, names: list[str], label: str, held_out: str | None) -> Source:
     """List shards named for their splits; an id is the shard's stem and the sample's key.
 
-    The label of a sample is its member `cls`, a whole number or a name, else the value of `label` in its `json`.
+    The label of a sample is its member `cls`, a number or a name, else the value of `label` in its `json`. If no shard
+    is named for a split, `split` in the json says which samples are held out.
 
     Raises:
-        InputError: a shard is damaged or compressed, a member would leave the folder or is a link, or a sample has no
-            image or label.
+        InputError: a shard is damaged or compressed, a member would leave the folder or is a link, or samples have no
+            image or label: the first of them, and how many.
     """
-    splits = split_of({named_split(name) for name in names}, held_out)
-    ids: list[str] = []
-    labels: list[str] = []
-    members: list[Member] = []
-    counts: dict[str, int] = {}
+    told = {name: splits.of_file(name) for name in names}
+    by_file = held_out in told.values() or any(map(splits.known, told.values()))
+    used = splits.roles(told.values(), held_out) if by_file else {}
+    passed = Counter[str]()
+    found: Found = []
     for name in names:
-        if named_split(name) not in splits:
-            continue
-        for key, said, member in _samples(base, name, label):
-            ids.append(f"{name.removesuffix('.tar')}/{key}")
-            labels.append(said)
-            members.append(member)
-        counts[name] = len(ids) - sum(counts.values())
-    if not ids:
+        if not by_file or told[name] in used:
+            found += [(name, sample) for sample in _samples(base, name, label, passed)]
+    if not found:
         raise InputError(f"prepare.source: {base} has no samples in its shards")
-    numbers = list(counts.values())
+    parts, strict = [told[name] for name, _ in found], False
+    if not by_file and (said := _splits(found)):
+        parts, strict = said, True
+    roles = used or splits.roles(parts, held_out, strict=strict)
+    counts: dict[str, object] = dict(Counter(parts))
+    for split, shards in Counter(told[name] for name in names if by_file and told[name] not in used).items():
+        counts[split] = f"({shards} shards)"
+    notes = [splits.note(counts, roles), *(f"{what}: {count} passed over" for what, count in passed.items())]
+    chosen = [(name, sample, roles[part]) for (name, sample), part in zip(found, parts, strict=True) if part in roles]
+    _refuse_faulty(base, [(name, sample) for name, sample, _ in chosen])
+    notes += _said([sample for _, sample, _ in chosen])
+    members = [sample.images[str(sample.image)] for _, sample, _ in chosen]
     places = {
-        "file": np.repeat(np.array(list(counts), dtype=object), numbers),
+        "file": np.array([name for name, _, _ in chosen], dtype=object),
         "place": np.array([start for start, _ in members]),
         "size": np.array([size for _, size in members]),
     }
-    parts = np.repeat(np.array([splits[named_split(name)] for name in counts], dtype=object), numbers).tolist()
-    classes, codes = _classes(labels, base)
-    return Source(base, classes, listed(ids, codes, parts, places))
+    classes, codes, said = labels.classes([str(sample.label) for _, sample, _ in chosen], base)
+    ids = [f"{name.removesuffix('.tar')}/{sample.key}" for name, sample, _ in chosen]
+    table = listed(ids, codes, [role for *_, role in chosen], places)
+    return Source(base, classes, table, None, tuple(filter(None, [*notes, *said])))
 
 
-def _classes(labels: list[str], base: str) -> tuple[list[str], np.ndarray]:
-    if all(label.isascii() and label.isdecimal() and len(label) < 10 for label in labels):
-        codes = np.array([int(label) for label in labels])
-        return counted(codes, base), codes
-    return to_classes(labels)
+def _splits(found: Found) -> list[str] | None:
+    """The split of each sample, as its json names it, or the folder in the shard; None if nothing does.
+
+    Under another key than `split` it counts only if all values are names of splits.
+    """
+    said = [sample.split for _, sample in found]
+    keys = {split[0] for split in said if split}
+    if len(keys) != 1:
+        folders = [next(filter(splits.known, PurePosixPath(sample.key).parts[:-1]), "") for _, sample in found]
+        return folders if all(folders) else None
+    values = [split[1] if split else "" for split in said]
+    if keys.pop().casefold() != "split" and not all(map(splits.known, values)):
+        return None
+    if bad := [f"{name}: {sample.key}" for name, sample in found if not sample.split]:
+        raise faults("the shards", [f"{one} has no `split` in its json" for one in bad[:SHOWN]], len(bad), "samples")
+    return values
 
 
-def _samples(base: str, name: str, label: str) -> Iterator[tuple[str, str, Member]]:
-    """Key, label and image of each sample of a shard."""
-    from webdataset.tariterators import group_by_keys  # loads torch, which other sources do without
+def _refuse_faulty(base: str, found: Found) -> None:
+    bad = [(name, sample) for name, sample in found if sample.fault]
+    if not bad:
+        return
+    shown = [f"{name}: {sample.key} has {sample.fault}" for name, sample in bad[:SHOWN]]
+    error = faults(base, shown, len(bad), "samples")
+    if apart := _apart(bad):
+        raise InputError(f"{error}\n{apart}") from error
+    raise error
 
+
+def _apart(bad: Found) -> str:
+    """A word on samples whose image and label have different names, so that nothing brings them together."""
+    images = {PurePosixPath(sample.key).name: sample for _, sample in bad if sample.images}
+    for _, sample in bad:
+        other = images.get(PurePosixPath(sample.key).name)
+        if other and not sample.images:
+            return (
+                f"{other.key} and {sample.key} look like one sample; its members must have the same name and folder, "
+                "and differ in the suffix alone, as `tar --transform 's,.*/,,'` makes them"
+            )
+    if all("/" in sample.key and len(sample.kinds) == 1 for _, sample in bad):
+        return "if its folders are classes, unpack the tar and name the folder: it is an image folder"
+    return ""
+
+
+def _said(samples: list[Sample]) -> list[str]:
+    """Which members were taken, where that was a choice."""
+    notes = []
+    several = Counter(str(sample.image) for sample in samples if len(sample.images) > 1)
+    for kind, count in several.items():
+        notes.append(f"{count} samples have several images; `{kind}` is read")
+    if both := sum("cls" in sample.kinds and "json" in sample.kinds for sample in samples):
+        notes.append(f"{both} samples have `cls` and `json`; `cls` is the label")
+    return notes
+
+
+def _samples(base: str, name: str, label: str, passed: Counter[str]) -> list[Sample]:
+    """The samples of a shard in the order of their first members, which need not stand together."""
     files, root = storage.connect(base)
+    samples: dict[str, Sample] = {}
     try:
         with files.open(f"{root}/{name}", "rb") as file, tarfile.open(fileobj=file, mode="r:") as shard:
-            for sample in group_by_keys(_members(shard, name)):
-                yield _sample(sample, file, f"{name}: {sample['__key__']}", label)
+            for path, member in _members(shard, name):
+                if any(map(listing.is_system, PurePosixPath(path).parts)):
+                    passed[listing.HIDDEN] += 1
+                    continue
+                if not (parts := NAME.fullmatch(path)):
+                    passed["members without a suffix"] += 1
+                    continue
+                sample = samples.setdefault(parts[1].removeprefix("./"), Sample(parts[1]))
+                kind = parts[2].lower()
+                if kind in sample.kinds:
+                    raise ValueError(f"{path}: duplicate file name")
+                sample.kinds.append(kind)
+                _add(sample, kind, member, file, label)
     except (tarfile.TarError, OSError, ValueError) as error:
         if isinstance(error, InputError):
             raise
@@ -77,10 +188,14 @@ def _samples(base: str, name: str, label: str) -> Iterator[tuple[str, str, Membe
         raise InputError(
             f"prepare.source: {name} is no readable tar shard ({text}); is it cut short, or compressed? (gunzip it)"
         ) from error
+    real = [sample for sample in samples.values() if sample.images or sample.label or "cls" in sample.kinds]
+    if len(real) < len(samples):
+        passed["members that are no part of a sample"] += len(samples) - len(real)
+    return real
 
 
-def _members(shard: tarfile.TarFile, name: str) -> Iterator[dict[str, Any]]:
-    """The files of a shard as webdataset has them, but for the bytes: where they are.
+def _members(shard: tarfile.TarFile, name: str) -> Iterator[tuple[str, Member]]:
+    """The files of a shard, and where their bytes are.
 
     Raises:
         InputError: a member is a link or a device, or its name would leave the folder that it is unpacked in.
@@ -96,34 +211,53 @@ def _members(shard: tarfile.TarFile, name: str) -> Iterator[dict[str, Any]]:
             raise InputError(
                 f"prepare.source: {name}: the member {quoted(member.name)} is no regular file (a link, a device)"
             )
-        yield {"fname": member.name, "data": (member.offset_data, member.size), "__url__": name}
+        yield member.name, (member.offset_data, member.size)
 
 
-def _sample(sample: dict[str, Any], file: Any, where: str, label: str) -> tuple[str, str, Member]:
-    image = next((sample[kind] for kind in IMAGES if kind in sample), None)
-    if image is None:
-        raise InputError(f"prepare.source: {where} has no image (members: {sorted(k for k in sample if k[0] != '_')})")
-    if "cls" in sample:
-        return sample["__key__"], _text(file, sample["cls"], where).strip(), image
-    if "json" not in sample:
-        raise InputError(f"prepare.source: {where} has no label, neither `cls` nor `json`")
+def _add(sample: Sample, kind: str, member: Member, file: Any, label: str) -> None:
+    """Take what a member says of its sample."""
+    if kind.rsplit(".", 1)[-1] in IMAGES:
+        sample.images[kind] = member
+    elif kind == "cls":
+        text, fault = _text(file, member)
+        sample.label, sample.wrong = labels.text(text) if text is not None else (None, fault)
+    elif kind == "json":
+        text, fault = _text(file, member)
+        about = _json(text)
+        sample.split = next((pair for key in splits.COLUMNS if (pair := _named(about, key))), None)
+        if "cls" in sample.kinds:
+            return
+        if text is None:
+            sample.wrong = fault
+        elif label in about:
+            sample.label, sample.wrong = labels.text(about[label])
+        else:
+            sample.wrong = f"no label: its json has no `{label}`; prepare.label names another"
+
+
+def _json(text: str | None) -> dict[str, Any]:
     try:
-        value = json.loads(_text(file, sample["json"], where))[label]
-    except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
-        raise InputError(f"prepare.source: {where}: its json has no `{label}`; prepare.label names another") from error
-    return sample["__key__"], str(value), image
+        about = json.loads(text or "")
+    except (ValueError, RecursionError):
+        return {}
+    return about if isinstance(about, dict) else {}
 
 
-def _text(file: Any, member: Member, where: str) -> str:
-    """A small member as text; the file is left where tarfile had it."""
+def _named(about: dict[str, Any], name: str) -> tuple[str, str] | None:
+    key = find_column(list(about), name)
+    return (key, about[key].strip()) if key and isinstance(about[key], str) and about[key].strip() else None
+
+
+def _text(file: Any, member: Member) -> tuple[str | None, str]:
+    """A small member as text, or what it is instead; the file is left where tarfile had it."""
     start, size = member
     if size > LARGEST_LABEL:
-        raise InputError(f"prepare.source: {where} has a label of {size} bytes")
+        return None, f"a label of {size} bytes"
     before = file.tell()
     file.seek(start)
     data = file.read(size)
     file.seek(before)
     try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        raise InputError(f"prepare.source: {where} has a label that is not UTF-8") from error
+        return data.decode("utf-8-sig"), ""
+    except UnicodeDecodeError:
+        return None, labels.NOT_UTF8

@@ -302,3 +302,19 @@ def test_a_person_has_the_last_word(workdir: Path, image_folder: Path) -> None:
     applied = pd.read_parquet(workdir / "after/corrections.parquet")
     assert applied[["id", "decision", "by"]].to_numpy().tolist() == [[wrong, "relabel", "Ada"], [drop, "drop", "Ada"]]
     assert sum(1 for _ in dataset.load(workdir / "after/images").all_images()) == len(after)
+
+
+def test_what_was_found_set_aside_and_twice_there_is_said_with_counts(workdir: Path, image_folder: Path) -> None:
+    same = (image_folder / "red/0.png").read_bytes()
+    (image_folder / "red/copy.png").write_bytes(same)
+    (image_folder / "blue/1.png").write_bytes(same)
+    (image_folder / "blue/empty.png").write_bytes(b"")
+    (workdir / "ids.txt").write_text("red/copy.png\ngreen/9.png\nblue/9.png\n")
+    source = open_source(image_folder, held_out=str(workdir / "ids.txt"))
+    assert prepare.run(source, workdir / "out", **DEFAULTS) == [  # type: ignore[arg-type]
+        "28 images to choose from, in 3 classes: blue 9, green 9, red 10",
+        "3 images held out, in 3 classes: blue 1, green 1, red 1",
+        "1 images set aside: 1 empty; blue/empty.png first (quarantine.parquet)",
+        "3 images are copies of one another, in 1 groups, 1 of them with different labels (duplicates.parquet)",
+        "1 images held out have a copy among those to choose from; prepare.drop: [duplicates] drops it",
+    ]

@@ -1,6 +1,8 @@
 """Sources are listed whole and in order, and refused with the file, row or class at fault."""
 
 import json
+import os
+import resource
 from pathlib import Path
 
 import pandas as pd
@@ -99,7 +101,7 @@ def test_a_label_outside_the_classes_is_named_with_its_sample(tmp_path: Path, la
 
 def test_a_missing_label_is_named_with_its_row(tmp_path: Path) -> None:
     message = refusal(write_parquet(tmp_path / "mine.parquet", [0, 1, None, None]))
-    assert "mine.parquet: row 2 has no label" in message
+    assert "mine.parquet has 2 bad rows:\n  row 2, mine/00000002 has no label\n  row 3, mine/00000003 has" in message
 
 
 def test_a_class_without_an_image_to_choose_from_is_named(tmp_path: Path) -> None:
@@ -119,7 +121,8 @@ def test_a_class_that_is_only_held_out_is_named(tmp_path: Path) -> None:
     [
         ({"label": [1]}, "no column of images"),
         ({"img": [{"bytes": b"x"}]}, "no column `label`"),
-        ({"img": [{"bytes": b"x"}], "label": [0.5]}, "no column `label` of whole numbers"),
+        ({"img": [{"bytes": b"x"}], "label": [[0]]}, "the column `label` holds lists; an image must have one label"),
+        ({"img": [{"bytes": b"x"}], "label": [{"a": 0}]}, "no column `label` of whole numbers"),
         ({"img": [0], "label": [0]}, "no column of images"),
     ],
 )
@@ -150,3 +153,108 @@ def test_what_is_neither_folder_nor_parquet_is_refused(tmp_path: Path) -> None:
     assert "one.parquet is not a readable Parquet file" in refusal(tmp_path / "bad")
     (tmp_path / "empty").mkdir()
     assert "has no folders" in refusal(tmp_path / "empty")
+
+
+def test_of_several_columns_of_images_one_is_read_by_its_name(tmp_path: Path) -> None:
+    columns = {"mask": [{"bytes": b"m"}], "image": [{"bytes": b"i"}], "thumb": [b"t"], "label": ["a"]}
+    pq.write_table(pa.table(columns), tmp_path / "one.parquet")
+    source = open_source(tmp_path)
+    assert encoded(source) == [b"i"]
+    assert source.notes == ("images are in the column `image`, of several (mask, thumb)",)
+    pq.write_table(pa.table({"front": [b"f"], "back": [b"b"], "label": ["a"]}), tmp_path / "one.parquet")
+    assert "several columns hold images: front, back; rename the one to use to `image`" in refusal(tmp_path)
+
+
+def test_class_names_that_differ_among_files_are_matched_by_name(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "train-0.parquet", [0, 1], names=["cat", "dog"])
+    write_parquet(tmp_path / "train-1.parquet", [0, 1, 2], names=["dog", "cat", "elk"])
+    source = open_source(tmp_path)
+    assert [source.classes[label] for label in source.table["label"]] == ["cat", "dog", "dog", "cat", "elk"]
+    assert source.notes == ("the files list their classes differently; the 3 classes are matched by name",)
+    write_parquet(tmp_path / "train-2.parquet", [0, 1])
+    assert "train-2.parquet has numbers for labels and no class names in its schema" in refusal(tmp_path)
+
+
+def test_a_file_without_class_names_takes_those_of_the_others(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "train-0.parquet", [1])
+    write_parquet(tmp_path / "train-1.parquet", [0], names=["cat", "dog"])
+    source = open_source(tmp_path)
+    assert [source.classes[label] for label in source.table["label"]] == ["dog", "cat"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes"),
+    [
+        (pa.array([1.0, 2.0]), ["1", "2"]),
+        (pa.array([True, False]), ["False", "True"]),
+        (pa.array([b"x", b"y"]), ["x", "y"]),
+        (pa.array(["007", "7"]), ["007", "7"]),
+        (pa.array(["x", "y"]).dictionary_encode(), ["x", "y"]),
+        (pa.array([5, 10**15]), ["5", str(10**15)]),
+    ],
+)
+def test_labels_of_any_type_in_parquet(tmp_path: Path, labels: pa.Array, classes: list[str]) -> None:
+    pq.write_table(pa.table({"image": [b"1", b"2"], "label": labels}), tmp_path / "one.parquet")
+    assert open_source(tmp_path).classes == classes
+
+
+@pytest.mark.parametrize("names", [["Train", "TEST"], ["training", "dev"]])
+@pytest.mark.parametrize("pattern", ["{}-0.parquet", "data/{}-00000-of-00001.parquet", "default/{}/0000.parquet"])
+def test_parquet_tells_its_split_in_any_spelling_and_folder(tmp_path: Path, names: list[str], pattern: str) -> None:
+    for name in names:
+        write_parquet(tmp_path / pattern.format(name), [0, 1])
+    (tmp_path / "README.md").write_text("a clone from the hub")
+    source = open_source(tmp_path)
+    assert source.classes == ["0", "1"]
+    assert all(
+        (split == "test") == (names[1] in name)
+        for name, split in zip(source.table["id"], source.table["split"], strict=True)
+    )
+    assert source.table["split"].value_counts().to_dict() == {"train": 2, "test": 2}
+
+
+def test_a_column_of_parquet_tells_the_split_if_no_name_does(tmp_path: Path) -> None:
+    columns = {"image": [b"1", b"2", b"3"], "label": ["a", "a", None], "split": ["Train", "Val", "TEST"]}
+    pq.write_table(pa.table(columns), tmp_path / "one.parquet")
+    source = open_source(tmp_path, held_out="val")
+    assert source.table["split"].tolist() == ["train", "test"]
+    assert encoded(source) == [b"1", b"2"]
+    assert "splits: Train 1 to choose from; Val 1 held out; TEST 1 not used" in source.notes
+
+
+def test_a_split_that_is_not_used_needs_no_labels(tmp_path: Path) -> None:
+    for name, labels in {"train": [0, 1], "validation": [0, 1], "test": [-1, -1]}.items():
+        write_parquet(tmp_path / f"{name}.parquet", labels, names=["a", "b"])
+    assert "label -1, outside the 2 classes" in refusal(tmp_path)
+    source = open_source(tmp_path, held_out="validation")
+    assert source.notes == ("splits: train 2 to choose from; validation 2 held out; test 2 not used",)
+
+
+def test_more_files_than_may_be_open_are_read_one_after_another(tmp_path: Path) -> None:
+    for i in range(80):
+        write_parquet(tmp_path / f"train-{i:05d}.parquet", [0])
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 40, before[1]))
+    try:
+        assert len(encoded(open_source(tmp_path))) == 80
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@pytest.mark.parametrize(("encoding", "newline"), [("utf-8-sig", "\r\n"), ("utf-16", "\r\n"), ("utf-8", "\n")])
+def test_a_list_of_ids_is_read_as_editors_save_it(tmp_path: Path, encoding: str, newline: str) -> None:
+    touch(
+        tmp_path / "set/cat/0.png", tmp_path / "set/cat/1.png", tmp_path / "set/dog/0.png", tmp_path / "set/dog/1.png"
+    )
+    text = newline.join(["# held out", "cat/0.png  ", "", "./dog/0.png", "dog\\1.png", ""])
+    (tmp_path / "ids.TXT").write_bytes(text.encode(encoding))
+    (tmp_path / "set/dog/2.png").write_bytes(b"")
+    table = open_source(tmp_path / "set", held_out=str(tmp_path / "ids.TXT")).table
+    assert table.loc[table["split"] == "test", "id"].tolist() == ["cat/0.png", "dog/0.png", "dog/1.png"]
+
+
+@pytest.mark.parametrize("name", ["set.tar.gz", "set.zip", "set.tgz"])
+def test_what_is_packed_is_named(tmp_path: Path, name: str) -> None:
+    touch(tmp_path / name)
+    assert f"holds {name}, which is compressed" in refusal(tmp_path / name)
+    assert name in refusal(tmp_path)

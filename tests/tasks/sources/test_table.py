@@ -104,3 +104,132 @@ def test_a_path_that_is_let_through_stays_below(path: str) -> None:
         resolved = resolved.parent if part == ".." else Path("/") if part == "/" else resolved / part
     if is_below(path):
         assert resolved.is_relative_to(root)
+
+
+def tables(folder: Path, text: str, *images: str) -> Path:
+    """Write list.csv, and its images."""
+    for name in images:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(name.encode())
+    return write(folder, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "note"),
+    [
+        ("path;label\na.png;x\nb.png;y\n", "utf-8", "list.csv has semicolons between its values"),
+        ("path\tlabel\na.png\tx\nb.png\ty\n", "utf-8", "list.csv has tabs between its values"),
+        ("path\tlabel\r\na.png\tx\r\nb.png\ty\r\n", "utf-16", "list.csv has tabs between its values"),
+        ("path,label\r\na.png,x\r\nb.png,y\r\n", "utf-8-sig", None),
+        ("sep=;\r\npath;label\r\na.png;x\r\nb.png;y\r\n", "utf-8", None),
+        ("path,label\na.png,x\n,\nb.png,y\n,\n\n\n", "utf-8", "2 empty rows of list.csv are passed over"),
+        ("Path, Label \na.png,x\nb.png,y\n", "utf-8", "labels are in the column ` Label `"),
+        ("image_path,label\na.png,x\nb.png,y\n", "utf-8", None),
+        (
+            "other,file,path,label\n-,-,a.png,x\n-,-,b.png,y\n",
+            "utf-8",
+            "paths are in the column `path`, of several (file)",
+        ),
+    ],
+)
+def test_tables_are_read_as_programs_save_them(tmp_path: Path, text: str, encoding: str, note: str | None) -> None:
+    source = open_source(write(tmp_path, text.encode(encoding)))
+    assert source.table["id"].tolist() == ["a.png", "b.png"]
+    assert source.classes == ["x", "y"]
+    assert source.notes == ((note,) if note else ())
+
+
+def test_json_lines_are_a_table(tmp_path: Path) -> None:
+    lines = '{"file_name": "a.png", "label": 1}\n\n{"file_name": "b.png", "label": "NA"}\n'
+    source = open_source(write(tmp_path, lines, "metadata.jsonl"))
+    assert (source.classes, source.table["id"].tolist()) == (["1", "NA"], ["a.png", "b.png"])
+    bad = '{"file_name": "a.png", "label": null}\n{"file_name": "b.png", "label": ["x", "y"]}\n'
+    message = refusal(write(tmp_path, bad, "metadata.jsonl"))
+    assert "has 2 bad rows:\n  row 1: no `label`" in message
+    assert "row 2: the label ['x', 'y'], which is not one class" in message
+    assert "row 2: no JSON object: '[1]'" in refusal(write(tmp_path, '{"path": "a"}\n[1]\n', "metadata.jsonl"))
+
+
+@pytest.mark.parametrize(("column", "values"), [("split", "TT"), ("Split", "tv"), ("subset", "te"), ("set", "tT")])
+def test_a_column_tells_the_split_in_any_spelling(tmp_path: Path, column: str, values: str) -> None:
+    names = {"T": "Testing", "t": "train", "v": "Val", "e": "eval"}
+    text = f"path,label,{column}\na.png,x,Train\nb.png,x,{names[values[1]]}\n"
+    source = open_source(write(tmp_path, text))
+    assert source.table["split"].tolist() == ["train", "test"]
+    assert any(note.startswith("splits: ") for note in source.notes)
+
+
+def test_a_split_that_is_not_used_may_lack_labels(tmp_path: Path) -> None:
+    text = "path,label,split\na.png,x,Train\nb.png,x,validation\nc.png,,TEST\n"
+    source = open_source(write(tmp_path, text), held_out="VALIDATION")
+    assert source.table["split"].tolist() == ["train", "test"]
+    assert source.notes == ("splits: Train 1 to choose from; validation 1 held out; TEST 1 not used",)
+    assert "no `label`" in refusal(tmp_path / "list.csv")
+
+
+def test_values_of_a_split_that_say_nothing_are_refused(tmp_path: Path) -> None:
+    path = write(tmp_path, "path,label,split\na.png,x,0\nb.png,x,1\n")
+    assert "0, 1; prepare.held_out names the one to hold out" in refusal(path)
+    assert open_source(path, held_out="1").table["split"].tolist() == ["train", "test"]
+    assert "no `split`" in refusal(write(tmp_path, "path,label,split\na.png,x,train\nb.png,x,\n"))
+
+
+@pytest.mark.parametrize("path", ["imgs\\cat\\0.png", ".\\imgs\\cat\\0.png"])
+def test_paths_of_windows_are_read(tmp_path: Path, path: str) -> None:
+    source = open_source(tables(tmp_path, f"path,label\n{path},cat\n", "imgs/cat/0.png"))
+    assert source.table["id"].tolist() == ["imgs/cat/0.png"]
+    assert encoded(source) == [b"imgs/cat/0.png"]
+    assert source.notes == ("1 paths have backslashes, as on Windows; they are read as slashes",)
+
+
+def test_a_name_that_holds_a_backslash_is_left_alone(tmp_path: Path) -> None:
+    source = open_source(tables(tmp_path, "path,label\na\\b.png,cat\n", "a\\b.png"))
+    assert source.table["id"].tolist() == ["a\\b.png"]
+
+
+@pytest.mark.parametrize("path", ["C:\\imgs\\0.png", "..\\0.png", "\\\\server\\0.png", "~/0.png"])
+def test_a_path_from_elsewhere_is_refused(tmp_path: Path, path: str) -> None:
+    assert "row 2: its path leads out of the table's folder" in refusal(write(tmp_path, f"path,label\n{path},x\n"))
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("imgs/CAT/0.png", "is called 'imgs/cat/0.png' on the disk"),
+        ("imgs/cat/0", "lacks the suffix of the file, .png"),
+        ("cat/0.png", "is 'imgs/cat/0.png'; write the paths so"),
+        ("cat/0", "is 'imgs/cat/0.png'; write the paths so"),
+        ("data/imgs/cat/0.png", "is 'imgs/cat/0.png' below the table's folder"),
+        ("imgs/a%20b.png", "is encoded as in a URL; write 'imgs/a b.png'"),
+        ("here.png", "is relative to the working directory"),
+    ],
+)
+def test_where_the_images_lie_is_said_if_none_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, words: str
+) -> None:
+    (tmp_path / "cwd").mkdir()
+    (tmp_path / "cwd/here.png").write_bytes(b"")
+    monkeypatch.chdir(tmp_path / "cwd")
+    (tmp_path / "set").mkdir()
+    message = refusal(tables(tmp_path / "set", f"path,label\n{path},cat\n", "imgs/cat/0.png", "imgs/a b.png"))
+    assert f"list.csv: none of the 1 images is there; {path!r} {words}" in message
+
+
+def test_a_table_without_a_header_is_told_to_have_one(tmp_path: Path) -> None:
+    message = refusal(write(tmp_path, "a.png,x\nb.png,y\n"))
+    assert (
+        "the first line of list.csv names no columns (['a.png', 'x']); begin it with a line such as path,label"
+        in message
+    )
+
+
+def test_numbers_and_missing_values_of_a_parquet_table(tmp_path: Path) -> None:
+    table = pd.DataFrame({"path": ["a.png", "b.png"], "label": [1.0, 2.0]})
+    table.to_parquet(tmp_path / "list.parquet")
+    assert open_source(tmp_path / "list.parquet").classes == ["1", "2"]
+    table["label"] = pd.Categorical(["x", "y"])
+    table.to_parquet(tmp_path / "list.parquet")
+    assert open_source(tmp_path / "list.parquet").classes == ["x", "y"]
+    table["label"] = [1.0, None]
+    table.to_parquet(tmp_path / "list.parquet")
+    assert "row 1: no `label`" in refusal(tmp_path / "list.parquet")

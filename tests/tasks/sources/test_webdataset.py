@@ -112,3 +112,99 @@ def test_a_key_that_stands_twice_is_named(tmp_path: Path) -> None:
         for name in ("a.jpg", "a.jpg", "a.cls"):
             tar.addfile(*member(name, b"0"))
     assert "a.jpg: duplicate file name" in refusal(tmp_path / "twice.tar")
+
+
+def tar(path: Path, *members: tuple[str, bytes]) -> Path:
+    with tarfile.open(path, "w") as archive:
+        for name, data in members:
+            archive.addfile(*member(name, data))
+    return path
+
+
+def test_members_of_a_sample_may_stand_apart(tmp_path: Path) -> None:
+    images = [(f"./{i}.JPG", f"image {i}".encode()) for i in range(3)]
+    source = open_source(tar(tmp_path / "mine.tar", *images, *((f"{i}.cls", b"ab"[i % 2 :][:1]) for i in range(3))))
+    assert source.table["id"].tolist() == ["mine/./0", "mine/./1", "mine/./2"]
+    assert source.table["label"].tolist() == [0, 1, 0]
+    assert encoded(source) == [b"image 0", b"image 1", b"image 2"]
+
+
+@pytest.mark.parametrize(
+    ("label", "words"),
+    [
+        (None, "has no label"),
+        (float("nan"), "has no label"),
+        (["cat", "dog"], "has the label ['cat', 'dog'], which is not one class"),
+        ({"name": "cat"}, "which is not one class"),
+        (0.5, "has the label 0.5, which is a measurement"),
+        ("", "has no label"),
+    ],
+)
+def test_a_label_in_json_that_is_none_is_named_with_a_count(tmp_path: Path, label: Any, words: str) -> None:
+    about = json.dumps({"label": label}).encode()
+    path = shard(tmp_path / "mine.tar", [{"__key__": f"{i}", "jpg": b"x", "json": about} for i in range(5)])
+    message = refusal(path)
+    assert f"has 5 bad samples:\n  mine.tar: 0 {words}" in message or words in message
+    assert "and 2 more" in message
+
+
+def test_a_split_in_json_or_in_a_folder_of_the_shard_is_seen(tmp_path: Path) -> None:
+    names = ["Train", "TEST", "train"]
+    path = shard(tmp_path / "mine.tar", [{"__key__": f"{i}", "jpg": b"x", "json": json.dumps(
+        {"label": "a", "split": name}).encode()} for i, name in enumerate(names)])  # fmt: skip
+    assert open_source(path).table["split"].tolist() == ["train", "test", "train"]
+    path = tar(tmp_path / "mine.tar", *((f"{name}/{i}.{kind}", b"a") for i, name in enumerate(names)
+                                        for kind in ("jpg", "cls")))  # fmt: skip
+    assert open_source(path).table["split"].tolist() == ["train", "test", "train"]
+
+
+def test_what_is_no_part_of_a_sample_is_passed_over_with_a_count(tmp_path: Path) -> None:
+    extra = [("._0.jpg", b"x"), ("__MACOSX/._0.jpg", b"x"), (".DS_Store", b"x"), ("README.md", b"x"), ("LICENSE", b"x")]
+    source = open_source(tar(tmp_path / "mine.tar", *extra, ("v1.2/0.jpg", b"x"), ("v1.2/0.cls", b"a")))
+    assert source.table["id"].tolist() == ["mine/v1.2/0"]
+    assert source.notes == (
+        "hidden files, and those of operating systems: 3 passed over",
+        "members without a suffix: 1 passed over",
+        "members that are no part of a sample: 1 passed over",
+    )
+
+
+def test_of_several_images_one_is_read_by_a_rule(tmp_path: Path) -> None:
+    sample = {"__key__": "0", "seg.png": b"mask", "jpg": b"image", "cls": b"1", "json": b'{"label": "a"}', "txt": b"b"}
+    source = open_source(shard(tmp_path / "mine.tar", [sample]))
+    assert encoded(source) == [b"image"]
+    assert source.classes == ["1"]
+    assert {
+        "1 samples have several images; `jpg` is read",
+        "1 samples have `cls` and `json`; `cls` is the label",
+    } <= set(source.notes)
+    sample = {"__key__": "0", "left.png": b"l", "right.png": b"r", "cls": b"1"}
+    assert "several images, and none is called `image`" in refusal(shard(tmp_path / "mine.tar", [sample]))
+
+
+def test_what_cannot_be_brought_together_is_explained(tmp_path: Path) -> None:
+    message = refusal(tar(tmp_path / "mine.tar", ("images/0.jpg", b"x"), ("labels/0.cls", b"a")))
+    assert "images/0 and labels/0 look like one sample" in message
+    message = refusal(tar(tmp_path / "mine.tar", ("cat/0.jpg", b"x"), ("dog/1.jpg", b"a")))
+    assert "if its folders are classes, unpack the tar" in message
+
+
+def test_shards_beside_the_parquet_of_img2dataset_are_read(tmp_path: Path) -> None:
+    for k in range(2):
+        shard(tmp_path / f"0000{k}.tar", samples(3, 3 * k))
+        (tmp_path / f"0000{k}.parquet").write_bytes(b"metadata")
+        (tmp_path / f"0000{k}_stats.json").write_text("{}")
+    source = open_source(tmp_path)
+    assert source.table["id"].tolist() == [f"0000{i // 3}/{i:04d}" for i in range(6)]
+    assert source.notes[0] == "2 Parquet files beside the tar shards are passed over"
+
+
+def test_a_split_of_shards_that_is_not_used_is_said(tmp_path: Path) -> None:
+    for name in ("Train", "Test", "val"):
+        shard(tmp_path / f"set-{name}-0.tar", samples(3))
+    source = open_source(tmp_path)
+    assert source.table["split"].tolist() == ["test"] * 3 + ["train"] * 3
+    assert source.notes == (
+        "splits: train 3 to choose from; test 3 held out; val (1 shards) not used",
+        *source.notes[1:],
+    )
