@@ -1,21 +1,25 @@
 """Git, as far as it is asked here: what it says, and which repository and commit this is."""
 
+import os
 import re
 import subprocess
 from pathlib import Path
 
 from tasks.errors import InputError
 
+PROTOCOLS = "file:git:http:https:ssh"  # others run programs (ext) or are remote helpers that happen to be installed
 QUEUED = "/.dvc/tmp/exps/"  # in the path of a queued experiment
 
 
 def git(*arguments: str, at: Path = Path()) -> str:
-    """What Git prints, run in the folder `at`.
+    """What Git prints, run in the folder `at`. Whatever an address says, Git speaks PROTOCOLS alone.
 
     Raises:
         InputError: it failed; with its last words.
     """
-    done = subprocess.run(["git", "-C", str(at), *arguments], capture_output=True, text=True, check=False)
+    allowed = os.environ.get("GIT_ALLOW_PROTOCOL", PROTOCOLS).split(":")
+    env = os.environ | {"GIT_ALLOW_PROTOCOL": ":".join(name for name in allowed if name in PROTOCOLS.split(":"))}
+    done = subprocess.run(["git", "-C", str(at), *arguments], capture_output=True, text=True, check=False, env=env)
     if done.returncode:
         raise InputError(f"git {arguments[0]} failed: " + " ".join((done.stderr or done.stdout).split()[-40:]))
     return done.stdout

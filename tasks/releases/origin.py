@@ -50,12 +50,24 @@ def find(release: Release, repository: str | None = None) -> Origin:
 
 
 def _around(folder: Path) -> str:
+    """The repository of the working directory, if the folder lies in it.
+
+    Git is not run in any other: what a repository configures is run, and making a release again runs its code.
+    """
     try:
-        return git("rev-parse", "--show-toplevel", at=folder).strip()
+        top = Path(git("rev-parse", "--show-toplevel").strip())
     except InputError as error:
         raise InputError(
             f"{folder} lies in no Git repository; name the one that made it with --repository. {WAY_OUT}"
         ) from error
+    here = folder.resolve()
+    inner = next((path for path in (here, *here.parents) if (path / ".git").exists()), None)
+    if inner != top.resolve():
+        raise InputError(
+            f"{folder} does not lie in the Git repository of the working directory; name the one that made it with "
+            f"--repository, if you trust its code, which is run. {WAY_OUT}"
+        )
+    return str(top)
 
 
 @contextmanager
@@ -65,7 +77,7 @@ def _history(repository: str) -> Iterator[Path]:
         yield Path(repository)
         return
     with tempfile.TemporaryDirectory() as room:
-        git("clone", "--quiet", "--bare", repository, room)
+        git("clone", "--quiet", "--bare", "--", repository, room)
         yield Path(room)
 
 

@@ -1,5 +1,6 @@
 """Rebuild: make a release again in a fresh clone, from Git, its parameters and its source, and compare the bytes."""
 
+import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from tasks import pipeline
+from tasks import pipeline, urls
 from tasks.errors import InputError
 from tasks.files import file_sha256, read_json
 from tasks.releases import manifest, versions
@@ -16,6 +17,8 @@ from tasks.releases.origin import WAY_OUT, Origin
 from tasks.repository import git
 
 INPUTS = ("prepare.source", "prepare.held_out", "embed.path", "embed.class_names")  # parameters that may name a path
+BLOCKS = ("base", "pretrain", "prepare", "embed", "adapt", "score", "optimize", "evaluate", "release")
+OPENED = (*INPUTS, "prepare.corrections", "evaluate.checkpoint", "evaluate.tests")  # parameters that name what is read
 SHOWN = 12  # lines, or keys, of what went wrong
 
 Say = Callable[[str], None]
@@ -40,12 +43,12 @@ def run(release: Release, start: Origin, env: dict[str, str], source: str | None
     with tempfile.TemporaryDirectory(prefix="winnow-rebuild-", ignore_cleanup_errors=True) as room:
         clone = Path(room) / "clone"
         say(f"clone {start.repository} at {start.commit[:12]}")
-        git("clone", "--quiet", "--no-checkout", start.repository, str(clone))
+        git("clone", "--quiet", "--no-checkout", "--", start.repository, str(clone))
         git("checkout", "--quiet", "--detach", start.commit, at=clone)
         if not (clone / "dvc.yaml").is_file():
             raise InputError(f"{start.repository} at {start.commit[:12]} is no project of Winnow (no dvc.yaml); "
                              f"name the one that made the release with --repository. {WAY_OUT}")  # fmt: skip
-        parameters = _set_parameters(clone, release.manifest["parameters"], say)
+        parameters = _set_parameters(clone, release.manifest["parameters"], source, say)
         _pull(clone, Path(start.repository))
         if source:
             _move_source(clone, Path(room), parameters, Path(source))
@@ -54,20 +57,53 @@ def run(release: Release, start: Origin, env: dict[str, str], source: str | None
         return _compare(release.folder, clone / versions.PLACE)
 
 
-def _set_parameters(clone: Path, made: dict[str, Any], say: Say) -> dict[str, Any]:
-    """Put the parameters of the release into the clone; all of them by dotted key."""
-    yaml, path = YAML(), clone / "params.yaml"
-    committed = (yaml.load(path) if path.is_file() else None) or {}
-    for key, value in manifest.flat(made).items():
-        block, _, name = key.partition(".")
-        here = committed.setdefault(block, {}).get(name)
-        cut = isinstance(here, str) and Path(here).is_absolute() and Path(here).name == value  # as manifests name it
-        if here != value and not cut:
+def _set_parameters(clone: Path, made: dict[str, Any], source: str | None, say: Say) -> dict[str, Any]:
+    """Put the parameters of the release into the clone; all of them by dotted key.
+
+    A release may come from a stranger: what it was read from is opened only if the clone or the working directory
+    names the same in its params.yaml, or --source does, or it lies in the project; and no other block is set by it.
+    """
+    path = clone / "params.yaml"
+    committed, ours = _parameters(path), _parameters(Path("params.yaml"))
+    for block, values in made.items():
+        if block not in BLOCKS or not isinstance(values, dict):
+            raise InputError(
+                f"the release's manifest has parameters of {block!r}, which no release is made by. {WAY_OUT}"
+            )
+        for name, value in values.items():
+            key, here = f"{block}.{name}", committed.setdefault(block, {}).get(name)
+            if here == value or _is_cut(here, value):
+                continue
+            named = value == ours.get(block, {}).get(name) or (key == "prepare.source" and source)
+            if key in OPENED and not (named or _is_inside(value)):
+                raise InputError(
+                    f"{key} is {value!r} in the release and {here!r} as committed, so nobody asked to open it; "
+                    f"set it in params.yaml{' or name it with --source' if key == 'prepare.source' else ''}. {WAY_OUT}"
+                )
             if here is not None:
                 say(f"{key} is {value!r}, as in the release, and not {here!r}, as committed")
             committed[block][name] = value
-    yaml.dump(committed, path)
+    YAML().dump(committed, path)
     return manifest.flat(committed)
+
+
+def _parameters(path: Path) -> dict[str, Any]:
+    """The blocks of a params.yaml, with its comments; none where there is no file."""
+    return (YAML().load(path) if path.is_file() else None) or {}
+
+
+def _is_inside(value: object) -> bool:
+    """Whether a parameter names what lies in the project alone: a path, several by name, or nothing."""
+    if isinstance(value, dict):
+        return all(map(_is_inside, value.values()))
+    if not isinstance(value, str):
+        return value is None
+    return urls.is_below(value) and "://" not in value and not value.startswith(("~", "torchvision:"))
+
+
+def _is_cut(here: object, value: object) -> bool:
+    """Whether a manifest, which holds no absolute path, names one by its last part."""
+    return isinstance(here, str) and Path(here).is_absolute() and Path(here).name == value
 
 
 def _pull(clone: Path, original: Path) -> None:
@@ -90,15 +126,16 @@ def _move_source(clone: Path, room: Path, parameters: dict[str, Any], source: Pa
     """Let the clone find the source at the place given, by the name that it has in the manifest."""
     if not source.exists():
         raise InputError(f"--source {source} does not exist")
-    place = Path(parameters["prepare.source"])
-    link = room / "source" / place.name if place.is_absolute() else clone / place
-    link.parent.mkdir(parents=True, exist_ok=True)
-    link.symlink_to(source.absolute())
-    if place.is_absolute():
-        yaml, path = YAML(), clone / "params.yaml"
-        committed = yaml.load(path)
-        committed["prepare"]["source"] = parameters["prepare.source"] = str(link)
-        yaml.dump(committed, path)
+    place = str(parameters["prepare.source"])
+    if _is_inside(place):
+        _link(clone / place, source)
+        return
+    link = room / "source" / Path(place).name
+    _link(link, source)
+    path = clone / "params.yaml"
+    committed = _parameters(path)
+    committed["prepare"]["source"] = parameters["prepare.source"] = str(link)
+    YAML().dump(committed, path)
 
 
 def _link_inputs(clone: Path, original: Path, parameters: dict[str, Any]) -> None:
@@ -106,8 +143,10 @@ def _link_inputs(clone: Path, original: Path, parameters: dict[str, Any]) -> Non
     made = _results(clone)
     for key in INPUTS:
         name = parameters.get(key)
-        if not isinstance(name, str) or ":" in name or (key == "prepare.held_out" and not name.endswith(".txt")):
-            continue  # a URL, torchvision's, or no path at all
+        if not isinstance(name, str) or (key == "prepare.held_out" and not name.endswith(".txt")):
+            continue
+        if urls.is_remote(name) or name.startswith(("torchvision:", "~")):
+            continue  # found there as it is here
         there, here = clone / name, original / name
         if there.exists() or any(there == result or result in there.parents for result in made):
             continue
@@ -115,8 +154,14 @@ def _link_inputs(clone: Path, original: Path, parameters: dict[str, Any]) -> Non
             option = " or name where it lies now with --source" if key == "prepare.source" else ""
             raise InputError(f"{key}: {here} has gone, and without it the release cannot be made again; "
                              f"bring it back{option}. {WAY_OUT}")  # fmt: skip
-        there.parent.mkdir(parents=True, exist_ok=True)
-        there.symlink_to(here.absolute())
+        if not Path(os.path.normpath(there)).is_relative_to(os.path.normpath(clone.parent)):
+            raise InputError(f"{key}: {name} leads too far out of the project to be made again elsewhere. {WAY_OUT}")
+        _link(there, here)
+
+
+def _link(link: Path, target: Path) -> None:
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(target.absolute())
 
 
 def _results(clone: Path) -> list[Path]:

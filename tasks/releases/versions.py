@@ -41,6 +41,8 @@ def _revision(name: str) -> str:
     """The Git revision that is meant."""
     from dvc.scm import SCM
 
+    if name.startswith("-"):
+        raise InputError(f"{name} is no folder, version or Git revision: it begins with a dash")
     wanted = f"@v{name.removeprefix('v')}"
     tags = [tag for tag in SCM(".").list_tags() if tag.endswith(wanted)]
     if len(tags) > 1:

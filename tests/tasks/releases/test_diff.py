@@ -9,8 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli import app
+from tasks.errors import InputError
 from tasks.files import read_json, write_json
-from tasks.releases import diff, manifest
+from tasks.releases import diff, manifest, versions
 
 
 @pytest.fixture
@@ -76,3 +77,11 @@ def test_what_is_neither_folder_nor_revision_is_refused(released: Path) -> None:
     done = CliRunner().invoke(app, ["release", "diff", "v9.9.9", str(released)])
     assert done.exit_code == 2
     assert isinstance(done.exception, SystemExit)
+
+
+def test_a_revision_that_begins_with_a_dash_is_refused(workdir: Path) -> None:
+    with (
+        pytest.raises(InputError, match="--upload-pack=x is no folder, version or Git revision"),
+        versions.opened("--upload-pack=x"),
+    ):
+        pass

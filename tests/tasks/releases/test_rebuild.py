@@ -1,5 +1,6 @@
 """A release is made again in a fresh clone, and what stands in the way is said, with what can still be done."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -51,8 +52,10 @@ def template(tmp_path_factory: pytest.TempPathFactory, photo_stages: Path) -> Pa
 
 
 @pytest.fixture
-def project(template: Path, workdir: Path) -> Path:
-    return Path(shutil.copytree(template, workdir / "project", symlinks=True))
+def project(template: Path, workdir: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    project = Path(shutil.copytree(template, workdir / "project", symlinks=True))
+    monkeypatch.chdir(project)
+    return project
 
 
 def rebuilt(project: Path, source: str | None = None) -> tuple[dict[str, str], list[str]]:
@@ -158,3 +161,79 @@ def test_what_stands_in_the_way_is_said_with_what_can_still_be_done(
 def test_a_repository_that_never_published_it_is_refused(project: Path) -> None:
     with pytest.raises(InputError, match=r"no commit of .* published this release"):
         origin.find(manifest.load(project / "data/release"), str(project))
+
+
+def state(project: Path, **parameters: object) -> None:
+    """Let the release say that it was made by other parameters."""
+    made = read_json(project / "data/release/manifest.json")
+    made["parameters"] |= parameters
+    write_json(project / "data/release/manifest.json", made)
+
+
+@pytest.mark.parametrize(
+    ("block", "key", "value"),
+    [
+        ("prepare", "source", "http://127.0.0.1:9/photos"),
+        ("prepare", "source", "/etc"),
+        ("prepare", "source", "../secret"),
+        ("prepare", "source", "~/secret"),
+        ("prepare", "corrections", "/etc/passwd"),
+        ("embed", "path", "../weights"),
+        ("evaluate", "checkpoint", "/weights.pt"),
+        ("evaluate", "tests", {"shifted": "s3://bucket/photos"}),
+    ],
+)
+def test_what_a_release_alone_names_is_not_opened(project: Path, block: str, key: str, value: object) -> None:
+    state(project, **{block: {key: value}})
+    with pytest.raises(InputError, match=rf"{block}\.{key} is .* so nobody asked to open it"):
+        rebuilt(project)
+    (project / "params.yaml").write_text(json.dumps({block: {key: value}, "optimize": {"keep": 0.5}}))
+    made = read_json(project / "data/release/manifest.json")["parameters"]
+    clone = project / "clone"
+    clone.mkdir()
+    set_here = rebuild._set_parameters(clone, made, None, str)
+    assert any(name.startswith(f"{block}.{key}") for name in set_here), "params.yaml names it"
+
+
+def test_a_release_chooses_no_scheduler(project: Path) -> None:
+    state(project, runtime={"runner": "dask", "address": "tcp://127.0.0.1:9"})
+    with pytest.raises(InputError, match="parameters of 'runtime', which no release is made by"):
+        rebuilt(project)
+
+
+def test_a_source_that_is_named_is_linked_within_the_clone(project: Path) -> None:
+    state(project, prepare={"source": "../../../../victim/photos"})
+    shutil.copytree(project / "originals", project.with_name("moved"))
+    with pytest.raises(InputError, match="the stage release failed"):  # it looks for originals
+        rebuilt(project, source=str(project.with_name("moved")))
+    assert not list(project.parent.parent.rglob("victim"))
+
+
+def test_no_git_runs_in_a_repository_that_nobody_named(project: Path, workdir: Path) -> None:
+    """A repository that came with a release may configure programs for Git to run."""
+    theirs = Path(shutil.copytree(project, workdir / "project/theirs", symlinks=True))
+    monitor = workdir / "monitor.sh"
+    monitor.write_text(f"#!/bin/sh\ntouch {workdir}/harm\n")
+    monitor.chmod(0o755)
+    git("config", "core.fsmonitor", str(monitor), at=theirs)
+    with pytest.raises(InputError, match=r"does not lie in the Git repository of the working directory.*--repository"):
+        origin.find(manifest.load(theirs / "data/release"))
+    assert not (workdir / "harm").exists()
+    git("status", at=theirs)
+    assert (workdir / "harm").exists(), "it would have run"
+
+
+@pytest.mark.parametrize(
+    "repository", ["ext::sh -c 'touch harm'", "--upload-pack=touch harm;", "fd::3", "nonsense://x"]
+)
+def test_an_address_of_a_repository_runs_nothing(
+    project: Path, workdir: Path, repository: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(workdir))
+    (workdir / ".gitconfig").write_text('[protocol]\nallow = always\n[protocol "ext"]\nallow = always\n')
+    release = manifest.load(project / "data/release")
+    with pytest.raises(InputError, match="git clone failed"):
+        origin.find(release, repository)
+    with pytest.raises(InputError, match="git clone failed"):
+        rebuild.run(release, Origin(repository, "HEAD"), dict(os.environ), None, list[str]().append)
+    assert not list(workdir.rglob("harm"))
