@@ -77,7 +77,7 @@ def run(request: Request) -> list[Path]:
     every, out = grid.cells(request.preset, request.seeds), request.out
     wanted = [cell for cell in every if all(grid.shown(cell, key) in some for key, some in request.only.items())]
     place = grid.origin(request.preset, request.data)
-    rooms = ROOM / ground.key(place, ROOM / request.name)
+    rooms = ROOM / ground.key(place)
     make = runtime.gpu_task(ground.make)
     make.submit(place, rooms / "clean").result()
     shared = grid.work(request.preset, rooms)

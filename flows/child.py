@@ -28,7 +28,7 @@ def alone() -> Iterator[int]:
 
     The system frees it when the last process that holds it ends, however that ends.
     """
-    who = f"{journal.current() or 'a run'} (process {os.getpid()})"
+    who = f"{journal.current()} (process {os.getpid()})" if journal.current() else None
     with locked(SCRATCH / LOCK, "is at work in this checkout", who) as lock:
         yield lock
 

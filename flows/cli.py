@@ -1,13 +1,15 @@
 """The `winnow` command. Imports are inside the commands, so that `--help` answers at once."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from flows import releases
+from flows import places, releases
 from flows.terminal import ended
 from tasks.errors import InputError
 from tasks.say import say
@@ -92,8 +94,7 @@ def select(
     Writes a row a sample in input order: id, label, class_name, alignment (higher: more likely rightly labelled), sas,
     sds, predicted, selected, and why it was dropped: reason and evidence.
     """
-    with ended():
-        _check_out(out)
+    with ended(), _table(out):
         _check_neighbours(neighbours)
         from flows import device
         from tasks import budget
@@ -133,8 +134,7 @@ def score(
     Writes a row a sample in input order: id, label, class_name, alignment (higher: more likely rightly labelled), sas,
     sds, predicted.
     """
-    with ended():
-        _check_out(out)
+    with ended(), _table(out):
         _check_neighbours(neighbours)
         from flows import device
         from tasks import features as folder
@@ -170,6 +170,7 @@ def export(
 
         if link and form is not Form.imagefolder:
             raise InputError("--link is for --format imagefolder; the other formats hold images in files of their own")
+        places.check("--out", out)
         request = exporting.Request(form.value, test, link)
         count = exporting.run(manifest.load(release), out, request, images, source)
         say(f"{count:,} samples as {form.value}: {out} (check: cd {out} && sha256sum --quiet -c SHA256SUMS)")
@@ -234,7 +235,8 @@ def bench(
         stem = Path(name).stem
         request = benching.Request(stem, chosen, data, out or Path("bench") / stem, seeds, _parts(only or []))
         benching.check(request, download)
-        sys.exit(benching.main(request))
+        with places.reserved("--out", request.out):
+            sys.exit(benching.main(request))
 
 
 @app.command()
@@ -256,11 +258,15 @@ def _parts(only: list[str]) -> dict[str, list[str]]:
     return {key: values.split(",") for key, _, values in (part.partition("=") for part in only)}
 
 
-def _check_out(out: Path) -> None:
+@contextmanager
+def _table(out: Path) -> Iterator[None]:
+    """Keep the place of a table for this command."""
     if out.suffix not in (".parquet", ".csv"):
         raise InputError(f"--out {out}: the table is written as .parquet or .csv")
-    if out.is_dir() or not out.absolute().parent.is_dir():
-        raise InputError(f"--out {out}: its folder does not exist, or it is a folder itself")
+    with places.reserved("--out", out):
+        if out.is_dir() or not out.absolute().parent.is_dir():
+            raise InputError(f"--out {out}: its folder does not exist, or it is a folder itself")
+        yield
 
 
 def _check_neighbours(neighbours: float) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flows import places
 from flows.terminal import ended
 from tasks.errors import InputError, WorkError
 from tasks.say import say
@@ -118,10 +119,13 @@ def diff(
         from tasks.releases import diff as difference
         from tasks.releases import versions
 
+        if page:
+            places.check("--page", page)
         with versions.opened(before) as old, versions.opened(after) as new:
             found = difference.compare(old, new)
         if page:
-            differences.write(found, before, after, page)
+            with places.reserved("--page", page):
+                differences.write(found, before, after, page)
         if as_json:
             say(json.dumps(found, indent=2))
         else:
@@ -144,14 +148,16 @@ def publish(
     with ended():
         if (version is None) == (bump is None):
             raise InputError("say either --version 1.2.0 or --bump major, minor or patch")
+        from flows import child
         from tasks.releases import publish as publication
 
-        what = publication.plan(name, version, bump.value if bump else None)
-        say(f"{what.tag}{': would' if dry_run else ''}")
-        for words, do in publication.steps(what):
-            say(f"- {words}")
-            if not dry_run:
-                do()
+        with child.alone():
+            what = publication.plan(name, version, bump.value if bump else None)
+            say(f"{what.tag}{': would' if dry_run else ''}")
+            for words, do in publication.steps(what):
+                say(f"- {words}")
+                if not dry_run:
+                    do()
         if not dry_run:
             say(
                 f"published. Now share it:   git push origin HEAD {what.tag}\n"

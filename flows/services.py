@@ -91,12 +91,13 @@ def _prefect(env: dict[str, str], *arguments: str) -> subprocess.CompletedProces
 
 def down() -> None:
     """End every service and all that descends from one: the worker with its runs first, the servers last."""
-    for name in ("worker", "mlflow", "prefect"):
-        if process := running(name):
-            say(f"ending {name}")
-            child.end([process, *process.children(recursive=True)])
-        file(name).unlink(missing_ok=True)
-    child.end(descendants())
+    with locked(ROOM / "up.lock", "ends the services of this project"):
+        for name in ("worker", "mlflow", "prefect"):
+            if process := running(name):
+                say(f"ending {name}")
+                child.end([process, *process.children(recursive=True)])
+            file(name).unlink(missing_ok=True)
+        child.end(descendants())
 
 
 def status() -> bool:

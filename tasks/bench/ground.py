@@ -72,16 +72,13 @@ class Ground:
     damaged: np.ndarray
 
 
-def key(origin: Origin, scratch: Path) -> str:
+def key(origin: Origin) -> str:
     """Names what rooms are made from, by content: the source, and the features or the encoder.
 
     Raises:
         InputError: the source cannot be found.
     """
-    told = BUNDLED
-    if origin.source != BUNDLED:
-        fingerprint.write(origin.source, origin.held_out, scratch / "fingerprint.json")
-        told = files.read_json(scratch / "fingerprint.json")["sha256"]
+    told = BUNDLED if origin.source == BUNDLED else fingerprint.of(origin.source, origin.held_out)["sha256"]
     given = origin.features if isinstance(origin.features, Path) else origin.features.checkpoint.path
     lies = sorted(given.rglob("*")) if given.is_dir() else [given]
     return files.sha256(repr(origin), told, *(files.file_sha256(path) for path in lies if path.is_file()))[:16]

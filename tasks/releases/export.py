@@ -116,6 +116,8 @@ def _about(release: Release, request: Request, table: pd.DataFrame) -> dict[str,
 
 def _is_free(out: Path, about: dict[str, object]) -> bool:
     """Whether `out` is to be made; not where it holds this export already, whole."""
+    if out.is_mount():
+        raise InputError(f"--out {out} is a mount point, and cannot be replaced; name a folder in it")
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return True
     known = out / "export.json"
