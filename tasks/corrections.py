@@ -4,13 +4,16 @@ corrections.csv has a row a decision, with a header: id, decision (keep, drop or
 class, for relabel), and where they are known given (the class at the time), by, on and release. A spreadsheet will do.
 """
 
+import io
 import logging
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from tasks import text
 from tasks.errors import InputError
 from tasks.names import quoted
 
@@ -48,7 +51,7 @@ def apply(table: pd.DataFrame, classes: list[str], path: Path | None) -> Correct
     Raises:
         InputError: the file cannot be read, or a decision cannot be understood.
     """
-    decisions = _read(path, classes) if path else pd.DataFrame(columns=COLUMNS, dtype=str)
+    decisions = _read(path, classes, set(table["id"])) if path else pd.DataFrame(columns=COLUMNS, dtype=str)
     there = decisions["id"].isin(table["id"])
     if not there.all():
         gone = decisions.loc[~there, "id"]
@@ -71,17 +74,28 @@ def kept(path: Path, ids: np.ndarray) -> np.ndarray:
     return np.isin(ids, table.loc[table["decision"] == "keep", "id"].to_numpy(dtype=str))
 
 
-def _read(path: Path, classes: list[str]) -> pd.DataFrame:
-    """The decisions, checked: one an id."""
-    if not path.is_file():
+def _read(path: Path, classes: list[str], ids: Container[str]) -> pd.DataFrame:
+    """The decisions, checked: one an id. Spreadsheets may have saved them with other separators or encodings."""
+    if not path.expanduser().is_file():
         raise InputError(f"prepare.corrections: {path} does not exist; make one with the header id,decision,label")
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (ValueError, OSError) as error:  # not UTF-8, no rows, no table
+        words = text.decode(
+            path.expanduser().read_bytes(), f"prepare.corrections: {path} is not a readable CSV table: it"
+        )
+        separator = max(",;\t", key=words.partition("\n")[0].count)
+        table = pd.read_csv(io.StringIO(words), sep=separator, dtype=str, keep_default_na=False, skip_blank_lines=False)
+    except InputError:
+        raise
+    except (ValueError, OSError) as error:  # no rows, no table
         raise InputError(f"prepare.corrections: {path} is not a readable CSV table ({error})") from error
+    table = table.rename(columns=lambda name: name.strip().lower())
     if missing := [column for column in COLUMNS[:3] if column not in table]:
         raise InputError(f"prepare.corrections: {path} has no column {missing[0]!r}; it needs id, decision and label")
-    table = table.reindex(columns=COLUMNS, fill_value="")
+    table = table.reindex(columns=COLUMNS, fill_value="").fillna("")
+    table["decision"] = table["decision"].str.strip().str.lower()
+    table["label"] = [label if label in classes else label.strip() for label in table["label"]]
+    table["id"] = [text.as_listed(name, ids) for name in table["id"]]
+    table = table[(table[COLUMNS[:3]] != "").any(axis=1)]
     _check(path, table, classes)
     return table[COLUMNS].drop_duplicates(["id", "decision", "label"])
 
@@ -96,7 +110,7 @@ def _check(path: Path, table: pd.DataFrame, classes: list[str]) -> None:
         (table["id"].isin(clear.loc[clear["id"].duplicated(), "id"]), "there are different decisions about it"),
     ):
         if wrong.any():
-            line = int(np.flatnonzero(wrong)[0])
-            row = table.iloc[line]
+            first = int(np.flatnonzero(wrong)[0])
+            row, line = table.iloc[first], table.index.tolist()[first]  # rows keep their numbers, those left out too
             words = what.format(decision=row["decision"], label=row["label"])
             raise InputError(f"prepare.corrections: {path}: line {line + 2}, {row['id']}: {words}")

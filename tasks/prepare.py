@@ -6,6 +6,7 @@ In:  a source (`tasks.sources`). Out, in data/prepare/:
     quarantine.parquet  id and reason of each image that was set aside
     quality.parquet     a row an image of the index: id, and whether it is dark, light, blurry or blank (`images.flaws`)
     duplicates.parquet  images whose bytes are the same, and which of those have other labels (`images.duplicates`)
+    summary.json        what was guessed, passed over and not used of the source, and what was found in it: a line each
     corrections.parquet a row for each decision of a person about a sample (`tasks.corrections`)
     truth.parquet       id, true label and damage of each sample in which a fault was planted; only evaluation and the
                         report read it
@@ -109,7 +110,9 @@ def run(
         twice.to_parquet(folder / "duplicates.parquet", index=False)
         planted = kept[(kept["true_label"] != kept["label"]) | (kept["damage"] != "")]
         planted[["id", "true_label", "damage"]].to_parquet(folder / "truth.parquet", index=False)
-        return _summary(kept, source.classes, set_aside, twice)
+        lines = _summary(kept, source.classes, set_aside, twice)
+        write_json(folder / "summary.json", {"source": list(source.notes), "images": lines})
+        return lines
 
 
 def _plan(

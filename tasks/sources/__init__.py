@@ -9,9 +9,10 @@ from dataclasses import replace
 from os import PathLike, fspath
 from typing import NamedTuple
 
+from tasks import text
 from tasks.errors import InputError
 from tasks.images import storage
-from tasks.sources import listing, text
+from tasks.sources import listing
 from tasks.sources.base import Source, check
 from tasks.sources.splits import shown
 
@@ -71,8 +72,8 @@ def locate(source: str) -> Located:
     if tars and parquet:
         if any(posixpath.splitext(name)[0] in stems for name in tars):  # as img2dataset writes them
             return Located(source, tars, [f"{len(parquet)} Parquet files beside the tar shards are passed over"])
-        return Located(source, parquet, [f"{len(tars)} tar files beside the Parquet are passed over; {source}/*.tar "
-                                         "reads them"])  # fmt: skip
+        beside = f"{len(tars)} tar files beside the Parquet are passed over; the pattern *.tar reads them"
+        return Located(source, parquet, [beside])
     if parquet or tars:
         return Located(source, parquet or tars, [])
     return _nested(source)
@@ -145,14 +146,8 @@ def _hold_out(source: Source, path: str) -> None:
     except OSError as error:
         raise InputError(f"prepare.held_out: {path} cannot be read ({error})") from error
     ids = set(source.table["id"])
-    wanted = {_as_listed(name, ids) for name in wanted if name in ids or not name.startswith("#")}
+    wanted = {text.as_listed(name, ids) for name in wanted if name in ids or not name.startswith("#")}
     chosen = source.table["id"].isin(wanted)
     if unknown := sorted(wanted - ids):
         raise InputError(f"prepare.held_out: {path} names {len(unknown)} ids that the source lacks: {shown(unknown)}")
     source.table["split"] = chosen.map({True: "test", False: "train"})
-
-
-def _as_listed(name: str, ids: set[str]) -> str:
-    """A name of a list as the source has it, which may lack `./` or the backslashes of Windows."""
-    forms = (name, name.removeprefix("./"), f"./{name}", name.replace("\\", "/").removeprefix("./"))
-    return next((form for form in forms if form in ids), name)

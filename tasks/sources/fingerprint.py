@@ -39,8 +39,8 @@ def of(source: str, held_out: str | None = None) -> dict[str, Any]:
         InputError: the source cannot be found.
     """
     found = {} if source.startswith(torchvision.PREFIX) else _fingerprints(source)
-    if held_out and held_out.lower().endswith(".txt") and Path(held_out).is_file():
-        found[f"held_out {held_out}"] = (Path(held_out).stat().st_size, file_sha256(Path(held_out)))
+    if held_out and held_out.lower().endswith(".txt"):
+        found[f"held_out {held_out}"] = _list(held_out)
     lines = (f"{size} {told} {name}" for name, (size, told) in sorted(found.items()))
     return {"files": len(found), "bytes": sum(size for size, _ in found.values()), "sha256": sha256(*lines)}
 
@@ -55,7 +55,25 @@ def _fingerprints(source: str) -> dict[str, tuple[int, str]]:
         return _local(root, list(listing.walk(base)) if names is None else names)
     if names is None:
         return {name.removeprefix(f"{root}/"): _told(about) for name, about in files.find(root, detail=True).items()}
-    return {name: _told(files.info(f"{root}/{name}")) for name in names}
+    return {name: _info(files, f"{root}/{name}") for name in names}
+
+
+def _info(files: Any, path: str) -> tuple[int, str]:
+    try:
+        return _told(files.info(path))
+    except OSError as error:
+        return 0, type(error).__name__  # prepare says what that means
+
+
+def _list(held_out: str) -> tuple[int, str]:
+    """The same of a list of ids; prepare says what it means that there is none."""
+    files, path = storage.connect(held_out)
+    if not storage.is_local(files):
+        return _info(files, path)
+    try:
+        return Path(path).stat().st_size, file_sha256(Path(path))
+    except OSError as error:
+        return 0, type(error).__name__
 
 
 def _told(about: dict[str, Any]) -> tuple[int, str]:

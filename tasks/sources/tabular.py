@@ -11,9 +11,9 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import csv
 
+from tasks import text
 from tasks.errors import InputError
 from tasks.images import storage
-from tasks.sources import text
 from tasks.sources.base import SHOWN, faults
 
 JSON = (".jsonl", ".ndjson")

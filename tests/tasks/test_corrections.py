@@ -90,3 +90,30 @@ def test_bytes_that_are_no_text_and_a_missing_file_are_refused(tmp_path: Path) -
     (tmp_path / "bytes.csv").write_bytes(b"id,decision,label\n\xff\xfe,drop,\n")
     with pytest.raises(InputError, match="not a readable CSV"):
         corrections.apply(TABLE, CLASSES, tmp_path / "bytes.csv")
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("id;decision;label\r\nb;drop;\r\n", "utf-8-sig"),
+        ("id\tdecision\tlabel\r\nb\tdrop\t\r\n", "utf-16"),
+        ("ID, Decision ,Label\n b ,Drop,\n,,\n\n,,\n", "utf-8"),
+        ("id,decision,label\n./b,drop,\n", "utf-8"),
+        ("id,decision,label\nb,drop\n", "utf-8"),
+    ],
+)
+def test_decisions_are_read_as_spreadsheets_save_them(tmp_path: Path, text: str, encoding: str) -> None:
+    path = tmp_path / "corrections.csv"
+    path.write_bytes(text.encode(encoding))
+    assert corrections.apply(TABLE, CLASSES, path).dropped.tolist() == [False, True, False, False]
+
+
+def test_a_line_is_counted_as_an_editor_counts_it(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="line 4, a: the decision 'delete'"):
+        applied(tmp_path, "id,decision,label\n\nb,drop,\na,delete,\n")
+
+
+def test_a_class_whose_name_has_blanks_around_it_can_be_meant(tmp_path: Path) -> None:
+    path = tmp_path / "corrections.csv"
+    path.write_text("id,decision,label\nb,relabel, ant\nc,relabel, bee \n")
+    assert corrections.apply(TABLE, ["ant", " ant", "bee"], path).table["label"].tolist() == [0, 1, 2, 0]

@@ -13,6 +13,7 @@ from PIL import Image, features
 
 from tasks import budget, dataset, prepare
 from tasks.errors import InputError
+from tasks.files import read_json
 from tasks.images import screen
 from tasks.sources import Source, open_source
 from tasks.sources.base import listed
@@ -311,7 +312,9 @@ def test_what_was_found_set_aside_and_twice_there_is_said_with_counts(workdir: P
     (image_folder / "blue/empty.png").write_bytes(b"")
     (workdir / "ids.txt").write_text("red/copy.png\ngreen/9.png\nblue/9.png\n")
     source = open_source(image_folder, held_out=str(workdir / "ids.txt"))
-    assert prepare.run(source, workdir / "out", **DEFAULTS) == [  # type: ignore[arg-type]
+    lines = prepare.run(source, workdir / "out", **DEFAULTS)  # type: ignore[arg-type]
+    assert read_json(workdir / "out/summary.json") == {"source": [], "images": lines}
+    assert lines == [
         "28 images to choose from, in 3 classes: blue 9, green 9, red 10",
         "3 images held out, in 3 classes: blue 1, green 1, red 1",
         "1 images set aside: 1 empty; blue/empty.png first (quarantine.parquet)",

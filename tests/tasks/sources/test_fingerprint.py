@@ -87,3 +87,24 @@ def test_a_set_of_torchvision_has_no_files_and_a_missing_source_is_named(workdir
     assert look("torchvision:CIFAR10")["files"] == 0
     with pytest.raises(InputError, match="nowhere does not exist"):
         look("nowhere")
+
+
+@pytest.mark.parametrize("name", ["~/ids.txt", "ids.TXT"])
+def test_a_list_of_ids_is_seen_wherever_it_is(
+    workdir: Path, image_folder: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("HOME", str(workdir))
+    path = workdir / Path(name).name
+    path.write_text("red/0.png\n")
+    before = look(image_folder, name)
+    path.write_text("red/1.png\n")
+    assert look(image_folder, name) != before
+
+
+def test_an_image_of_a_table_that_is_missing_at_a_url_is_no_error(workdir: Path) -> None:
+    files = fsspec.filesystem("memory")
+    files.pipe_file("/listed/list.csv", b"path,label\ngone.png,x\n")
+    before = look("memory://listed/list.csv")
+    files.pipe_file("/listed/gone.png", b"there again")
+    assert look("memory://listed/list.csv") != before
+    files.rm("/listed", recursive=True)

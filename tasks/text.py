@@ -1,6 +1,7 @@
 """Text files as people's programs save them: UTF-8 or UTF-16, with a byte order mark or without, any line ends."""
 
 import codecs
+from collections.abc import Container
 
 from tasks.errors import InputError
 
@@ -44,3 +45,9 @@ def lines(data: bytes, where: str) -> list[str]:
         InputError: it is not in UTF-8 or UTF-16.
     """
     return [line for line in map(str.strip, decode(data, where).replace("\r", "\n").split("\n")) if line]
+
+
+def as_listed(name: str, ids: Container[str]) -> str:
+    """A name of a person's list as `ids` have it: without blanks around it, `./` before it or backslashes in it."""
+    bare = name.strip().replace("\\", "/").removeprefix("./")
+    return next((form for form in (name, name.strip(), bare, f"./{bare}") if form in ids), name)
