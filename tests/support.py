@@ -1,5 +1,6 @@
 """A project to run commands in, as a user runs them."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -31,6 +32,12 @@ PARAMETERS = {
     "embed": {"path": "data/pretrain", "prompts": ["a {}"]},
     "optimize": {"keep": 0.5, "method": "winnow", "solver": "exact", "balance": "proportional"},
     "evaluate": {"model": "small", "seeds": 2, "steps": 10},
+}
+
+TINY = {
+    "embed_dim": 16,
+    "vision_cfg": {"image_size": 32, "layers": 1, "width": 32, "patch_size": 16, "head_width": 16},
+    "text_cfg": {"context_length": 8, "vocab_size": 49408, "width": 16, "heads": 1, "layers": 1},
 }
 
 
@@ -174,3 +181,15 @@ def write_stages(photos: Path, data: Path) -> Path:
     _write_evaluation(data / "evaluate", source.classes)
     release.run(data, data / "release", name="photos", parameters=PARAMETERS)
     return data
+
+
+def clip_folder(path: Path, config: dict[str, object]) -> Path:
+    """Write an open_clip model folder with weights as they are drawn."""
+    import open_clip
+    from safetensors.torch import save_file
+
+    path.mkdir()
+    (path / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": {}}))
+    model = open_clip.create_model(f"local-dir:{path}", load_weights=False)
+    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, path / "open_clip_model.safetensors")
+    return path

@@ -121,7 +121,7 @@ def load(checkpoint: Checkpoint, device: str) -> Encoder:
     try:
         model = open_clip.create_model(name, None if local else str(weights), require_pretrained=True, device=device,
                                        weights_only=True, force_preprocess_cfg=preprocessing)  # fmt: skip
-        tokenizer = open_clip.get_tokenizer(name)
+        tokenizer = open_clip.get_tokenizer(name, **_tokenizer_options(name, local))
     except pickle.UnpicklingError as error:
         raise InputError(f"embed.path: {weights} holds code or is damaged, and is not loaded; "
                          "save the weights alone, as safetensors") from error  # fmt: skip
@@ -131,6 +131,14 @@ def load(checkpoint: Checkpoint, device: str) -> Encoder:
             "`local-dir` with an open_clip model folder in embed.path, or an architecture of open_clip.list_models()"
         ) from error
     return wrap(model, tokenizer, checkpoint.name, files.file_sha256(weights), device)
+
+
+def _tokenizer_options(name: str, local: bool) -> dict[str, Any]:
+    """Arguments for transformers, where the tokenizer is its: never to run code, and of a folder to ask no hub."""
+    import open_clip
+
+    text = (open_clip.get_model_config(name) or {})["text_cfg"]
+    return {"trust_remote_code": False, "local_files_only": local} if text.get("hf_tokenizer_name") else {}
 
 
 def wrap(model: Any, tokenizer: Any, name: str, fingerprint: str, device: str) -> Encoder:
@@ -160,12 +168,13 @@ def _weights(checkpoint: Checkpoint) -> tuple[Path, dict[str, Any]]:
     """The file with the weights, and what a tag says of preprocessing; all that can be refused is refused here."""
     from open_clip import factory
 
-    from tasks.encoders import hub
+    from tasks.encoders import config, hub
 
     path = checkpoint.path
     if checkpoint.model == LOCAL:
-        if not (path / "open_clip_config.json").is_file():
-            raise InputError(f"embed.path: {path} is no open_clip model folder; open_clip_config.json is missing")
+        if not (path / config.CONFIG).is_file():
+            raise InputError(f"embed.path: {path} is no open_clip model folder; {config.CONFIG} is missing")
+        config.check(path)
         if not (found := factory._find_checkpoint_in_dir(path)):
             raise InputError(f"embed.path: {path} holds no weights, such as {hub.SAFE}")
         return Path(found), {}

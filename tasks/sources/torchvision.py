@@ -25,6 +25,8 @@ SPLITS = {  # to choose from and to hold out, where they are not named train and
     "OxfordIIITPet": ("trainval", "test"),
     "Places365": ("train-standard", "val"),
 }
+# Base classes, folders that Winnow reads itself, and sets that unpickle whatever cache lies beside them.
+LEFT_OUT = ("ImageFolder", "DatasetFolder", "VisionDataset", "LSUN", "LSUNClass")
 ROOT = SCRATCH / "torchvision"  # where it is downloaded to
 
 
@@ -53,7 +55,7 @@ def _splits(name: str, held_out: str | None) -> dict[str, dict[str, Any]]:
     """The arguments that give each split: sets say `train=True` or `split="train"`, or have none."""
     import torchvision
 
-    known = [n for n in torchvision.datasets.__all__ if n not in ("ImageFolder", "DatasetFolder", "VisionDataset")]
+    known = [n for n in torchvision.datasets.__all__ if n not in LEFT_OUT]
     if name not in known:
         raise InputError(f"prepare.source: torchvision has no data set {name!r}; it has {', '.join(known)}")
     takes = inspect.signature(getattr(torchvision.datasets, name)).parameters

@@ -10,17 +10,13 @@ import open_clip
 import pytest
 import torch
 from safetensors.torch import save_file
+from support import TINY, clip_folder
 
 from tasks.encoders import encoder as encoders
 from tasks.encoders.encoder import Checkpoint, Encoder
 from tasks.errors import InputError
 from tasks.files import file_sha256
 
-TINY = {
-    "embed_dim": 16,
-    "vision_cfg": {"image_size": 32, "layers": 1, "width": 32, "patch_size": 16, "head_width": 16},
-    "text_cfg": {"context_length": 8, "vocab_size": 49408, "width": 16, "heads": 1, "layers": 1},
-}
 SIGLIP = TINY | {"custom_text": True, "init_logit_bias": -10, "init_logit_scale": 2.302585}
 
 
@@ -32,38 +28,29 @@ def architecture(tmp_path: Path) -> str:
     return "winnow-tiny"
 
 
-def folder(path: Path, config: dict[str, object]) -> Path:
-    """Write an open_clip model folder with weights as they are drawn."""
-    path.mkdir()
-    (path / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": {}}))
-    model = open_clip.create_model(f"local-dir:{path}", load_weights=False)
-    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, path / "open_clip_model.safetensors")
-    return path
-
-
 def load(model: str, path: Path, pretrained: str | None = None) -> Encoder:
     return encoders.load(Checkpoint(model, path, pretrained), "cpu")
 
 
 def test_a_folder_is_named_by_its_weights(tmp_path: Path) -> None:
-    about = load("local-dir", folder(tmp_path / "clip", TINY)).about
+    about = load("local-dir", clip_folder(tmp_path / "clip", TINY)).about
     assert about["encoder"] == "clip"
     assert about["weights_sha256"] == file_sha256(tmp_path / "clip/open_clip_model.safetensors")
     assert (about["logit_scale"], about["logit_bias"], about["probabilities"]) == (14.285714, None, "softmax")
 
 
 def test_siglip_has_a_bias_of_its_own_and_a_sigmoid(tmp_path: Path) -> None:
-    about = load("local-dir", folder(tmp_path / "siglip", SIGLIP)).about
+    about = load("local-dir", clip_folder(tmp_path / "siglip", SIGLIP)).about
     assert about["logit_scale"] == pytest.approx(10, abs=1e-4)
     assert (about["logit_bias"], about["probabilities"]) == (-10, "sigmoid")
 
 
-def test_a_tokenizer_of_its_own_is_read_from_the_folder(tmp_path: Path) -> None:
+def test_a_tokenizer_of_its_own_is_read_from_the_clip_folder(tmp_path: Path) -> None:
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
     text = {**TINY["text_cfg"], "hf_tokenizer_name": "someone/siglip"}  # type: ignore[dict-item]
-    path = folder(tmp_path / "siglip", SIGLIP | {"text_cfg": text})
+    path = clip_folder(tmp_path / "siglip", SIGLIP | {"text_cfg": text})
     words = Tokenizer(models.WordLevel({"[PAD]": 0, "[UNK]": 1, "cat": 2, "dog": 3}, unk_token="[UNK]"))  # noqa: S106
     words.pre_tokenizer = pre_tokenizers.Whitespace()
     PreTrainedTokenizerFast(tokenizer_object=words, pad_token="[PAD]", unk_token="[UNK]").save_pretrained(path)  # noqa: S106
@@ -115,7 +102,7 @@ def test_damaged_weights_are_named(tmp_path: Path, architecture: str, damage: by
 
 
 def test_weights_of_another_architecture_are_refused_in_few_words(tmp_path: Path, architecture: str) -> None:
-    path = folder(tmp_path / "siglip", SIGLIP) / "open_clip_model.safetensors"
+    path = clip_folder(tmp_path / "siglip", SIGLIP) / "open_clip_model.safetensors"
     with pytest.raises(InputError, match="cannot load the encoder 'winnow-tiny'") as error:
         load(architecture, path)
     assert len(str(error.value)) < 1000
@@ -139,13 +126,16 @@ def test_what_is_not_there_is_told_at_once(tmp_path: Path, model: str, pretraine
 
 
 def test_a_folder_without_weights_is_named(tmp_path: Path) -> None:
-    path = folder(tmp_path / "clip", TINY)
+    path = clip_folder(tmp_path / "clip", TINY)
     (path / "open_clip_model.safetensors").unlink()
     with pytest.raises(InputError, match=r"holds no weights, such as open_clip_model\.safetensors"):
         load("local-dir", path)
 
 
 def test_the_key_names_what_makes_image_features(tmp_path: Path) -> None:
-    one, two = load("local-dir", folder(tmp_path / "a", TINY)), load("local-dir", folder(tmp_path / "b", SIGLIP))
+    one, two = (
+        load("local-dir", clip_folder(tmp_path / "a", TINY)),
+        load("local-dir", clip_folder(tmp_path / "b", SIGLIP)),
+    )
     assert one.key == load("local-dir", tmp_path / "a").key
     assert one.key != two.key

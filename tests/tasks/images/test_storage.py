@@ -1,6 +1,7 @@
 """Images are read where they lie: whole files, ranges of them, and rows of Parquet, with an error a file."""
 
 import os
+import pickle
 from pathlib import Path
 
 import fsspec
@@ -77,3 +78,20 @@ def test_a_damaged_parquet_file_is_named(tmp_path: Path) -> None:
     path.write_bytes(b"PAR1")
     with pytest.raises(InputError, match=r"rows\.parquet is not a readable Parquet file"):
         list(storage.read(str(tmp_path), places(("rows.parquet", 3, storage.ROW))))
+
+
+class Harmful:
+    """A pickle that writes a file where it is loaded."""
+
+    def __reduce__(self) -> tuple[object, tuple[str, str]]:
+        return open, ("harm", "w")
+
+
+def test_code_in_the_types_of_a_parquet_file_does_not_run(workdir: Path) -> None:
+    """Older Arrows kept types of an extension as pickles."""
+    told = {"ARROW:extension:name": "arrow.py_extension_type", "ARROW:extension:metadata": pickle.dumps(Harmful())}
+    schema = pa.schema([pa.field("image", pa.binary(), metadata=told)])
+    pq.write_table(pa.table([[b"a", b"b"]], schema=schema), workdir / "rows.parquet")
+    assert list(storage.read(".", places(("rows.parquet", 1, storage.ROW)))) == [b"b"]
+    assert list(pd.read_parquet("rows.parquet")["image"]) == [b"a", b"b"]
+    assert not Path("harm").exists()

@@ -68,7 +68,7 @@ def test_a_file_that_torchvision_does_not_know_is_not_unpickled(cifar: Path) -> 
     assert not (cifar / "ran").exists()
 
 
-@pytest.mark.parametrize("name", ["Nonsense", "ImageFolder", "utils", "__doc__"])
+@pytest.mark.parametrize("name", ["Nonsense", "LSUNClass", "ImageFolder", "utils", "__doc__"])
 def test_a_name_that_is_no_data_set_is_refused_with_those_there_are(name: str) -> None:
     with pytest.raises(InputError, match=rf"has no data set '{name}'; it has .*CIFAR100"):
         open_source(f"torchvision:{name}")
