@@ -10,16 +10,16 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from functools import lru_cache
 from multiprocessing import util
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from PIL import Image
 
 from tasks.errors import InputError
-from tasks.images import picture
+from tasks.images import memory, picture
 
 T = TypeVar("T")
 Shape = Callable[[Image.Image], Image.Image]
@@ -45,11 +45,12 @@ def decoders(images: int) -> Executor:
 
 @lru_cache(maxsize=2)
 def _pool(*, threads: bool) -> Executor:
+    small = memory.small(workers())
     if threads:
-        return ThreadPoolExecutor(workers(), thread_name_prefix="decode")
+        return ThreadPoolExecutor(workers(), "decode", initializer=memory.begin, initargs=(small, threading.Lock()))
     context = multiprocessing.get_context("forkserver")  # this process has threads, which a plain fork would break
     context.set_forkserver_preload([__name__, "open_clip", "prefect"])  # what workers import, once for all
-    pool = ProcessPoolExecutor(workers(), context, initializer=_begin)
+    pool = ProcessPoolExecutor(workers(), context, initializer=_begin, initargs=(small, context.Lock()))
     util.Finalize(None, pool.shutdown, exitpriority=100)  # before a child waits for its children, and its queues close
     return pool
 
@@ -57,8 +58,9 @@ def _pool(*, threads: bool) -> Executor:
 os.register_at_fork(after_in_child=_pool.cache_clear)  # a fork has none of its parent's workers
 
 
-def _begin() -> None:
-    """End with the parent, even where that is killed: its queue would be waited on for ever."""
+def _begin(small: int, turn: AbstractContextManager[Any]) -> None:
+    """Take turns for large images, and end with the parent, even where it is killed: its queue would block for ever."""
+    memory.begin(small, turn)
     parent = multiprocessing.parent_process()
     assert parent
 
@@ -121,7 +123,8 @@ def pixels(encoded: list[bytes], shard: str, first: int, shape: Shape) -> np.nda
     images = []
     for row, data in enumerate(encoded, first):
         try:
-            images.append(np.asarray(shape(picture.decode(data))))
+            with memory.turn() as claim:
+                images.append(np.asarray(shape(picture.decode(data, claim))))
         except picture.UnreadableImage as error:
             raise InputError(
                 f"image {row} of shard {shard} cannot be read any more ({error}); run prepare again"

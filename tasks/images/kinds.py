@@ -2,6 +2,8 @@
 
 import re
 
+from tasks.images import metadata
+
 CONVERT = "convert it to JPEG or PNG"
 
 # What a file is by the bytes that it starts with.
@@ -64,6 +66,23 @@ MARKS = (
 HEIF = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"mif2", b"msf1", b"miaf"}
 AVIF = {b"avif", b"avis"}
 
+# How images start that Winnow reads. Some more have no such mark.
+IMAGES = (
+    b"\xff\xd8\xff",
+    b"\x89PNG",
+    b"GIF8",
+    b"BM",
+    b"II*\0",
+    b"MM\0*",
+    b"RIFF",
+    b"\0\0\0\x0cjP",
+    b"\xffO\xffQ",
+    b"\0\0\1\0",
+)
+
+# Tags of a TIFF: the kind of a page (1: a reduced one), where further pages are, and the version of DNG.
+PAGE, SUBPAGES, DNG = 254, 330, 50706
+
 TEXT = 2048  # bytes that say whether a file is text, and which
 TEXTS = (
     (re.compile(r"[{\[]"), "JSON, not an image"),
@@ -87,6 +106,8 @@ def refusal(data: bytes) -> str | None:
         return next(kind for start, kind in SIGNATURES.items() if data.startswith(start))
     if data[4:8] == b"ftyp":
         return _media(data)
+    if data.startswith((b"II*\0", b"MM\0*")):
+        return _raw(data)
     return next((kind for place, mark, kind in MARKS if data[place : place + len(mark)] == mark), None)
 
 
@@ -102,8 +123,26 @@ def _media(data: bytes) -> str | None:
     return "a video (MP4 or QuickTime), not an image"
 
 
-def text(data: bytes) -> str | None:
-    """What kind of text a file is, or None where it is not text. For what no image format has claimed."""
+def _raw(data: bytes) -> str | None:
+    """Tell a camera raw (DNG, NEF, ARW, PEF): a TIFF whose first page is the thumbnail of what is in another place."""
+    found = metadata.directory(data)
+    if found is None:
+        return None
+    page = found.entries.get(PAGE)
+    reduced = page is not None and (found.integer(page) or 0) & 1
+    raw = DNG in found.entries or (reduced and SUBPAGES in found.entries)
+    return f"camera raw (DNG, NEF, ARW or the like): {CONVERT}" if raw else None
+
+
+def unidentified(data: bytes) -> str:
+    """Name a file that no image format has claimed."""
+    if data.startswith(IMAGES) or data[4:8] == b"ftyp":
+        return "damaged or cut short: its header cannot be read"
+    return _text(data) or "not an image of a format that Winnow reads"
+
+
+def _text(data: bytes) -> str | None:
+    """What kind of text a file is, or None where it is not text."""
     start = data[:TEXT]
     encoding = "utf-16" if start.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
     try:

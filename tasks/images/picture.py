@@ -10,7 +10,8 @@ import re
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from tasks.images import kinds, metadata
+from tasks.images import kinds, limits, metadata
+from tasks.images.memory import Claim
 
 # Formats to decode. Of the others that Pillow knows some start programs (EPS), and none is usual for a data set.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "AVIF", "PPM", "JPEG2000", "TGA", "ICO", "PCX")
@@ -29,27 +30,31 @@ UPRIGHT = {
 
 CLEAR = 32  # opacity, up to 255, below which a pixel can be seen on no ground
 LIGHT = 224  # grey level from which a pixel can hardly be seen on white
-SHOWN = 1 / 4  # share of the opaque pixels that have to be visible on white, else the ground is black
+VISIBLE = 1 / 4  # share of the opaque pixels that have to be visible on white, else the ground is black
 
 
 class UnreadableImage(ValueError):  # noqa: N818 "UnreadableImageError" says no more
     """An image that cannot be read whole, or whose values mean no colour. Its text is a plain reason."""
 
 
-def decode(data: bytes) -> Image.Image:
+def decode(data: bytes, claim: Claim | None = None) -> Image.Image:
     """Decode an image to RGB; of an animation or of several pages, the first.
+
+    Args:
+        data: the encoded image.
+        claim: called with the number of pixels before they are decoded (`memory.turn`).
 
     Raises:
         UnreadableImage: for whatever reason it cannot be read.
     """
-    if reason := kinds.refusal(data):
+    if reason := kinds.refusal(data) or limits.unopened(data):
         raise UnreadableImage(reason)
     try:
-        return _decode(data)
+        return _decode(data, claim)
     except UnreadableImage:
         raise
     except UnidentifiedImageError as error:
-        raise UnreadableImage(kinds.text(data) or "not an image of a format that Winnow reads") from error
+        raise UnreadableImage(kinds.unidentified(data)) from error
     except Exception as error:  # Pillow raises anything: struct.error, KeyError, OverflowError, ...
         raise UnreadableImage(_reason(error)) from error
 
@@ -59,23 +64,20 @@ def _reason(error: Exception) -> str:
     if isinstance(error, MemoryError):
         return "too large for the memory"
     if isinstance(error, Image.DecompressionBombError) and (pixels := re.search(r"\d+", text)):
-        return _too_many(int(pixels[0]))
+        return limits.too_many(int(pixels[0])) or text
     plain = type(error) in (OSError, ValueError, SyntaxError, EOFError) and text
     return f"damaged: {text}" if plain else f"damaged: {type(error).__name__} {text}".rstrip()
 
 
-def _too_many(pixels: int) -> str:
-    return f"its {pixels:,} pixels exceed the limit of {Image.MAX_IMAGE_PIXELS:,}"
-
-
-def _decode(data: bytes) -> Image.Image:
+def _decode(data: bytes, claim: Claim | None) -> Image.Image:
     parted = metadata.part(data)
     with Image.open(io.BytesIO(parted.picture), formats=FORMATS) as image:
-        pixels, limit = image.width * image.height, Image.MAX_IMAGE_PIXELS
-        if not pixels:
+        if not image.width * image.height:
             raise UnreadableImage("it has no pixels")
-        if limit and pixels > limit:  # before anything is decoded
-            raise UnreadableImage(_too_many(pixels))
+        if reason := limits.undecoded(image, parted.picture):
+            raise UnreadableImage(reason)
+        if claim:
+            claim(image.width * image.height)
         image.load()
         kind = image.format or ""
         exif, xmp = parted.exif or _bytes(image, "exif"), parted.xmp or _bytes(image, "xmp")
@@ -92,32 +94,35 @@ def _bytes(image: Image.Image, key: str) -> bytes:
 
 
 def _rgb(image: Image.Image, kind: str) -> Image.Image:
-    """Convert to RGB; values of 16 bits are scaled, where Pillow would cut them off at 255."""
+    """Convert to RGB, with as few copies as can be, since images may be large."""
     if image.mode.startswith("I;16") or (image.mode == "I" and kind in ("PNG", "PPM")):
-        values = np.asarray(image)
-        grey = Image.fromarray((values >> 8).astype(np.uint8))
-        clear = image.info.get("transparency")
-        if not isinstance(clear, int) or not (hidden := values == clear).any():
-            return grey.convert("RGB")
-        grey.putalpha(Image.fromarray(np.where(hidden, 0, 255).astype(np.uint8)))
-        return _on_ground(grey)
+        image = _eight_bits(image)
     if image.mode in ("I", "F"):
         raise UnreadableImage(f"its values (mode {image.mode}) have no range that says what is white")
     if not image.has_transparency_data:
         return image if image.mode == "RGB" else image.convert("RGB")
-    clear = image if image.mode == "RGBA" else image.convert("RGBA")
-    least, most = clear.getchannel("A").getextrema()
-    if least == 255 or (most == 0 and kind in UNUSED_ALPHA):
-        return clear.convert("RGB")
-    return _on_ground(clear)
+    image = image if image.mode == "RGBA" else image.convert("RGBA")
+    opacities = image.histogram()[-256:]
+    if not any(opacities[:-1]) or (not any(opacities[1:]) and kind in UNUSED_ALPHA):
+        return image.convert("RGB")
+    return _on_ground(image, opaque=sum(opacities[CLEAR:]))
 
 
-def _on_ground(image: Image.Image) -> Image.Image:
-    """Compose an RGBA or LA image on white, or on black where little of it would be visible on white."""
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Scale grey values of 16 bits to 8, where Pillow would cut them off at 255; one of them may be transparent."""
+    values = np.asarray(image)
+    grey = Image.fromarray((values >> 8).astype(np.uint8))
+    clear = image.info.get("transparency")
+    if isinstance(clear, int) and (values == clear).any():
+        grey.putalpha(Image.fromarray(np.where(values == clear, 0, 255).astype(np.uint8)))
+    return grey
+
+
+def _on_ground(image: Image.Image, opaque: int) -> Image.Image:
+    """Compose an RGBA image on white, or on black where little of its opaque pixels would be visible on white."""
     on_white = _laid(image, "white")
-    shown = sum(on_white.convert("L").histogram()[:LIGHT])
-    there = sum(image.getchannel("A").histogram()[CLEAR:])
-    return on_white if shown >= SHOWN * there else _laid(image, "black")
+    visible = sum(on_white.convert("L").histogram()[:LIGHT])
+    return on_white if visible >= VISIBLE * opaque else _laid(image, "black")
 
 
 def _laid(image: Image.Image, ground: str) -> Image.Image:

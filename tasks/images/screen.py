@@ -8,6 +8,7 @@ import hashlib
 import io
 import os
 import sys
+import threading
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -20,7 +21,7 @@ from PIL import Image
 from rich.progress import track
 
 from tasks.errors import InputError
-from tasks.images import flaws, picture, plant, storage
+from tasks.images import flaws, memory, picture, plant, storage
 
 CHUNK = 512  # images that a worker gets at a time
 FEW = 10_000  # images for which processes are not worth their start
@@ -70,31 +71,36 @@ def screen(base: str, table: pd.DataFrame, seed: int) -> Iterator[Screened]:
 
 
 def _workers(base: str, images: int) -> Executor:
+    count = os.cpu_count() or 1
+    small = memory.small(count)
     if images < FEW or base.startswith("memory:"):  # a file system in the memory of this process alone
-        return ThreadPoolExecutor(os.cpu_count())
-    return ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn"))
+        return ThreadPoolExecutor(count, initializer=memory.begin, initargs=(small, threading.Lock()))
+    context = get_context("spawn")
+    return ProcessPoolExecutor(count, context, initializer=memory.begin, initargs=(small, context.Lock()))
 
 
 def _screen(base: str, chunk: pd.DataFrame, seed: int) -> Screened:
     found, measures, damaged = [], np.full((len(chunk), len(flaws.MEASURES)), np.nan, np.float32), {}
     images = storage.read(base, chunk)
     for row, (position, damage, data) in enumerate(zip(chunk.index, chunk["damage"], images, strict=True)):
-        image = read(data)
-        if isinstance(image, str) or isinstance(data, OSError):
-            found.append((image, 0, 0, 0, ""))
-            continue
-        stored = data
-        if damage:
-            image = plant.damage_image(image, damage, np.random.default_rng([seed, position]))
-            damaged[position] = stored = png(image)
-        measures[row] = flaws.measure(image)
-        found.append(("", image.width, image.height, len(stored), hashlib.sha256(stored).hexdigest()))
+        with memory.turn() as claim:
+            image = read(data, claim)
+            if isinstance(image, str) or isinstance(data, OSError):
+                found.append((image, 0, 0, 0, ""))
+                continue
+            stored = data
+            if damage:
+                image = plant.damage_image(image, damage, np.random.default_rng([seed, position]))
+                damaged[position] = stored = png(image)
+            measures[row] = flaws.measure(image)
+            found.append(("", image.width, image.height, len(stored), hashlib.sha256(stored).hexdigest()))
+            del image  # before the next one takes its turn
     return Screened(
         pd.DataFrame(found, chunk.index, ["reason", "width", "height", "size", "sha256"]), measures, damaged
     )
 
 
-def read(data: bytes | OSError) -> Image.Image | str:
+def read(data: bytes | OSError, claim: memory.Claim | None = None) -> Image.Image | str:
     """The image, or the reason why it cannot be read."""
     if isinstance(data, FileNotFoundError):
         return "missing"
@@ -103,7 +109,7 @@ def read(data: bytes | OSError) -> Image.Image | str:
     if not data:
         return "empty"
     try:
-        return picture.decode(data)
+        return picture.decode(data, claim)
     except picture.UnreadableImage as error:
         return str(error)
 

@@ -38,6 +38,14 @@ def array() -> bytes:
     return file.getvalue()
 
 
+def tiff(**tags: int) -> bytes:
+    """A TIFF with further tags in its first directory."""
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(file, "TIFF", tiffinfo={int(tag[1:]): value for tag, value in tags.items()})
+    return file.getvalue()
+
+
+RAW = "camera raw (DNG, NEF, ARW or the like): convert it to JPEG or PNG"
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 12345\n"
 
 
@@ -71,12 +79,21 @@ POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsiz
         (bytes(128) + b"DICM" + bytes(60), "DICOM: convert it to JPEG or PNG"),
         (b"8BPS\0\1" + bytes(60), "Photoshop: convert it to JPEG or PNG"),
         (b"II*\0\x10\0\0\0CR\2\0" + bytes(60), "camera raw (CR2): convert it to JPEG or PNG"),
+        (tiff(t254=1, t330=8), RAW),
+        (tiff(t50706=1), RAW),
         (array(), "a NumPy array, not an image"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(60), "damaged or cut short: its header cannot be read"),
+        (b"\xff\xd8\xff\xe0", "damaged or cut short: its header cannot be read"),
         (bytes(range(200, 256)) * 9, "not an image of a format that Winnow reads"),
     ],
 )
 def test_what_is_no_image_is_named(data: bytes, reason: str) -> None:
     assert screen.read(data) == reason
+
+
+def test_a_tiff_with_a_reduced_page_beside_it_is_no_camera_raw() -> None:
+    for data in (tiff(t254=0, t330=8), tiff(t254=2), tiff(t254=1)):
+        assert picture.decode(data).size == (8, 8)
 
 
 @pytest.mark.parametrize("kind", picture.FORMATS)

@@ -1,5 +1,7 @@
 """Faults are planted in exactly the share asked for, at random but repeatably, and are real faults."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -121,3 +123,19 @@ def test_motion_blurs_along_one_direction_and_keeps_the_mean() -> None:
 def test_an_unknown_damage_is_a_mistake_of_the_program() -> None:
     with pytest.raises(ValueError, match="unknown damage 'rust'"):
         plant.damage_image(Image.new("RGB", (8, 8)), "rust", np.random.default_rng(0))
+
+
+def test_motion_blur_is_the_mean_of_its_steps_in_the_memory_of_a_few() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (500, 400, 3)).astype(np.float32)
+    tracemalloc.start()
+    found = plant._smear(pixels, 160, 0.5)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 6 * pixels.nbytes
+    rows, columns = np.arange(500)[:, None], np.arange(400)
+    steps = np.linspace(-80, 80, 161)
+    moved = [
+        pixels[(rows + round(step * np.sin(0.5))).clip(0, 499), (columns + round(step * np.cos(0.5))).clip(0, 399)]
+        for step in steps
+    ]
+    assert (found == np.stack(moved).mean(0)).all()
