@@ -83,7 +83,7 @@ def run(request: Request) -> list[Path]:
     shared = grid.work(request.preset, rooms)
     result = {cell: out / "cells" / f"{shared.name(cell)}.json" for cell in every}
     log = {cell: out / "logs" / f"{shared.name(cell)}.log" for cell in every}
-    todo = [cell for cell in wanted if not result[cell].exists()]
+    todo = [cell for cell in wanted if not attempt.result(result[cell])]
     say(f"bench {request.name}: {len(wanted):,} cells, {len(wanted) - len(todo):,} of them done", error=True)
     damaged = {shared.room(cell): (cell.damage, cell.seed) for cell in todo if cell.damage}
     making = [make.submit(place, room, *damage) for room, damage in damaged.items()]
@@ -92,6 +92,7 @@ def run(request: Request) -> list[Path]:
     )
     for cell in todo:
         log[cell].unlink(missing_ok=True)
+        result[cell].unlink(missing_ok=True)
     train = runtime.gpu_task(cells.run)
     running = [train.submit(shared, cell, result[cell], log[cell]) for cell in todo]
     ends = progress.settle("cells", running, len(todo), lambda: sum(result[cell].exists() for cell in todo))
@@ -103,7 +104,7 @@ def run(request: Request) -> list[Path]:
 
 def report(request: Request, every: list[Cell], result: dict[Cell, Path], log: dict[Cell, Path]) -> list[Path]:
     """Write tables and pictures of what there is by now; the logs of the cells that are broken."""
-    rows = {cell: files.read_json(result[cell]) for cell in every if result[cell].exists()}
+    rows = {cell: row for cell in every if (row := attempt.result(result[cell]))}
     broken = [cell for cell in every if cell not in rows and log[cell].exists()]
     found, logs = tables.gather(every, rows, broken), [log[cell] for cell in broken]
     about = f"# bench {request.name}\n\n{request.preset.about}"

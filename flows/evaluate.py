@@ -59,7 +59,9 @@ def _train(work: Work, cells: dict[tuple[Arm, int], Path]) -> None:
         WorkError: cells broke; those that did not are kept.
     """
     train = runtime.gpu_task(evaluate.cell)
-    todo = {cell: out for cell, out in cells.items() if not out.exists()}
+    todo = {cell: out for cell, out in cells.items() if not attempt.result(out)}
+    for out in todo.values():
+        out.unlink(missing_ok=True)
     running = [train.submit(work, *cell, out, out.with_suffix(".log")) for cell, out in todo.items()]
     ends = progress.settle("cells", running, len(todo), lambda: sum(out.exists() for out in todo.values()))
     for out in filter(Path.exists, todo.values()):

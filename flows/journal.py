@@ -130,5 +130,14 @@ def samples(run: str | None) -> list[dict[str, Any]]:
     path = folder() / f"{run}.jsonl"
     if not run or not path.is_file():
         return []
-    lines = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if '"system"' in line)
+    lines = map(_parsed, path.read_text(encoding="utf-8", errors="replace").splitlines())
     return [{key: line[key] for key in ("time", "stage", "system")} for line in lines if "system" in line]
+
+
+def _parsed(line: str) -> dict[str, Any]:
+    """What a line of a log says; nothing where the run was killed while it wrote the line."""
+    try:
+        found = json.loads(line) if '"system"' in line else {}
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -177,7 +177,10 @@ def record(release: ReleaseFolder = Path("data/release")) -> None:
 
         version = releasing.version(release, {})
         known = unrecorded(version.fingerprint)
-        tags = files.read_json(known) if known.is_file() else identities()
+        try:
+            tags = files.read_json(known)
+        except InputError:  # none was kept, or power was lost before it was on the disk
+            tags = identities()
         if not tracking.answers(Path.cwd()):
             raise InputError(
                 f"MLflow at {tracking.uri(Path.cwd())} does not answer; start it, or unset MLFLOW_TRACKING_URI"

@@ -8,11 +8,13 @@ from typing import Any
 import torch
 
 from tasks import files
-from tasks.errors import LOGGED
+from tasks.errors import LOGGED, InputError
+
+MEASURED = ("accuracy", "kept")  # in every result
 
 
 def finish(name: str, out: Path, log: Path, work: Callable[[], dict[str, Any]], device: str) -> None:
-    """Do the work of a cell and write what it gives to the JSON file `out`; nothing is done where that is there.
+    """Do the work of a cell and write what it gives to the JSON file `out`; nothing is done where that has a result.
 
     Without a GPU each cell has one core: cells run side by side, and the number of cores does not change the result.
 
@@ -23,7 +25,7 @@ def finish(name: str, out: Path, log: Path, work: Callable[[], dict[str, Any]], 
         work: what gives the result.
         device: where it computes.
     """
-    if out.exists():
+    if result(out):
         return
     if device == "cpu":
         torch.set_num_threads(1)
@@ -36,6 +38,15 @@ def finish(name: str, out: Path, log: Path, work: Callable[[], dict[str, Any]], 
     with files.whole_file(out) as partial:
         files.write_json(partial, row)
     log.unlink(missing_ok=True)
+
+
+def result(out: Path) -> dict[str, Any] | None:
+    """The result of a cell; None where it has none, or power was lost before all of it was on the disk."""
+    try:
+        row = files.read_json(out)
+    except InputError:
+        return None
+    return row if isinstance(row, dict) and row.keys() >= set(MEASURED) else None
 
 
 def write_log(log: Path, name: str, why: str) -> None:

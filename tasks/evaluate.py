@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tasks import attempt, budget, dataset, features, files, shifted
+from tasks import attempt, budget, dataset, features, files, marks, shifted
 from tasks.dataset import Dataset
 from tasks.errors import InputError
 from tasks.training import classifier, probe
@@ -99,9 +99,10 @@ def check(work: Work, side: int, tests: dict[str, str]) -> None:
 
 def decode(images: Path, size: int, out: Path) -> None:
     """Decode every image once, to `size` pixels, into the array file `out`, which cells map into memory."""
-    if not out.exists():
+    if not marks.is_finished(out):
         with files.whole_file(out) as partial, partial.open("wb") as file:
             np.save(file, dataset.pixels(dataset.load(images), size))
+        marks.finish(out)
 
 
 def cell(work: Work, arm: Arm, seed: int, out: Path, log: Path, *, device: str) -> None:

@@ -50,5 +50,20 @@ def read(path: Path, folder: Path) -> Mark | None:
     return Mark({name: digest for name, (_, digest) in finished.items()}, note) if whole else None
 
 
+def finish(target: Path) -> None:
+    """Mark a file, or a folder with all that is in it, as finished."""
+    found = [path for path in sorted(target.rglob("*")) if path.is_file()] if target.is_dir() else [target]
+    write(_beside(target), target.parent, [path.relative_to(target.parent).as_posix() for path in found])
+
+
+def is_finished(target: Path) -> bool:
+    """Whether a file or folder was finished, and is as it was then."""
+    return read(_beside(target), target.parent) is not None
+
+
+def _beside(target: Path) -> Path:
+    return target.with_name(f"{target.name}.mark")
+
+
 def _is(path: Path, size: int, digest: str) -> bool:
     return path.stat().st_size == size and file_sha256(path) == digest

@@ -17,7 +17,7 @@ from rich.progress import track
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tasks import features, files
+from tasks import features, files, marks
 from tasks.features import Features
 from tasks.selection import adapters
 from tasks.selection.adapters import Adapted, Adapters
@@ -173,10 +173,11 @@ def classes(
 ) -> None:
     """Score the classes of a span into a file in `scratch`, and not again where it is there."""
     out = scratch / f"{span[0]:08d}.npz"
-    if not out.exists():
+    if not marks.is_finished(out):
         found = _of_classes(_data(embed), adapters.load(adapted / ADAPTERS), range(*span), neighbours, device)
         with files.whole_file(out) as partial, partial.open("wb") as file:
             np.savez(file, **found)  # type: ignore[arg-type]
+        marks.finish(out)
 
 
 def gather(embed: Path, adapted: Path, scratch: Path, out: Path) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from tasks import files
+from tasks import files, marks
 from tasks.errors import InputError
 from tasks.images import picture, storage
 from tasks.names import quoted
@@ -29,7 +29,7 @@ def decode(name: str, source: str, classes: list[str], size: int, out: Path) -> 
     Raises:
         InputError: the source is at fault, has another class, or an image of it cannot be read.
     """
-    if out.exists():
+    if marks.is_finished(out):
         return
     opened = check(name, source, classes)
     wanted = _wanted(opened.table)
@@ -40,6 +40,7 @@ def decode(name: str, source: str, classes: list[str], size: int, out: Path) -> 
     with files.whole_folder(out) as folder:
         np.save(folder / PIXELS, block)
         np.save(folder / LABELS, number[opened.table["label"][wanted]])
+    marks.finish(out)
 
 
 def check(name: str, source: str, classes: list[str]) -> Source:

@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from torch.nn import functional as F
 
-from tasks import adapt, budget, files, locks, optimize, score
+from tasks import adapt, budget, files, locks, marks, optimize, score
 from tasks.budget import Balance
 from tasks.features import Features, unit
 from tasks.methods import Method
@@ -175,7 +175,7 @@ def once(pool: Pool, name: str, find: Callable[[], pd.DataFrame]) -> pd.DataFram
     """What `find` returns, from the pool's memory if an earlier cell left it there; one cell finds it for all."""
     path = pool.memory / f"{name}.parquet"
     with locks.locked(path.with_suffix(".lock"), f"makes {path}"):
-        if path.exists():
+        if marks.is_finished(path):
             table = pd.read_parquet(path)
             pool.earlier.append(table.attrs["seconds"])
             return table
@@ -184,6 +184,7 @@ def once(pool: Pool, name: str, find: Callable[[], pd.DataFrame]) -> pd.DataFram
         table.attrs["seconds"] = time.perf_counter() - start
         with files.whole_file(path) as partial:
             table.to_parquet(partial)
+        marks.finish(path)
         return table
 
 

@@ -3,6 +3,8 @@
     prepare/ embed/   as the stages of these names leave them
     pixels.npy        every image at the size that networks are trained on; there last of all
 
+Beside a room stands its mark (`tasks.marks`), which says that it is filled.
+
 A room is one damage: images are damaged before they are embedded, so that the encoder sees what a network will see.
 Which images are held out is the same in every room. Wrong labels need no room: features know no labels.
 """
@@ -14,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tasks import dataset, embed, features, files, locks, prepare, sources
+from tasks import dataset, embed, features, files, locks, marks, prepare, sources
 from tasks.encoders import rows
 from tasks.encoders.encoder import Checkpoint
 from tasks.features import Features
@@ -99,7 +101,7 @@ def make(origin: Origin, room: Path, damage: float = 0.0, seed: int = 0, *, devi
     """
     pixels = room / "pixels.npy"
     with locks.locked(room.with_name(f"{room.name}.lock"), f"makes {room}"):
-        if pixels.exists():
+        if marks.is_finished(room):
             return
         source = _source(origin, room.parent)
         prepare.run(source, room / "prepare", test_share=origin.test_share, max_rejected=MAX_REJECTED, wrong_labels=0,
@@ -107,6 +109,7 @@ def make(origin: Origin, room: Path, damage: float = 0.0, seed: int = 0, *, devi
         _embed(origin, room, device)
         with files.whole_file(pixels) as partial, partial.open("wb") as file:
             np.save(file, dataset.pixels(dataset.load(room / "prepare/images"), origin.side))
+        marks.finish(room)
 
 
 def _source(origin: Origin, shared: Path) -> Source:
@@ -117,8 +120,9 @@ def _source(origin: Origin, shared: Path) -> Source:
 
         place = str(shared / "sample")
         with locks.locked(shared / "sample.lock", f"makes {place}"):
-            if not Path(place).exists():
+            if not marks.is_finished(Path(place)):
                 sample.run(Path(place), seed=SPLIT_SEED)
+                marks.finish(Path(place))
     source = sources.open_source(place, held_out=origin.held_out)
     table = source.table.reset_index(drop=True)
     if not (table["split"] == "test").any():
@@ -146,8 +150,9 @@ def _pretrained(folder: Path, device: str) -> Path:
     from tasks import pretrain
 
     with locks.locked(folder.with_name(f"{folder.name}.lock"), f"makes {folder}"):
-        if not folder.exists():
+        if not marks.is_finished(folder):
             pretrain.run(folder, steps=160, batch_size=128, lr=3e-3, seed=SPLIT_SEED, device=device)
+            marks.finish(folder)
     return folder
 
 

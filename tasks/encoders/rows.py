@@ -2,9 +2,10 @@
 
     .winnow/embed/<encoder>/<index>/   a run at work, named by the encoder and the index of the images
         text.npy about.json            features of the classes, and what made them
-        <shard>.rows                   float16 rows of a shard, batch after batch: its length says how much is done
+        <shard>.rows                   float16 rows of a shard, batch after batch
+        <shard>.sums                   a line a batch that is done: its first row, and the SHA-256 of its rows
         <shard>.todo.npy               the places in the shard to be encoded, where some rows were there already
-    .winnow/embed/<encoder>/last/      all rows of the last run that ended, with the SHA-256 of each image
+    .winnow/embed/<encoder>/last/      all rows of the last run that ended, with the SHA-256 of each image, and a mark
 
 Only the last run is kept: one copy of the features of the data set, for new images to be added to.
 """
@@ -20,10 +21,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tasks import files
+from tasks import files, marks
 from tasks.locks import locked
 
-TEXT, ABOUT = "text.npy", "about.json"
+TEXT, ABOUT, MARK = "text.npy", "about.json", "mark.json"
 CHUNK = 8192  # rows copied at a time
 
 
@@ -65,17 +66,27 @@ class Room:
             np.save(file, text)
         with files.whole_file(self.folder / ABOUT) as partial:
             files.write_json(partial, about)
-        if self.last.exists():
+        if marks.read(self.last / MARK, self.last):
             known = pd.Series(self._known(index) < 0)
             for shard, wanted in known.groupby(index["shard"].to_numpy(), sort=False):
                 self._begin(str(shard), np.flatnonzero(wanted))
+            return
+        shutil.rmtree(self.last, ignore_errors=True)
+        for path in self.folder.glob("*.todo.npy"):  # of a run that was to take the rest from there
+            self._forget(path.name.removesuffix(".todo.npy"))
 
     def _begin(self, shard: str, todo: np.ndarray) -> None:
         """Say what is to be done of a shard. What a run began with stays, whatever the last one is by now."""
-        if not self._todo(shard).exists():
-            self._rows(shard).unlink(missing_ok=True)
+        if not marks.is_finished(self._todo(shard)):
+            self._forget(shard)
             with files.whole_file(self._todo(shard)) as partial, partial.open("wb") as file:
                 np.save(file, todo)
+            marks.finish(self._todo(shard))
+
+    def _forget(self, shard: str) -> None:
+        """Begin a shard anew."""
+        for path in (self._sums(shard), self._rows(shard), self._todo(shard)):
+            path.unlink(missing_ok=True)
 
     def _known(self, index: pd.DataFrame) -> np.ndarray:
         """(N,) row of `last` for each image, -1 for those that it lacks."""
@@ -102,9 +113,24 @@ class Room:
         return 3 * count * 2 * self.dim
 
     def begun(self, shard: str, batch_size: int, count: int) -> int:
-        """How many of the `count` rows of a shard are done, in whole batches."""
-        done = self.done([shard])
-        return count if done >= count else done // batch_size * batch_size
+        """How many of the `count` rows of a shard are done, in whole batches, and are as they were written."""
+        written = self._written(shard)
+        if not written:
+            return 0
+        with self._rows(shard).open("rb") as rows:
+            for first in range(0, count, batch_size):
+                batch = rows.read(min(batch_size, count - first) * 2 * self.dim)
+                if written.get(first) != files.sha256(batch):
+                    return first
+        return count
+
+    def _written(self, shard: str) -> dict[int, str]:
+        """SHA-256 by the first row of each batch; a line that was being written when the run was killed is none."""
+        try:
+            lines = self._sums(shard).read_text(encoding="ascii", errors="replace").splitlines()
+        except FileNotFoundError:
+            return {}
+        return {int(first): digest for first, _, digest in (line.partition(" ") for line in lines) if first.isdecimal()}
 
     @contextmanager
     def append(self, shard: str) -> Iterator[Callable[[int, np.ndarray], None]]:
@@ -112,12 +138,16 @@ class Room:
 
         Rows lie at the place that their batch has, so two writers, where a lost worker turns up again, do no harm.
         """
-        with os.fdopen(os.open(self._rows(shard), os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0) as file:
+        opened = os.open(self._rows(shard), os.O_RDWR | os.O_CREAT, 0o666)
+        with os.fdopen(opened, "r+b", buffering=0) as file, self._sums(shard).open("ab", buffering=0) as sums:
 
             def write(first: int, rows: np.ndarray) -> None:
+                data = np.ascontiguousarray(rows, np.float16).tobytes()
                 file.seek(first * 2 * self.dim)
-                file.write(np.ascontiguousarray(rows, np.float16).data)
-                files.sync_data(file.fileno())
+                file.write(data)
+                files.sync_data(file.fileno())  # no sum may be on the disk before its rows
+                sums.write(f"\n{first} {files.sha256(data)}\n".encode())
+                files.sync_data(sums.fileno())
 
             yield write
 
@@ -132,6 +162,7 @@ class Room:
                 self._copy(rows, shard, np.arange(begin, end), known, before)
             rows.flush()
             index[["sha256"]].to_parquet(fresh / "sha256.parquet", index=False)
+            marks.write(fresh / MARK, fresh, ["rows.npy", "sha256.parquet"])
         return np.load(self.last / "rows.npy", mmap_mode="r")
 
     def _copy(
@@ -163,6 +194,9 @@ class Room:
 
     def _rows(self, shard: str) -> Path:
         return self.folder / f"{shard}.rows"
+
+    def _sums(self, shard: str) -> Path:
+        return self.folder / f"{shard}.sums"
 
     def _todo(self, shard: str) -> Path:
         return self.folder / f"{shard}.todo.npy"

@@ -30,6 +30,7 @@ PLUMBING = {
     "tasks/__init__.py": "switches telemetry off",
     "tasks/errors.py": "ends a stage, which then has no result",
     "tasks/locks.py": "makes one process wait for another",
+    "tasks/marks.py": "tells which pieces of a stage are finished",
     "tasks/pipeline.py": "runs DVC, and hashes a release for its tags in MLflow",
     "tasks/redact.py": "takes secrets out of messages",
     "tasks/say.py": "prints",

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from support import write_photos
 
-from tasks import dataset, evaluate, features, prepare, shifted
+from tasks import attempt, dataset, evaluate, features, prepare, shifted
 from tasks.errors import InputError
 from tasks.evaluate import Work
 from tasks.features import Features
@@ -133,6 +133,20 @@ def test_a_finished_cell_and_decoded_images_are_not_made_again(work: Work, monke
     evaluate.decode(work.images, 12, work.pixels)
     run(work, "random")
     assert (work.pixels.stat().st_mtime_ns, cell.read_bytes()) == before
+
+
+@pytest.mark.parametrize("content", [b"", b'{"accuracy": 0.5', b"null", b"[1]", b"{}", bytes(100)])
+def test_a_result_that_was_lost_is_made_again(work: Work, content: bytes) -> None:
+    """As when power was lost before a cell was on the disk."""
+    row = run(work, "random")
+    cell, pixels = Path("random-4.json"), work.pixels.read_bytes()
+    for path in (cell, work.pixels):
+        path.write_bytes(content)
+    assert attempt.result(cell) is None
+    evaluate.decode(work.images, 12, work.pixels)
+    assert work.pixels.read_bytes() == pixels
+    again = run(work, "random")
+    assert again | {"seconds": 0} == row | {"seconds": 0}
 
 
 def test_a_failed_cell_leaves_a_log_and_nothing_that_looks_finished(

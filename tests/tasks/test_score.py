@@ -148,6 +148,11 @@ def test_the_stage_writes_the_same_bytes_again(
         for part in [*spans, spans[0]]:
             score.classes(workdir / "embed", workdir, part, workdir / f"{out}-parts", neighbours=0.1, device="cpu")
         score.gather(workdir / "embed", workdir, workdir / f"{out}-parts", workdir / out)
+    for lost in sorted((workdir / "two-parts").iterdir())[:-1]:  # parts and marks, as when power was lost
+        lost.write_bytes(b"")
+    for part in spans:
+        score.classes(workdir / "embed", workdir, part, workdir / "two-parts", neighbours=0.1, device="cpu")
+    score.gather(workdir / "embed", workdir, workdir / "two-parts", workdir / "two")
     assert (workdir / "one/scores.parquet").read_bytes() == (workdir / "two/scores.parquet").read_bytes()
     expected = score.score(features.load(workdir / "embed"), left, neighbours=0.1, device="cpu")
     pd.testing.assert_frame_equal(pd.read_parquet(workdir / "one/scores.parquet"), expected, check_dtype=False)

@@ -24,6 +24,16 @@ def test_images_come_with_the_classes_of_the_data_set(workdir: Path) -> None:
     assert len(np.load("out/labels.npy")) == 30
 
 
+@pytest.mark.parametrize("lost", ["out/pixels.npy", "out/labels.npy", "out.mark"])
+def test_a_test_set_that_was_lost_is_decoded_again(workdir: Path, lost: str) -> None:
+    write_photos(workdir / "photos")
+    shifted.decode("twin", "photos", CLASSES, 10, workdir / "out")
+    before = {path: path.read_bytes() for path in (workdir / "out").iterdir()}
+    Path(lost).write_bytes(b"")
+    shifted.decode("twin", "photos", CLASSES, 10, workdir / "out")
+    assert {path: path.read_bytes() for path in (workdir / "out").iterdir()} == before
+
+
 def test_of_a_source_with_splits_what_is_held_out_is_taken(workdir: Path) -> None:
     for split, colour in (("train", "red"), ("test", "blue")):
         write_photos(workdir / "all" / split)

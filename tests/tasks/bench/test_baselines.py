@@ -51,6 +51,21 @@ def test_what_several_cells_need_is_found_by_one_of_them_and_its_time_counts_for
     assert len(pool.earlier) == 7
 
 
+def test_what_was_found_and_lost_is_found_again(pool: Pool) -> None:
+    """As when power was lost before it was on the disk."""
+    calls: list[int] = []
+
+    def find() -> pd.DataFrame:
+        calls.append(1)
+        return pd.DataFrame({"a": [1.5]})
+
+    for lost in ("thing.parquet", "thing.parquet.mark"):
+        baselines.once(pool, "thing", find)
+        (pool.memory / lost).write_bytes(b"")
+        assert baselines.once(pool, "thing", find)["a"].tolist() == [1.5]
+    assert len(calls) == 3
+
+
 def test_herding_and_k_center_choose_by_hand_what_their_papers_say() -> None:
     line = np.array([[1, 0], [0.96, 0.28], [0.6, 0.8], [0, 1]])
     data = Features(line, line[:1], np.zeros(4, np.int64), ["c"], np.array(list("abcd")))

@@ -90,7 +90,7 @@ def test_symmetric_and_near_noise_and_none_are_those_of_plant(planted: Features)
 
 def test_a_cell_that_breaks_leaves_a_log_and_no_result(tmp_path: Path) -> None:
     out, log = tmp_path / "cells/a.json", tmp_path / "logs/a.log"
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(InputError, match=r"index.parquet cannot be read"):
         cells.run(replace(WORK, rooms=tmp_path), CELL, out, log, device="cpu")
     assert not out.exists()
     assert str(CELL) in log.read_text()

@@ -102,7 +102,7 @@ def test_only_the_last_run_is_kept(images: Dataset, encoder: Path, workdir: Path
     (workdir / ".winnow/embed/other/last").mkdir(parents=True)
     run(images, encoder, workdir / "out")
     (kept,) = (workdir / ".winnow/embed").glob("*/*")
-    assert sorted(path.name for path in kept.iterdir()) == ["rows.npy", "sha256.parquet"]
+    assert sorted(path.name for path in kept.iterdir()) == ["mark.json", "rows.npy", "sha256.parquet"]
     assert np.load(kept / "rows.npy").shape == (30, 64)
 
 
@@ -127,11 +127,70 @@ def test_a_run_killed_after_its_rows_were_kept_ends_as_it_would_have(
 def test_half_a_batch_is_written_again_and_a_finished_shard_is_not(workdir: Path) -> None:
     room, values = Room("e", "i", 3), np.arange(30, dtype=np.float16).reshape(10, 3)
     room.folder.mkdir(parents=True)
+    encode(room, values, 0)
     for cut, begins in ((0, 0), (5, 4), (8, 8), (10, 10)):
         (room.folder / "a.rows").write_bytes(values.tobytes()[: cut * 6 + (cut == 5)])
         assert room.begun("a", 4, 10) == begins
-        with room.append("a") as write:
-            write(begins, values[begins:])
+        encode(room, values, begins)
         assert (room.folder / "a.rows").read_bytes() == values.tobytes()
     assert room.done() == room.done(["a", "b"]) == 10
     assert rows.CHUNK > 1
+
+
+def encode(room: Room, values: np.ndarray, begins: int) -> None:
+    """Write ten rows from a place on, four at a time."""
+    with room.append("a") as write:
+        for first in range(begins, 10, 4):
+            write(first, values[first : first + 4])
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil", "begins"),
+    [
+        ("a.rows", lambda data: data[:24] + bytes(24) + data[48:], 4),  # a batch whose bytes never came to the disk
+        ("a.rows", lambda data: bytes(len(data)), 0),
+        ("a.rows", lambda data: b"", 0),
+        ("a.sums", lambda data: b"", 0),
+        ("a.sums", lambda data: data[:-10], 8),
+        ("a.sums", lambda data: data[:-30] + bytes(30), 8),
+        ("a.sums", lambda data: b"garbage\n" + data, 10),
+    ],
+)
+def test_rows_that_were_lost_are_encoded_again(
+    workdir: Path, name: str, spoil: Callable[[bytes], bytes], begins: int
+) -> None:
+    room, values = Room("e", "i", 3), np.arange(1, 31, dtype=np.float16).reshape(10, 3)
+    room.folder.mkdir(parents=True)
+    encode(room, values, 0)
+    assert room.begun("a", 4, 10) == 10
+    path = room.folder / name
+    path.write_bytes(spoil(path.read_bytes()))
+    assert room.begun("a", 4, 10) == begins
+    encode(room, values, begins)
+    assert room.begun("a", 4, 10) == 10
+    assert (room.folder / "a.rows").read_bytes() == values.tobytes()
+
+
+@pytest.mark.parametrize("spoilt", ["mark.json", "rows.npy", "sha256.parquet", "todo"])
+def test_what_the_last_run_kept_is_not_trusted_where_it_was_lost(
+    images: Dataset, encoder: Path, workdir: Path, image_folder: Path, spoilt: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = run(images, encoder, workdir / "one")
+    (image_folder / "green/5.png").write_bytes(changed(image_folder / "green/5.png"))
+    prepare.run(
+        open_source(image_folder), workdir / "in", test_share=0.2, max_rejected=0, wrong_labels=0.2, damaged=0, seed=0
+    )
+    more = dataset.load(workdir / "in/images")
+    with monkeypatch.context() as patch:
+        patch.setattr(Room, "close", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(embed, "_encode", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            run(more, encoder, workdir / "two")
+    (last,) = (workdir / ".winnow/embed").glob("*/last")
+    paths = [last / spoilt] if spoilt != "todo" else list(last.parent.glob("*/*.todo.npy"))
+    assert paths
+    for path in paths:
+        path.write_bytes(bytes(path.stat().st_size))
+    again = run(more, encoder, workdir / "two")
+    files.shutil.rmtree(files.SCRATCH)
+    assert run(more, encoder, workdir / "three") == again != whole
