@@ -72,7 +72,7 @@ def verify(
         console = Console()
         for fault in faults:
             console.print(f"[red]✗[/red] {plain(fault.where)}: {plain(fault.what)}")
-        checked = f"{len(opened.manifest['files'])} files" + (f" and the images in {data.folder}" if data else "")
+        checked = f"{len(opened.manifest.files)} files" + (f" and the images in {data.folder}" if data else "")
         if not data:
             console.print(f"  {plain(unseen)}")
         if faults:

@@ -1,14 +1,14 @@
 """A release in a few lines: what was kept and dropped, what was found, what it is worth, and where it lies."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
 from flows.console import Console, plain
 from tasks import reasons
 from tasks.reasons import REASONS
-from tasks.releases.manifest import load
+from tasks.releases.manifest import Arms, load
 from tasks.training.arms import ARMS
 
 if TYPE_CHECKING:
@@ -23,38 +23,39 @@ def describe(release: Path) -> None:
     """
     manifest = load(release).manifest
     console = Console()
-    pool, kept = manifest["pool"]["samples"], manifest["subset"]["samples"]
-    counts = [count["kept"] for count in manifest["class_counts"].values()]
+    pool, kept = manifest.pool.samples, manifest.subset.samples
+    counts = [count.kept for count in manifest.class_counts.values()]
     console.print(
-        f"\n[bold]{plain(manifest['name'])}[/bold]: kept {kept:,} of {pool:,} images, dropped {pool - kept:,}; "
+        f"\n[bold]{plain(manifest.name)}[/bold]: kept {kept:,} of {pool:,} images, dropped {pool - kept:,}; "
         f"{min(counts):,} to {max(counts):,} kept in each of {len(counts)} classes"
     )
-    dropped = manifest["selection"]
+    dropped = manifest.selection
     said = [f"{n:,} {name}" for reason, (name, _) in REASONS.items() if (n := dropped.get(reasons.key(reason), 0))]
     if said:
         console.print(f"  dropped: {', '.join(said)}")
-    for fault, name in (("wrong_labels", "wrong labels"), ("damaged", "damaged images")):
-        if found := manifest["results"].get(fault):
+    results = manifest.results
+    for found, name in ((results.wrong_labels, "wrong labels"), (results.damaged, "damaged images")):
+        if found:
             console.print(
-                f"  planted {name}: {found['dropped']:,} of {found['planted']:,} found and dropped; "
-                f"{found['share_of_pool']:.1%} of the pool, {found['share_of_kept']:.2%} of what is kept"
+                f"  planted {name}: {found.dropped:,} of {found.planted:,} found and dropped; "
+                f"{found.share_of_pool:.1%} of the pool, {found.share_of_kept:.2%} of what is kept"
             )
-    adaptation = manifest["adaptation"]
+    adaptation = manifest.adaptation
     console.print(
-        f"  accuracy of the class prompts alone, on {plain(adaptation['measured_on'])}: "
-        f"{adaptation['zero_shot_accuracy']:.1%} as the encoder came, {adaptation['adapted_accuracy']:.1%} adapted\n"
+        f"  accuracy of the class prompts alone, on {plain(adaptation.measured_on)}: "
+        f"{adaptation.zero_shot_accuracy:.1%} as the encoder came, {adaptation.adapted_accuracy:.1%} adapted\n"
     )
-    console.print(_accuracies(manifest["results"]["accuracy"], kept, pool))
+    console.print(_accuracies(results.accuracy, kept, pool))
     console.print(f"\nrelease  {plain(release)}\nreport   {plain(release / 'report.html')}")
     console.print("compare  make ui (MLflow's pages; choose two runs of “subset versions” and press Compare)")
 
 
-def _accuracies(results: dict[str, Any], kept: int, pool: int) -> Table:
+def _accuracies(results: Arms, kept: int, pool: int) -> Table:
     table = Table("trained on", "images", "test accuracy", box=None, pad_edge=False)
     for arm, name in ARMS.items():
-        result = results[arm]
+        result = results.of(arm)
         images = pool if arm == "all" else kept
-        table.add_row(name, f"{images:,}", f"{result['mean']:.2%} ± {100 * result['std']:.2f}")
+        table.add_row(name, f"{images:,}", f"{result.mean:.2%} ± {100 * result.std:.2f}")
     return table
 
 

@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -270,6 +271,8 @@ def read_json(path: Path, largest: int = LARGEST_JSON) -> Any:
     Raises:
         InputError: it cannot be read, is no JSON, is too large, or is nested too deeply.
     """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise InputError(f"{path} is not JSON: it is a pipe or a device")  # which could keep a reader waiting for ever
     try:
         with path.open("rb") as file:
             data = file.read(largest + 1)
@@ -278,13 +281,22 @@ def read_json(path: Path, largest: int = LARGEST_JSON) -> Any:
     if len(data) > largest:
         raise InputError(f"{path} is larger than {largest:,} bytes, so it is not what it should be")
     try:
-        return json.loads(data.decode("utf-8-sig"))
+        return json.loads(data.decode("utf-8-sig"), object_pairs_hook=_once)
     except RecursionError as error:
         raise InputError(f"{path} is not JSON: it is nested too deeply") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not JSON: it is not UTF-8 (byte {error.start})") from error
     except ValueError as error:
         raise InputError(f"{path} is not JSON ({error})") from error
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; one with a key twice would be read in one way here and in another elsewhere."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise ValueError(f"the key {twice[:100]!r} stands twice")
+    return found
 
 
 def sha256(*parts: bytes | str) -> str:

@@ -19,6 +19,7 @@ ESCAPE = re.compile("[\x1b\x9b]")  # a terminal takes what follows for a command
 CONTROL = re.compile("[\0-\x1f\x7f-\x9f]")
 DIRECTION = re.compile("[\u202a-\u202e\u2066-\u2069]")  # reverses the text that follows, so that gpj.x reads x.jpg
 MARK = re.compile("\ufeff")
+SURROGATE = re.compile("[\ud800-\udfff]")  # stands for a byte that is not UTF-8
 FAULTS = (
     (LINE_BREAK, "a line break"),
     (ESCAPE, "an escape"),
@@ -36,7 +37,7 @@ def fault(name: str) -> str | None:
         for pattern, words in FAULTS:
             if found := pattern.search(name):
                 return f"has {words} in it (U+{ord(found[0]):04X})"
-        if any("\ud800" <= character <= "\udfff" for character in name):
+        if SURROGATE.search(name):
             return "is not UTF-8"
     if len(name) > LONGEST // 4 and len(name.encode()) > LONGEST:
         return f"is longer than {LONGEST:,} bytes"

@@ -94,30 +94,25 @@ def describe(stages: Path, data: Dataset, table: pd.DataFrame, name: str, parame
 
 def version(release: Path, tags: dict[str, str]) -> Version:
     """What MLflow is told of the release in the folder `release`."""
-    cells = release / "accuracy.csv"  # which releases have had since they are recorded training by training
     opened = manifest.load(release)
-    described, table = opened.manifest, opened.scores
+    described, table, cells = opened.manifest, opened.scores, opened.trainings
     kept = table[table["selected"]]
-    results = described["adaptation"] | described["results"]
-    measured = manifest.flat({"selection": described["selection"]} | results)
+    results = described.adaptation.stated() | described.results.stated()
+    measured = manifest.flat({"selection": described.selection} | results)
     return Version(
-        name=f"{described['name']} keep={described['parameters']['optimize']['keep']:g}",
+        name=f"{described.name} keep={described.parameters.optimize.keep:g}",
         fingerprint=opened.fingerprint,
-        parameters=manifest.flat(described["parameters"]),
+        parameters=manifest.flat(described.parameters.stated()),
         metrics={"kept": len(kept), "dropped": len(table) - len(kept)}
-        | {key: value for key, value in measured.items() if not isinstance(value, str)},
+        | {key: value for key, value in measured.items() if isinstance(value, int | float)},
         tags=tags | {"dvc.md5": pipeline.folder_md5(release)},
-        pool=(table[["id", "class_name"]], described["pool"]["digest"]),
-        subset=(kept[["id", "class_name"]], described["subset"]["digest"]),
-        source=described["parameters"]["prepare"]["source"],
-        model=described["name"],
-        cells=_rows(cells) if cells.is_file() else [],
+        pool=(table[["id", "class_name"]], described.pool.digest),
+        subset=(kept[["id", "class_name"]], described.subset.digest),
+        source=described.parameters.prepare.source,
+        model=described.name,
+        cells=[] if cells is None else [{str(k): v for k, v in row.items()} for row in cells.to_dict("records")],
         artifacts=release,
     )
-
-
-def _rows(table: Path) -> list[dict[str, Any]]:
-    return [{str(key): value for key, value in row.items()} for row in pd.read_csv(table).to_dict("records")]
 
 
 def _corrections(path: Path, pool: pd.DataFrame) -> dict[str, int]:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from tasks.reasons import DAMAGED, OVER_BUDGET, REDUNDANT, SUSPECTED
 from tasks.releases import manifest
-from tasks.releases.manifest import Release
+from tasks.releases.manifest import Counts, Release
 from tasks.training.arms import ARMS
 
 NEW, GONE = "new data", "no longer in the data"
@@ -46,11 +46,17 @@ def compare(before: Release, after: Release) -> dict[str, Any]:
         "accuracy": {
             label: {"before": _accuracy(before, arm), "after": _accuracy(after, arm)} for arm, label in ARMS.items()
         },
-        **{
-            part: _changed(manifest.flat(before.manifest[part]), manifest.flat(after.manifest[part]))
-            for part in ("parameters", "encoder", "packages")
-        },
+        **{part: _changed(one, two) for part, (one, two) in _made_of(before, after).items()},
     }
+
+
+def _made_of(before: Release, after: Release) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
+    """What made the releases, by dotted key."""
+    sides = [
+        {"parameters": one.parameters.stated(), "encoder": one.encoder, "packages": one.packages}
+        for one in (before.manifest, after.manifest)
+    ]
+    return {part: (manifest.flat(sides[0][part]), manifest.flat(sides[1][part])) for part in sides[0]}
 
 
 def _joined(before: Release, after: Release) -> pd.DataFrame:
@@ -65,9 +71,9 @@ def _joined(before: Release, after: Release) -> pd.DataFrame:
 
 
 def _named(release: Release) -> dict[str, Any]:
-    pool, subset = release.manifest["pool"], release.manifest["subset"]
-    keep = release.manifest["parameters"]["optimize"]["keep"]
-    return {"name": release.manifest["name"], "keep": keep, "pool": pool["samples"], "kept": subset["samples"],
+    pool, subset = release.manifest.pool, release.manifest.subset
+    keep = release.manifest.parameters.optimize.keep
+    return {"name": release.manifest.name, "keep": keep, "pool": pool.samples, "kept": subset.samples,
             "manifest_sha256": release.fingerprint}  # fmt: skip
 
 
@@ -106,14 +112,18 @@ def _drift(both: pd.DataFrame) -> dict[str, float | int]:
 
 def _classes(before: Release, after: Release) -> dict[str, dict[str, Any]]:
     """Counts of each class whose counts have changed."""
-    sides = before.manifest["class_counts"], after.manifest["class_counts"]
-    none = {"pool": 0, "kept": 0}
-    counts = {name: [side.get(name, none) for side in sides] for name in dict.fromkeys([*sides[0], *sides[1]])}
+    sides = before.manifest.class_counts, after.manifest.class_counts
+    none = Counts(pool=0, kept=0)
+    counts = {
+        name: [{"pool": count.pool, "kept": count.kept} for count in (side.get(name, none) for side in sides)]
+        for name in dict.fromkeys([*sides[0], *sides[1]])
+    }
     return {name: {"before": old, "after": new} for name, (old, new) in counts.items() if old != new}
 
 
 def _accuracy(release: Release, arm: str) -> dict[str, float]:
-    return {key: release.manifest["results"]["accuracy"][arm][key] for key in ("mean", "std")}
+    found = release.manifest.results.accuracy.of(arm)
+    return {"mean": found.mean, "std": found.std}
 
 
 def _changed(before: dict[str, Any], after: dict[str, Any]) -> dict[str, dict[str, Any]]:

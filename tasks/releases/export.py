@@ -106,7 +106,7 @@ def _listed(release: Release) -> pd.DataFrame:
 def _about(release: Release, request: Request, table: pd.DataFrame) -> dict[str, object]:
     """What is exported, as it is written to export.json: the same for the same export."""
     return {
-        "name": release.manifest["name"],
+        "name": release.manifest.name,
         "manifest_sha256": release.fingerprint,
         "format": request.format,
         "samples": len(table),

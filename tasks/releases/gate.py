@@ -94,12 +94,8 @@ def _misfits(candidate: Release, champion: Release | None) -> Iterator[str]:
     except InputError as error:
         yield str(error)
         return
-    if twice := table["id"][table["id"].duplicated()].tolist():
-        yield f"the id {quoted(twice[0])} stands twice"
     if not np.isfinite(table["alignment"].to_numpy(dtype=float)).all():
         yield "an alignment is no number"
-    if not table["label"].between(0, len(candidate.classes) - 1).all():
-        yield "a label is none of the classes"
     for name, column in champion.scores.items() if champion else ():
         if name not in table:
             yield f"the champion has a column {name}, and this has none"
@@ -109,18 +105,18 @@ def _misfits(candidate: Release, champion: Release | None) -> Iterator[str]:
 
 def _floor(candidate: Release, least: int) -> Check:
     """Of each class some images are left."""
-    counts = candidate.manifest["class_counts"]
-    lacking = {name: n["kept"] for name, n in counts.items() if n["kept"] < min(least, n["pool"])}
-    found = f"{min(n['kept'] for n in counts.values())} in the smallest class"
+    counts = candidate.manifest.class_counts
+    lacking = {name: n.kept for name, n in counts.items() if n.kept < min(least, n.pool)}
+    found = f"{min(n.kept for n in counts.values())} in the smallest class"
     fault = f"too little is kept of {_some(lacking, 'images')}; at least {least} are asked for" if lacking else None
     return Check("images kept of each class", "", found, f"at least {least}", fault)
 
 
 def _classes(candidate: Release, champion: Release, most: float) -> Check:
     """No class lost more than a share of what the champion has of it; one that is gone lost all."""
-    now = candidate.manifest["class_counts"]
-    kept = {name: n["kept"] for name, n in champion.manifest["class_counts"].items() if n["kept"]}
-    lost = {name: 1 - now.get(name, {"kept": 0})["kept"] / before for name, before in kept.items()}
+    now = candidate.manifest.class_counts
+    kept = {name: n.kept for name, n in champion.manifest.class_counts.items() if n.kept}
+    lost = {name: 1 - (now[name].kept if name in now else 0) / before for name, before in kept.items()}
     worst = max(lost, key=lambda name: lost[name], default="")
     lacking = {name: share for name, share in lost.items() if share > most}
     fault = f"more than {most:.0%} is lost of {_some(lacking, 'lost', '.0%')}" if lacking else None
@@ -144,7 +140,7 @@ def _faulty(candidate: Release, champion: Release, rise: float) -> Check:
 
 def _share_at_fault(release: Release) -> float:
     dropped = int(release.scores["reason"].isin([SUSPECTED, DAMAGED]).sum())
-    unread = int(release.manifest["quarantined"])
+    unread = release.manifest.quarantined
     return (dropped + unread) / max(len(release.scores) + unread, 1)
 
 
@@ -160,7 +156,7 @@ def _accuracy(candidate: Release, champion: Release, limits: Limits) -> Check:
     """Models trained on it are as good, as far as the seeds can tell."""
     now, before = _by_seed(candidate), _by_seed(champion)
     loss = float(before.mean() - now.mean())
-    same = candidate.manifest["images_sha256"] == champion.manifest["images_sha256"]
+    same = candidate.manifest.images_sha256 == champion.manifest.images_sha256
     chance = _chance(now, before, paired=same and now.index.equals(before.index))
     noise = f"p = {chance:.3g}" if np.isfinite(chance) else "one seed"
     fault = None
@@ -185,8 +181,7 @@ def _chance(now: pd.Series, before: pd.Series, *, paired: bool) -> float:
 
 def _by_seed(release: Release) -> pd.Series:
     """Accuracy of the subset by seed; releases from before they held a row a training have the mean alone."""
-    path = release.folder / "accuracy.csv"
-    if not path.is_file():
-        return pd.Series([release.manifest["results"]["accuracy"][ARM]["mean"]])
-    table = pd.read_csv(path)
+    table = release.trainings
+    if table is None:
+        return pd.Series([release.manifest.results.accuracy.of(ARM).mean])
     return table[table["arm"] == ARM].groupby("seed")["accuracy"].mean()

@@ -159,7 +159,7 @@ def _track(what: Publication) -> None:
     """Tag the run of the release; a tracking server that is down stops nothing that is published."""
     tags = {"winnow.version": what.tag, "git.tag": what.tag, "git.published": git("rev-parse", "HEAD").strip()}
     try:
-        found = tracking.publish(what.release.manifest["name"], what.release.fingerprint, tags, Path.cwd())
+        found = tracking.publish(what.release.manifest.name, what.release.fingerprint, tags, Path.cwd())
     except Exception as error:
         say(f"  MLflow cannot be reached ({error}); the same command tags the run later")
     else:
@@ -171,8 +171,8 @@ def _track(what: Publication) -> None:
 
 
 def _summary(what: Publication) -> str:
-    pool, subset = what.release.manifest["pool"], what.release.manifest["subset"]
-    return f"{subset['samples']:,} of {pool['samples']:,} images\n\nids and labels SHA-256 {subset['digest']}"
+    pool, subset = what.release.manifest.pool, what.release.manifest.subset
+    return f"{subset.samples:,} of {pool.samples:,} images\n\nids and labels SHA-256 {subset.digest}"
 
 
 def _push() -> None:

@@ -48,7 +48,7 @@ def run(release: Release, start: Origin, env: dict[str, str], source: str | None
         if not (clone / "dvc.yaml").is_file():
             raise InputError(f"{start.repository} at {start.commit[:12]} is no project of Winnow (no dvc.yaml); "
                              f"name the one that made the release with --repository. {WAY_OUT}")  # fmt: skip
-        parameters = _set_parameters(clone, release.manifest["parameters"], source, say)
+        parameters = _set_parameters(clone, release.manifest.parameters.stated(), source, say)
         _pull(clone, Path(start.repository))
         if source:
             _move_source(clone, Path(room), parameters, Path(source))

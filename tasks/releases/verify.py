@@ -45,7 +45,7 @@ def run(release: Release, images: Dataset | None = None) -> list[Fault]:
 
 def _files(release: Release) -> Iterator[Fault]:
     """Files that are missing, changed, or not of the release."""
-    stated: dict[str, str] = release.manifest["files"]
+    stated = release.manifest.files
     for name, digest in stated.items():
         path = release.folder / name
         if not path.is_file():
@@ -79,10 +79,9 @@ def _ids(release: Release, scores: pd.DataFrame | None) -> Iterator[Fault]:
 
 def _digests(release: Release) -> Iterator[Fault]:
     """Ids and labels of the pool and the subset that do not have the digest stated."""
-    parts = {"pool": release.scores, "subset": release.scores[release.scores["selected"]]}
-    for name, part in parts.items():
-        stated = release.manifest[name]
-        if (len(part), manifest.digest(part)) != (stated["samples"], stated["digest"]):
+    made, scores = release.manifest, release.scores
+    for name, stated, part in (("pool", made.pool, scores), ("subset", made.subset, scores[scores["selected"]])):
+        if (len(part), manifest.digest(part)) != (stated.samples, stated.digest):
             yield Fault("scores.parquet", f"ids and labels of the {name} are not those in the manifest")
 
 
@@ -95,7 +94,7 @@ def _images(release: Release, data: Dataset) -> list[Fault]:
     both = pool.index.intersection(stored.index)
     other = both[(pool[both] != stored[both]).to_numpy()]
     faults += _cut(Fault(name, "is another image than the one that was released") for name in other)
-    if not faults and files.sha256(*data.index["id"], *data.index["sha256"]) != release.manifest["images_sha256"]:
+    if not faults and files.sha256(*data.index["id"], *data.index["sha256"]) != release.manifest.images_sha256:
         faults.append(Fault("index.parquet", "lists other held-out images than the release was measured on"))
     if data.lost:
         what = "has moved or gone, so that no image can be checked; name where it lies now with --source"

@@ -287,3 +287,11 @@ def test_the_password_of_a_tracking_server_is_printed_and_kept_nowhere(published
     assert secret not in recorded.stdout
     for path in published.folder.rglob("*"):
         assert not path.is_file() or secret.encode() not in path.read_bytes(), path
+
+
+def test_a_malformed_manifest_is_not_published(published: Project) -> None:
+    (published.folder / "data/release/manifest.json").write_text('{"format": 2, "files": 5}')
+    done = publish(published, "--version", "1.0.0")
+    assert done.returncode == 2, done.stdout
+    assert "winnow: data/release/manifest.json is no manifest of a release: name: Field required" in done.stdout
+    assert tags(published) == []

@@ -259,6 +259,18 @@ def test_what_is_no_json_is_refused_by_the_name_of_its_file(data: bytes, words: 
     assert words in str(error.value)
 
 
+def test_json_with_a_key_twice_is_refused() -> None:
+    Path("one.json").write_text('{"a": {"b": 1, "c": 2, "b": 1}}')
+    with pytest.raises(InputError, match=r"one\.json is not JSON \(the key 'b' stands twice\)"):
+        files.read_json(Path("one.json"))
+
+
+def test_a_pipe_in_place_of_json_is_not_waited_for() -> None:
+    os.mkfifo("one.json")
+    with pytest.raises(InputError, match=r"one\.json is not JSON: it is a pipe or a device"):
+        files.read_json(Path("one.json"))
+
+
 def test_a_folder_in_place_of_json_is_refused() -> None:
     Path("one.json").mkdir()
     with pytest.raises(InputError, match=r"one\.json cannot be read \(Is a directory\)"):
