@@ -163,10 +163,11 @@ def test_a_repository_that_never_published_it_is_refused(project: Path) -> None:
         origin.find(manifest.load(project / "data/release"), str(project))
 
 
-def state(project: Path, **parameters: object) -> None:
+def state(project: Path, **parameters: dict[str, object]) -> None:
     """Let the release say that it was made by other parameters."""
     made = read_json(project / "data/release/manifest.json")
-    made["parameters"] |= parameters
+    for block, values in parameters.items():
+        made["parameters"].setdefault(block, {}).update(values)
     write_json(project / "data/release/manifest.json", made)
 
 
