@@ -223,8 +223,8 @@ def _summary(kept: pd.DataFrame, classes: list[str], set_aside: pd.DataFrame, tw
     for split, use in (("train", "to choose from"), ("test", "held out")):
         labels = kept.loc[kept["split"] == split, "label"]
         counts = np.bincount(labels, minlength=len(classes))
-        by_class = _listed([f"{name} {count}" for name, count in zip(classes, counts, strict=True)])
-        lines.append(f"{len(labels)} images {use}, in {np.count_nonzero(counts)} classes: {by_class}")
+        by_class = _listed([f"{name}: {count}" for name, count in zip(classes, counts, strict=True)])
+        lines.append(f"{len(labels)} images {use}, in {np.count_nonzero(counts)} classes ({by_class})")
     if len(set_aside):
         reasons = set_aside["reason"].value_counts()
         by_reason = _listed([f"{count} {reason}" for reason, count in reasons.items()], most=3)

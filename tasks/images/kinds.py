@@ -134,6 +134,12 @@ def _raw(data: bytes) -> str | None:
     return f"camera raw (DNG, NEF, ARW or the like): {CONVERT}" if raw else None
 
 
+def other(data: bytes) -> str | None:
+    """Name what a file is that should be a table, shards or Parquet; None if its first bytes do not say."""
+    what = refusal(data) or _text(data)
+    return what and re.sub(", not (an|the) image", "", what)
+
+
 def unidentified(data: bytes) -> str:
     """Name a file that no image format has claimed."""
     if data.startswith(IMAGES) or data[4:8] == b"ftyp":

@@ -18,6 +18,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from tasks import urls
 from tasks.errors import InputError
+from tasks.images import kinds
 
 ROW = -1  # the size of an image that is a row of a Parquet file
 WHOLE = 0  # the size of an image that is a whole file, before it was read
@@ -134,7 +135,21 @@ def open_parquet(files: Any, path: str) -> pq.ParquetFile:
         _ = file.schema_arrow.names  # are they text?
         return file
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise InputError(f"prepare.source: {path} is not a readable Parquet file ({error})") from error
+        raise InputError(
+            f"prepare.source: {path} is not a readable Parquet file ({said(files, path, error)})"
+        ) from error
+
+
+def said(files: Any, path: str, error: Exception) -> str:
+    """What a file is that cannot be read as what its name says, such as a Git LFS pointer; else the error."""
+    try:
+        with files.open(path, "rb") as file:
+            what = kinds.other(file.read(kinds.TEXT))
+    except OSError:
+        what = None
+    if what and what not in ("Parquet", "a tar archive"):  # those are damaged
+        return f"it is {what}"
+    return str(error.args[0]) if error.args else type(error).__name__
 
 
 def image_columns(schema: pa.Schema) -> list[str]:

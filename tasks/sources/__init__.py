@@ -120,6 +120,8 @@ def _unread(names: list[str]) -> str:
 
     if packed := next((name for name in names if name.lower().endswith(image_folder.PACKED)), None):
         return f"holds {packed}, which is compressed: gunzip shards of tar, and unpack an archive of folders"
+    if sheet := next((name for name in names if name.lower().endswith((".xlsx", ".xls", ".ods"))), None):
+        return f"is a spreadsheet, {sheet}; save it as CSV"
     return "is neither an image folder nor Parquet (.parquet), tar shards (.tar) or a table (.csv, .tsv, .jsonl)"
 
 

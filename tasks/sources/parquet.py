@@ -114,12 +114,36 @@ def _rows(name: str, file: pq.ParquetFile, label: str, split: str | None) -> Row
     if split is None and (split_column := _split_column(name, file, schema)):
         notes.append(f"splits are in the column `{split_column}`")
         parts = _texts(name, file, split_column)
+    _refuse_absent(name, file, image)
     largest = max((int(about.row_group(i).total_byte_size) for i in range(about.num_row_groups)), default=0)
     return Rows(name, _ids(name, file, image), said, wrong, parts, classes, notes, largest)
 
 
+def _refuse_absent(name: str, file: pq.ParquetFile, image: str) -> None:
+    """Refuse a file that has the paths of its images alone, by the types and statistics in its footer."""
+    about = file.metadata
+    place = next((i for i in range(about.num_columns) if about.schema.column(i).path == image), None)
+    if place is None or not about.num_rows:
+        return
+    counts = [about.row_group(group).column(place).statistics for group in range(about.num_row_groups)]
+    nulls = [count.null_count for count in counts if count is not None and count.has_null_count]
+    kind = file.schema_arrow.field(image.removesuffix(".bytes")).type
+    typeless = pa.types.is_struct(kind) and pa.types.is_null(kind.field("bytes").type)
+    if typeless or (len(nulls) == len(counts) and sum(nulls) == about.num_rows):
+        raise InputError(
+            f"prepare.source: {name}: the column `{image.removesuffix('.bytes')}` holds no bytes, so its images lie "
+            "elsewhere; write them into the file, as `datasets` does with embed_external_files=True"
+        )
+
+
 def _columns(name: str, schema: pa.Schema, label: str) -> tuple[str, str]:
     """The columns of labels and of images."""
+    image = storage.image_column(schema)
+    if image is None:
+        raise InputError(
+            f"prepare.source: {name} has no column of images, a struct with `bytes` or binary (columns: {schema.names})"
+            f"{_why_none(schema, name)}"
+        )
     found = find_column(schema.names, label)
     kind = schema.field(found).type if found else None
     if kind is not None and (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
@@ -132,12 +156,23 @@ def _columns(name: str, schema: pa.Schema, label: str) -> tuple[str, str]:
             f"prepare.source: {name} has no column `{label}` of whole numbers or names (columns: {schema.names}); "
             "prepare.label names another"
         )
-    image = storage.image_column(schema)
-    if image is None:
-        raise InputError(
-            f"prepare.source: {name} has no column of images, a struct with `bytes` or binary (columns: {schema.names})"
-        )
     return found, image
+
+
+def _why_none(schema: pa.Schema, name: str) -> str:
+    """What to do about columns that are nearly one of images."""
+    for field in schema:
+        if pa.types.is_list(field.type) and storage.image_column(pa.schema([("image", field.type.value_type)])):
+            return f"; `{field.name}` holds lists of images, and a sample has one"
+        if field.name.lower() in storage.IMAGE_NAMES and is_text(field.type):
+            return f"; `{field.name}` holds text, and an image must be there as bytes"
+    stem = name.removesuffix(".parquet")
+    if {"url", "status"} & set(schema.names):
+        return (
+            f"; it tells of images that lie elsewhere ({stem}.tar, or the folder {stem}): img2dataset writes them as "
+            "tar shards with --output_format webdataset"
+        )
+    return ""
 
 
 def _may_be_labels(kind: pa.DataType) -> bool:

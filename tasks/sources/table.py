@@ -42,7 +42,8 @@ def open_table(base: str, name: str, label: str, held_out: str | None) -> Source
         parts["split"] = column
     notes += _said(table.header, parts, label)
     rows = pd.DataFrame({part: _texts(table.columns[parts[part]]) for part in parts if part != "label"}, dtype=object)
-    rows["label"], rows["wrong"] = labels.column(table.columns[parts["label"]])
+    for part, values in zip(("label", "wrong"), labels.column(table.columns[parts["label"]]), strict=True):
+        rows[part] = pd.Series(values, dtype=object)  # else pandas makes None of it NaN
     blank = rows.drop(columns="wrong").isna().all(axis=1)
     if blank.any() and not name.endswith(".parquet"):
         notes.append(f"{blank.sum()} empty rows of {name} are passed over")
@@ -57,7 +58,7 @@ def open_table(base: str, name: str, label: str, held_out: str | None) -> Source
     file, changed = resolved(base, rows["path"].tolist())
     if changed:
         notes.append(f"{changed} paths have backslashes, as on Windows; they are read as slashes")
-    if where := misplaced.hint(base, file):
+    if where := misplaced.hint(base, name, file):
         raise InputError(f"prepare.source: {name}: none of the {len(file)} images is there; {where}")
     classes, codes, said = labels.classes(rows["label"].to_numpy(), name)
     ids = rows["id"].tolist() if "id" in rows else file
@@ -116,6 +117,8 @@ def _said(header: list[str], parts: Parts, label: str) -> list[str]:
         notes.append(f"labels are in the column `{parts['label']}`")
     if parts.get("split", "split") != "split":
         notes.append(f"splits are in the column `{parts['split']}`")
+    elif "split" not in parts and (about := [name for name in header if splits.known(name.removeprefix("is_"))]):
+        notes.append(f"the column `{about[0]}` is not read; a column `split` says what is held out")
     return notes
 
 
@@ -126,7 +129,7 @@ def _no_columns(name: str, header: list[str], label: str) -> InputError:
             "path,label"
         )
     return InputError(
-        f"prepare.source: {name} needs a column of paths ({', '.join(PATHS)}) and `{label}` of labels "
+        f"prepare.source: {name} needs a column of paths ({', '.join(PATHS[:5])} ...) and `{label}` of labels "
         f"(columns: {header}); prepare.label names another"
     )
 

@@ -13,7 +13,7 @@ from pyarrow import csv
 
 from tasks import text
 from tasks.errors import InputError
-from tasks.images import storage
+from tasks.images import kinds, storage
 from tasks.sources.base import SHOWN, faults
 
 JSON = (".jsonl", ".ndjson")
@@ -99,6 +99,8 @@ def _json_lines(data: bytes, name: str, wanted: Wanted) -> Table:
 
 def _csv(file: Any, name: str, wanted: Wanted) -> Table:
     head = file.read(HEAD)
+    if kinds.refusal(head):
+        raise InputError(f"prepare.source: {name} cannot be read as a table (it is {kinds.other(head)})")
     if head.startswith(text.UTF16):
         file = io.BytesIO(text.utf8(head + file.read(), f"prepare.source: {name}"))
         head = file.read(HEAD)

@@ -184,9 +184,9 @@ def _samples(base: str, name: str, label: str, passed: Counter[str]) -> list[Sam
     except (tarfile.TarError, OSError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        text = str(error.args[0]) if error.args else type(error).__name__
+        why = storage.said(files, f"{root}/{name}", error)
         raise InputError(
-            f"prepare.source: {name} is no readable tar shard ({text}); is it cut short, or compressed? (gunzip it)"
+            f"prepare.source: {name} is no readable tar shard ({why}); is it cut short, or compressed? (gunzip it)"
         ) from error
     real = [sample for sample in samples.values() if sample.images or sample.label or "cls" in sample.kinds]
     if len(real) < len(samples):

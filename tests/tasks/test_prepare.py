@@ -315,8 +315,8 @@ def test_what_was_found_set_aside_and_twice_there_is_said_with_counts(workdir: P
     lines = prepare.run(source, workdir / "out", **DEFAULTS)  # type: ignore[arg-type]
     assert read_json(workdir / "out/summary.json") == {"source": [], "images": lines}
     assert lines == [
-        "28 images to choose from, in 3 classes: blue 9, green 9, red 10",
-        "3 images held out, in 3 classes: blue 1, green 1, red 1",
+        "28 images to choose from, in 3 classes (blue: 9, green: 9, red: 10)",
+        "3 images held out, in 3 classes (blue: 1, green: 1, red: 1)",
         "1 images set aside: 1 empty; blue/empty.png first (quarantine.parquet)",
         "3 images are copies of one another, in 1 groups, 1 of them with different labels (duplicates.parquet)",
         "1 images held out have a copy among those to choose from; prepare.drop: [duplicates] drops it",

@@ -258,3 +258,42 @@ def test_what_is_packed_is_named(tmp_path: Path, name: str) -> None:
     touch(tmp_path / name)
     assert f"holds {name}, which is compressed" in refusal(tmp_path / name)
     assert name in refusal(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        (
+            {"image": [{"bytes": None, "path": "0.png"}]},
+            "the column `image` holds no bytes, so its images lie elsewhere",
+        ),
+        ({"image": pa.array([{"bytes": None}], pa.struct({"bytes": pa.binary()}))}, "`image` holds no bytes"),
+        ({"images": [[{"bytes": b"x"}]]}, "`images` holds lists of images, and a sample has one"),
+        ({"image": ["aGVsbG8="], "photo": [b"x"]}, ""),
+        ({"url": ["https://host/0.png"]}, "img2dataset writes them as tar shards with --output_format webdataset"),
+    ],
+)
+def test_parquet_without_the_bytes_of_its_images_says_why(tmp_path: Path, columns: dict, words: str) -> None:
+    pq.write_table(pa.table(columns | {"label": ["a"]}), tmp_path / "train-0.parquet")
+    if words:
+        assert words in refusal(tmp_path)
+    else:
+        assert encoded(open_source(tmp_path)) == [b"x"]
+
+
+def test_images_as_text_are_no_paths(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"image": ["A" * 5000], "label": ["a"]}), tmp_path / "one.parquet")
+    assert "is no path; a column of paths is needed, or images as bytes" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["train.parquet", "train.tar", "list.csv"])
+def test_a_pointer_of_git_lfs_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 1234\n")
+    message = refusal(tmp_path / name)
+    assert name in message
+    assert "it is a Git LFS pointer: run git lfs pull" in message
+
+
+def test_a_spreadsheet_is_named(tmp_path: Path) -> None:
+    touch(tmp_path / "list.xlsx")
+    assert "is a spreadsheet, list.xlsx; save it as CSV" in refusal(tmp_path / "list.xlsx")

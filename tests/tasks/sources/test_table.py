@@ -223,6 +223,18 @@ def test_a_table_without_a_header_is_told_to_have_one(tmp_path: Path) -> None:
     )
 
 
+def test_a_column_that_may_tell_the_split_but_is_not_read_is_said(tmp_path: Path) -> None:
+    source = open_source(write(tmp_path, "path,label,is_train\na.png,x,1\nb.png,x,0\n"))
+    assert source.notes == ("the column `is_train` is not read; a column `split` says what is held out",)
+
+
+def test_the_folder_that_a_table_is_named_for_comes_first(tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    images = tables(tmp_path / "set", "", "test/0.jpg", "train/0.jpg").parent
+    (images / "train.csv").write_text("image_id,label\n0,x\n")
+    assert "'0' is 'train/0.jpg'" in refusal(images / "train.csv")
+
+
 def test_numbers_and_missing_values_of_a_parquet_table(tmp_path: Path) -> None:
     table = pd.DataFrame({"path": ["a.png", "b.png"], "label": [1.0, 2.0]})
     table.to_parquet(tmp_path / "list.parquet")
