@@ -10,6 +10,7 @@ copies/         Parquet files of the images that were copied: id, image
 """
 
 import hashlib
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,7 +24,7 @@ from PIL import Image
 
 from tasks import urls
 from tasks.errors import InputError
-from tasks.files import read_json
+from tasks.files import SEEN, read_json
 from tasks.images import storage
 from tasks.images.picture import decode
 
@@ -82,10 +83,15 @@ class Dataset:
         """
         for name, digest, data in zip(rows["id"], rows["sha256"], self.stored(rows), strict=True):
             if isinstance(data, OSError):
-                raise InputError(f"{self.source}: the image {name} cannot be read any more ({data}); run dvc repro")
+                raise self._changed(f"the image {name} cannot be read any more ({data})")
             if hashlib.sha256(data).hexdigest() != digest:
-                raise InputError(f"{self.source}: the image {name} has changed since it was prepared; run dvc repro")
+                raise self._changed(f"the image {name} has changed since it was prepared")
             yield data
+
+    def _changed(self, what: str) -> InputError:
+        """An error that `dvc repro` helps against, since the stage `source` reads every file again."""
+        shutil.rmtree(SEEN, ignore_errors=True)
+        return InputError(f"{self.source}: {what}; run dvc repro")
 
     def stored(self, rows: pd.DataFrame) -> Iterator[bytes | OSError]:
         """What lies at the places of some rows of the index, in its order, or why it cannot be read; not verified."""

@@ -22,6 +22,7 @@ from tasks import locks
 from tasks.errors import InputError, WorkError
 
 SCRATCH = locks.SCRATCH
+SEEN = SCRATCH / "source"  # what the stage `source` remembers of files that it read; without it, it reads all again
 PART, LOCK = ".winnow", "lock"  # ends the name of a room; the lock in it
 MANY = 100  # files and folders that are put on the disk sooner with all else that waits
 NAMED = 50  # characters of its target that a room's name has: names may not be long

@@ -1,12 +1,14 @@
 """What lies in a source, as one hash: the same for the same files, whatever their times, so that DVC sees any change.
 
-Files on this machine count by content; one that has the size and time that it had before is not read again. Files at a
-URL count by what their server says of them: a checksum or tag, else size and time.
+Files on this machine count by content. One is not read again if it is the same file as before (`State`): its size and
+time alone do not say so, since rsync, tar and a rename keep those. Files at a URL count by what their server says of
+them: a checksum or tag, else size and time.
 """
 
 import hashlib
 import os
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,15 +16,18 @@ from typing import Any
 import pandas as pd
 from rich.progress import track
 
-from tasks.files import SCRATCH, file_sha256, sha256, whole_file, write_json
+from tasks.files import SEEN, file_sha256, sha256, whole_file, write_json
 from tasks.images import storage
 from tasks.sources import is_table, listing, locate, table, torchvision
 
-SEEN = SCRATCH / "source"  # sizes, times and hashes of files that were read before
+STATE = ["size", "modified", "changed", "inode"]
+TICK = 100_000_000  # nanoseconds: two changes that are nearer in time may leave the same times
 TELLS = ("ETag", "etag", "md5Hash", "md5", "sha256", "checksum", "mtime", "LastModified", "last_modified", "created")
 AT_A_TIME = 4096  # files
 
-Known = dict[str, tuple[int, int, str]]
+State = tuple[int, int, int, int]  # STATE of a file: whatever changes it, even in place, gives another
+UNSURE: State = (0, 0, 0, 0)
+Known = dict[str, tuple[State, str]]
 
 
 def write(source: str, held_out: str | None, out: Path) -> None:
@@ -84,33 +89,37 @@ def _local(root: str, names: list[str]) -> dict[str, tuple[int, str]]:
     """Hash the files, all cores at work, but for those that are as they were."""
     memory = SEEN / f"{hashlib.sha256(os.fsencode(root)).hexdigest()[:16]}.parquet"
     known = _load(memory)
-    now: Known = {}
+    now: dict[str, tuple[int, State, str]] = {}
     bar = track(storage.batched(names, AT_A_TIME), "source", -(-len(names) // AT_A_TIME),
                 disable=not sys.stderr.isatty(), transient=True)  # fmt: skip
     with ThreadPoolExecutor() as pool:
         for batch in bar:
             now.update(zip(batch, pool.map(lambda name: _hash(root, name, known), batch), strict=True))
-    columns = pd.DataFrame([(name, *about) for name, about in now.items()], columns=["file", "size", "time", "sha256"])
+    lasting = [(name, *state, digest) for name, (_, state, digest) in now.items() if state != UNSURE]
     with whole_file(memory) as partial:
-        columns.to_parquet(partial, index=False)
+        pd.DataFrame(lasting, columns=["file", *STATE, "sha256"]).to_parquet(partial, index=False)
     return {name: (size, digest) for name, (size, _, digest) in now.items()}
 
 
-def _hash(root: str, name: str, known: Known) -> tuple[int, int, str]:
+def _hash(root: str, name: str, known: Known) -> tuple[int, State, str]:
+    """Size, state and hash of a file; a state of zeros is not to be relied on."""
     path = Path(root) / name
     try:
-        about = path.stat()
+        about, now = path.stat(), time.time_ns()
+        state = about.st_size, about.st_mtime_ns, about.st_ctime_ns, about.st_ino
         before = known.get(name)
-        if before and before[:2] == (about.st_size, about.st_mtime_ns):
-            return before
-        return about.st_size, about.st_mtime_ns, file_sha256(path) if path.is_file() else "no file"
+        if before and before[0] == state:
+            return about.st_size, *before
+        digest = file_sha256(path) if path.is_file() else "no file"
+        return about.st_size, state if max(state[1:3]) < now - TICK else UNSURE, digest
     except OSError as error:
-        return 0, 0, type(error).__name__  # prepare says what that means
+        return 0, UNSURE, type(error).__name__  # prepare says what that means
 
 
 def _load(memory: Path) -> Known:
     try:
         seen = pd.read_parquet(memory)
-        return dict(zip(seen["file"], zip(seen["size"], seen["time"], seen["sha256"], strict=True), strict=True))
+        states = zip(*(seen[part].tolist() for part in STATE), strict=True)
+        return dict(zip(seen["file"], zip(states, seen["sha256"], strict=True), strict=True))
     except (OSError, ValueError, KeyError):
         return {}

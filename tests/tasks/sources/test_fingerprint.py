@@ -2,12 +2,15 @@
 
 import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import fsspec
+import pandas as pd
 import pytest
 
+from tasks.dataset import Dataset
 from tasks.errors import InputError
 from tasks.files import read_json
 from tasks.sources import fingerprint
@@ -49,6 +52,7 @@ def test_a_file_that_is_as_it_was_is_not_read_again(
     workdir: Path, image_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[str] = []
+    monkeypatch.setattr(fingerprint, "TICK", 0)
     hashed = fingerprint.file_sha256
     monkeypatch.setattr(fingerprint, "file_sha256", lambda path: read.append(path.name) or hashed(path))
     look(image_folder)
@@ -56,6 +60,70 @@ def test_a_file_that_is_as_it_was_is_not_read_again(
     (image_folder / "blue/3.png").write_bytes(b"changed")
     look(image_folder)
     assert read[30:] == ["3.png"]
+
+
+def swap(folder: Path) -> None:
+    """Two images change places by renaming; here they have the same size and time."""
+    one, two = folder / "red/0.png", folder / "red/1.png"
+    one.rename(folder / "red/away")
+    two.rename(one)
+    (folder / "red/away").rename(two)
+
+
+def rsync(folder: Path) -> None:
+    """Another file takes the name, with the size and the time of the old one, as rsync -t leaves it."""
+    old = folder / "red/0.png"
+    new = old.with_name(".0.png.part")
+    new.write_bytes(b"new".ljust(old.stat().st_size))
+    os.utime(new, ns=(TIME, TIME))
+    new.rename(old)
+
+
+def tar(folder: Path) -> None:
+    """The content is written in place, and the time put back, as tar does."""
+    path = folder / "red/0.png"
+    with path.open("r+b") as file:
+        file.write(b"new")
+    os.utime(path, ns=(TIME, TIME))
+
+
+TIME = 10**18
+
+
+@pytest.mark.parametrize("change", [swap, rsync, tar])
+def test_other_content_of_the_same_size_and_time_is_seen(
+    workdir: Path, image_folder: Path, change: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fingerprint, "TICK", 0)
+    for number in range(2):
+        path = image_folder / f"red/{number}.png"
+        path.write_bytes(str(number).encode() * 500)
+        os.utime(path, ns=(TIME, TIME))
+    before = look(image_folder)
+    time.sleep(0.05)  # a clock ticks every few milliseconds
+    change(image_folder)
+    assert {path.stat().st_mtime_ns for path in (image_folder / "red").glob("[01].png")} == {TIME}
+    assert look(image_folder)["sha256"] != before["sha256"]
+
+
+def test_a_file_that_has_just_been_written_is_read_again(workdir: Path, image_folder: Path) -> None:
+    """It could be written once more within the same tick of the clock, and have the same times."""
+    look(image_folder)
+    (memory,) = Path(".winnow/source").glob("*.parquet")
+    assert "red/0.png" not in set(pd.read_parquet(memory)["file"])
+    time.sleep(fingerprint.TICK / 1e9)
+    look(image_folder)
+    assert "red/0.png" in set(pd.read_parquet(memory)["file"])
+
+
+def test_after_a_change_that_was_noticed_every_file_is_read_again(workdir: Path, images: Dataset) -> None:
+    """What embed says helps, even on a file system that keeps neither times nor numbers of files."""
+    look(workdir / "photos")
+    assert list(Path(".winnow/source").iterdir())
+    (workdir / "photos/red/0.png").write_bytes(b"other")
+    with pytest.raises(InputError, match="has changed since it was prepared; run dvc repro"):
+        list(images.all_images())
+    assert not Path(".winnow/source").exists()
 
 
 def test_the_images_of_a_table_are_seen_and_its_held_out_ids(workdir: Path, image_folder: Path) -> None:
