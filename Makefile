@@ -62,6 +62,6 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(BIN)/python -m compileall -qq -j 0 .venv/lib || true # pip would use one core; some files are not meant to compile
 	touch $@
 
-clean: ## remove the environment and every result
-	@[ ! -d .winnow/services ] || $(BIN)/python -m flows.services down
-	rm -rf .venv .winnow data/*/ mlflow.db mlartifacts
+clean: ## remove the environment and what the stages made; ALL=1: also versions' history and other folders of data/
+	@[ ! -d .winnow/services ] || [ ! -x $(BIN)/python ] || $(BIN)/python -m flows.services down
+	@$$(command -v $(PYTHON) || command -v python3) -m tasks.clean $(if $(ALL),--all)
