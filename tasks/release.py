@@ -82,6 +82,7 @@ def describe(stages: Path, data: Dataset, table: pd.DataFrame, name: str, parame
         "images_sha256": files.sha256(*data.index["id"], *data.index["sha256"]),
         "quarantined": len(pd.read_parquet(stages / "prepare" / "quarantine.parquet")),
         "corrections": _corrections(stages / "prepare" / "corrections.parquet", table),
+        "prepared": files.read_json(stages / "prepare" / "summary.json"),
         "encoder": files.read_json(stages / "embed" / "encoder.json"),
         "adapters_sha256": files.file_sha256(stages / "adapt" / "adapters.safetensors"),
         "selection": files.read_json(stages / "optimize" / "metrics.json"),

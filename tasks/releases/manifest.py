@@ -172,6 +172,9 @@ class Manifest(Part):
     images_sha256: Sha256 = Field(description="Of the ids and SHA-256 of all images, those held out too.")
     quarantined: Count = Field(description="Images that could not be read, or that were dropped before.")
     corrections: dict[Text, Count] = Field(default={}, description="Decisions of a person that were applied, by kind.")
+    prepared: dict[Text, list[str]] = Field(
+        default={}, description="What was guessed, passed over and set aside when the source was read, a line each."
+    )
     encoder: dict[str, JsonValue]
     adapters_sha256: Sha256
     selection: dict[Text, int | float] = Field(description="What was kept, and dropped by reason, in numbers.")

@@ -46,6 +46,10 @@ def test_the_manifest_says_what_made_it(stages: Path, workdir: Path) -> None:
     assert made_of["selection"] == read_json(stages / "optimize/metrics.json")
     assert made_of["adaptation"] == read_json(stages / "adapt/metrics.json")
     assert made_of["adapters_sha256"] == files.file_sha256(stages / "adapt/adapters.safetensors")
+    assert made_of["prepared"] == {"source": [], "images": [
+        "24 images to choose from, in 3 classes (blue: 8, green: 8, red: 8)",
+        "6 images held out, in 3 classes (blue: 2, green: 2, red: 2)",
+    ]}  # fmt: skip
     assert made_of["encoder"]["encoder"] == "tiny"
     assert "torch" in made_of["packages"]
     assert made_of["files"] == {
