@@ -9,6 +9,7 @@ import torch
 
 from tasks import files
 from tasks.errors import LOGGED, InputError
+from tasks.say import clean
 
 MEASURED = ("accuracy", "kept")  # in every result
 
@@ -52,4 +53,4 @@ def result(out: Path) -> dict[str, Any] | None:
 def write_log(log: Path, name: str, why: str) -> None:
     """Say why the cell has no result."""
     with files.whole_file(log) as partial:
-        partial.write_text(f"{name}\n\n{why}", encoding="utf-8")
+        partial.write_text(clean(f"{name}\n\n{why}"), encoding="utf-8")

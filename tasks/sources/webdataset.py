@@ -19,10 +19,27 @@ from tasks.sources.base import SHOWN, Source, faults, find_column, listed
 
 IMAGES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "ppm", "image", "img")
 LARGEST_LABEL = 2**20  # bytes of a member that holds a label
+LARGEST_HEADER = 2**16  # bytes of a long name, or of what else stands before a member; names have some hundreds
+HEADERS = (
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+)
 NAME = re.compile(r"((?:.*/|)[^.]+)[.]([^/]*)")  # key and kind, as webdataset splits a name: at the first dot
 NO_LABEL = "no label, neither `cls` nor `json`"
 
 Member = tuple[int, int]  # where its bytes begin in the shard, and how many there are
+
+
+class Header(tarfile.TarInfo):
+    """A member's header. tarfile would read one that says it is of 4 GiB into memory."""
+
+    def _proc_member(self, shard: tarfile.TarFile) -> tarfile.TarInfo:
+        if self.type in HEADERS and self.size > LARGEST_HEADER:
+            raise tarfile.ReadError(f"a header of {self.size:,} bytes before a member")
+        return super()._proc_member(shard)  # type: ignore[misc,no-any-return]
 
 
 @dataclass
@@ -167,7 +184,7 @@ def _samples(base: str, name: str, label: str, passed: Counter[str]) -> list[Sam
     files, root = storage.connect(base)
     samples: dict[str, Sample] = {}
     try:
-        with files.open(f"{root}/{name}", "rb") as file, tarfile.open(fileobj=file, mode="r:") as shard:
+        with files.open(f"{root}/{name}", "rb") as file, tarfile.open(fileobj=file, mode="r:", tarinfo=Header) as shard:
             for path, member in _members(shard, name):
                 if any(map(listing.is_system, PurePosixPath(path).parts)):
                     passed[listing.HIDDEN] += 1
@@ -181,7 +198,7 @@ def _samples(base: str, name: str, label: str, passed: Counter[str]) -> list[Sam
                     raise ValueError(f"{path}: duplicate file name")
                 sample.kinds.append(kind)
                 _add(sample, kind, member, file, label)
-    except (tarfile.TarError, OSError, ValueError) as error:
+    except (tarfile.TarError, OSError, ValueError, RecursionError) as error:
         if isinstance(error, InputError):
             raise
         why = storage.said(files, f"{root}/{name}", error)

@@ -208,3 +208,26 @@ def test_a_split_of_shards_that_is_not_used_is_said(tmp_path: Path) -> None:
         "splits: train 3 to choose from; test 3 held out; val (1 shards) not used",
         *source.notes[1:],
     )
+
+
+@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE])
+@pytest.mark.parametrize("before", [0, 2])
+def test_a_name_of_four_gigabytes_is_not_read(tmp_path: Path, kind: bytes, before: int) -> None:
+    path = shard(tmp_path / "mine.tar", samples(before))
+    info = tarfile.TarInfo("././@LongLink")
+    info.type, info.size = kind, 2**32
+    with path.open("r+b") as file:
+        file.truncate(before * 4 * 512)  # the members, without the blocks that end an archive
+        file.seek(0, io.SEEK_END)
+        file.write(info.tobuf(tarfile.GNU_FORMAT))
+        file.truncate(2**32 + 2**20)  # which takes no room on the disk
+    assert "mine.tar is no readable tar shard (a header of 4,294,967,296 bytes before a member)" in refusal(path)
+
+
+def test_a_chain_of_names_is_refused(tmp_path: Path) -> None:
+    info = tarfile.TarInfo("././@LongLink")
+    info.type, info.size = tarfile.GNUTYPE_LONGNAME, 1
+    link = info.tobuf(tarfile.GNU_FORMAT) + b"a".ljust(512, b"\0")
+    path = tmp_path / "mine.tar"
+    path.write_bytes(link * 5_000 + bytes(1024))
+    assert "mine.tar is no readable tar shard" in refusal(path)
