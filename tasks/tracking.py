@@ -141,8 +141,9 @@ def publish(model: str, fingerprint: str, tags: dict[str, str], project: Path) -
 
 def connect(project: Path) -> Any:
     """MLflow, set to where runs are tracked."""
-    for name, value in (HASTE | QUIET).items():
+    for name, value in HASTE.items():
         os.environ.setdefault(name, value)
+    os.environ |= QUIET
     import mlflow
 
     mlflow.set_tracking_uri(uri(project))

@@ -14,6 +14,7 @@ import mlflow
 import pandas as pd
 import pytest
 from mlflow.entities import Run
+from mlflow.environment_variables import MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT
 from mlflow.exceptions import MlflowException
 
 from flows.release import unrecorded
@@ -239,3 +240,9 @@ def test_a_release_made_while_the_server_was_down_is_recorded_from_disk(
     assert (run.data.metrics["kept"], run.data.tags["git.commit"]) == (16, "of then")
     assert run.data.tags["dvc.md5"] == pipeline.folder_md5(released)
     assert "release/report.html" in artifacts(run)
+
+
+def test_mlflow_prints_no_address_with_the_password_in_it(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "false")
+    tracking.connect(database)
+    assert MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT.get()
