@@ -3,7 +3,10 @@
 import struct
 
 from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import TiffImageFile
+
+from tasks.images.metadata import segments
 
 SCANS = 200  # passes over a progressive JPEG, each of which takes as long as a whole image; encoders make about 10
 TILE = 322, 323  # tags of a TIFF: width and height of a tile
@@ -42,7 +45,7 @@ def undecoded(image: Image.Image, data: bytes) -> str | None:
     """A reason not to decode an image that was opened."""
     if isinstance(image, TiffImageFile) and (reason := too_many(_tile(image))):
         return f"a tile is too large: {reason}"
-    if image.format == "JPEG" and (scans := _scans(data)) > SCANS:
+    if isinstance(image, JpegImageFile) and (scans := _scans(image, data)) > SCANS:
         return f"its {scans:,} scans exceed the limit of {SCANS}"
     return too_many(image.width * image.height)
 
@@ -53,6 +56,9 @@ def _tile(image: TiffImageFile) -> int:
     return int(width) * int(height)
 
 
-def _scans(data: bytes) -> int:
+def _scans(image: JpegImageFile, data: bytes) -> int:
     """How many scans a JPEG has before its end: their markers cannot occur within them."""
+    whole = any(marker == 0xDA and data[begin + 4] == image.layers for marker, begin, _ in segments(data))
+    if whole and not image.info.get("progressive"):
+        return 1  # every component is in the first
     return data.count(b"\xff\xda", 0, data.find(b"\xff\xd9") % (len(data) + 1))

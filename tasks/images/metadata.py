@@ -120,10 +120,9 @@ def directory(data: bytes) -> Directory | None:
     return Directory(order, start, big, entries)
 
 
-def _jpeg(data: bytes) -> Parted:
-    """Drop comments and application segments, but for JFIF (APP0) and Adobe (APP14), which say how colour is coded."""
-    kept, exif, xmp = [data[:2]], b"", b""
-    begin = at = 2
+def segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield marker, begin and end of each segment of a JPEG, up to the head of its first scan or what is damaged."""
+    at = 2
     while (at := data.find(b"\xff", at)) >= 0 and at + 4 <= len(data):
         marker = data[at + 1]
         if marker == 0xFF or marker in (0x00, 0x01) or 0xD0 <= marker <= 0xD8:  # padding, or no segment
@@ -131,18 +130,28 @@ def _jpeg(data: bytes) -> Parted:
             continue
         length = int.from_bytes(data[at + 2 : at + 4], "big")
         end = at + 2 + length
-        if marker in (0xDA, 0xD9) or length < 2 or end > len(data):  # the picture itself, or damage
-            break
-        if (0xE1 <= marker <= 0xEF and marker != 0xEE) or marker == 0xFE:
-            body = data[at + 4 : end]
-            if marker == 0xE1 and body.startswith(b"Exif\0\0"):
-                exif += body[6:]  # a long block continues in the next segment
-            elif marker == 0xE1 and body.startswith(b"http://ns.adobe.com/xap/1.0/\0"):
-                xmp = body
-            kept.append(data[begin:at])
-            begin = end
+        if marker == 0xD9 or length < 2 or end > len(data):  # the end, or damage
+            return
+        yield marker, at, end
+        if marker == 0xDA:
+            return
         at = end
-    return Parted(b"".join([*kept, data[begin:]]), exif, xmp)
+
+
+def _jpeg(data: bytes) -> Parted:
+    """Drop comments and application segments, but for JFIF (APP0) and Adobe (APP14), which say how colour is coded."""
+    kept, exif, xmp, rest = [data[:2]], b"", b"", 2
+    for marker, begin, end in segments(data):
+        if not (0xE1 <= marker <= 0xED or marker in (0xEF, 0xFE)):
+            continue
+        body = data[begin + 4 : end]
+        if marker == 0xE1 and body.startswith(b"Exif\0\0"):
+            exif += body[6:]  # a long block continues in the next segment
+        elif marker == 0xE1 and body.startswith(b"http://ns.adobe.com/xap/1.0/\0"):
+            xmp = body
+        kept.append(data[rest:begin])
+        rest = end
+    return Parted(b"".join([*kept, data[rest:]]), exif, xmp)
 
 
 def _png(data: bytes) -> Parted:

@@ -6,6 +6,8 @@ reason, `UnreadableImage`, so that no image can end a run.
 
 import io
 import re
+import warnings
+from contextlib import suppress
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -33,6 +35,10 @@ LIGHT = 224  # grey level from which a pixel can hardly be seen on white
 VISIBLE = 1 / 4  # share of the opaque pixels that have to be visible on white, else the ground is black
 
 
+# What is odd about an image is in its reason; Pillow would print it, too.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
 class UnreadableImage(ValueError):  # noqa: N818 "UnreadableImageError" says no more
     """An image that cannot be read whole, or whose values mean no colour. Its text is a plain reason."""
 
@@ -57,6 +63,15 @@ def decode(data: bytes, claim: Claim | None = None) -> Image.Image:
         raise UnreadableImage(kinds.unidentified(data)) from error
     except Exception as error:  # Pillow raises anything: struct.error, KeyError, OverflowError, ...
         raise UnreadableImage(_reason(error)) from error
+
+
+def kind(data: bytes) -> str | None:
+    """The format of an image (one of FORMATS), or None where it cannot be told. Nothing is decoded."""
+    if kinds.refusal(data) or limits.unopened(data):
+        return None
+    with suppress(Exception), Image.open(io.BytesIO(metadata.part(data).picture), formats=FORMATS) as image:
+        return image.format
+    return None
 
 
 def _reason(error: Exception) -> str:

@@ -15,9 +15,9 @@ from typing import Protocol
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from PIL import Image
 
 from tasks import urls
+from tasks.images import picture
 from tasks.releases.names import SUFFIXES
 
 ROWS = 256  # images a row group of Parquet holds, and a writer in memory
@@ -195,9 +195,8 @@ def _with_suffix(file: str, image: bytes) -> str:
     """The file's name; where it has no suffix, with the usual one for what the bytes are."""
     if file.lower().endswith(SUFFIXES):
         return file
-    with Image.open(io.BytesIO(image)) as opened:
-        kind = (opened.format or "png").lower()
-    return f"{file}.{'jpg' if kind in ('jpeg', 'mpo') else kind}"
+    kind = (picture.kind(image) or "png").lower()
+    return f"{file}.{'jpg' if kind == 'jpeg' else kind}"
 
 
 def _link(source: Path, path: Path, image: bytes) -> bool:

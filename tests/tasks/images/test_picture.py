@@ -3,8 +3,11 @@
 import io
 import pickle
 import struct
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -293,3 +296,34 @@ def test_whatever_pillow_raises_is_one_error(error: type[Exception], monkeypatch
     monkeypatch.setattr(PngImagePlugin.PngImageFile, "load_prepare", broken)
     with pytest.raises(UnreadableImage, match=f"damaged: {error.__name__} .*odd"):
         picture.decode(encoded(RED, "PNG"))
+
+
+@pytest.mark.parametrize("kind", picture.FORMATS)
+def test_the_format_of_an_image_is_told_without_decoding_it(kind: str) -> None:
+    data = encoded(RED, kind, sizes=[(8, 8)])
+    assert picture.kind(data) == ("BMP" if kind == "DIB" and data[:2] == b"BM" else kind)
+
+
+def test_the_format_is_told_whatever_stands_beside_the_picture() -> None:
+    plain, exif = encoded(RED, "JPEG"), struct.pack("<4sLHHHLLL", b"II*\0", 8, 1, 0x010E, 5, 1, 72, 0)
+    assert (
+        picture.kind(plain[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 8) + b"Exif\0\0" + exif + plain[2:])
+        == "JPEG"
+    )
+    for data in (b"", b"no image", b"%!PS-Adobe-3.0 EPSF-3.0\n", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"):
+        assert picture.kind(data) is None
+
+
+def test_nothing_is_printed_of_what_is_odd_about_an_image(tmp_path: Path) -> None:
+    data = encoded(RED, "TIFF", compression="tiff_lzw")
+    (tmp_path / "cut.tif").write_bytes(data[:-40])
+    (tmp_path / "large.png").write_bytes(encoded(Image.new("1", (9500, 9500)), "PNG"))  # Pillow would warn of a bomb
+    script = "import sys; from pathlib import Path; from tasks.images import screen; " + (
+        "print(*(screen.read(path.read_bytes()) for path in sorted(Path(sys.argv[1]).iterdir())), sep='\\n')"
+    )
+    ran = subprocess.run([sys.executable, "-c", script, tmp_path], check=True, capture_output=True, text=True)
+    assert ran.stdout.splitlines() == [
+        "damaged or cut short: its header cannot be read",
+        "its 90,250,000 pixels exceed the limit of 89,478,485",
+    ]
+    assert ran.stderr == ""

@@ -1,5 +1,6 @@
 """An export is read by the libraries that people use, is whole, and is the same bytes however often it broke off."""
 
+import io
 import os
 import re
 import shutil
@@ -16,6 +17,7 @@ import pandas as pd
 import pytest
 import torch
 import torchvision
+from PIL import Image, PngImagePlugin
 from support import PARAMETERS, encoded
 from typer.testing import CliRunner
 
@@ -271,6 +273,15 @@ def test_a_link_of_a_broken_off_export_is_never_written_through(released: Path, 
     os.link(victim, workdir / "tree/train/red/2.png")
     formats.ImageFolder(piece).add(formats.Sample("red/2.png", 0, "red", "red", "2.png", "0"), b"other")
     assert victim.read_bytes() == before
+
+
+def test_a_name_without_a_suffix_gets_one_whatever_stands_beside_the_picture(workdir: Path) -> None:
+    image, text, file = Image.new("RGB", (8, 8)), PngImagePlugin.PngInfo(), io.BytesIO()
+    text.add_text("workflow", "x" * 3_000_000, zip=True)
+    image.save(file, "PNG", pnginfo=text)
+    piece = formats.Piece(workdir / "tree", "train", 0, 1, ["red"], None)
+    sample = formats.Sample("red/2", 0, "red", "red", "2", "0")
+    assert formats.ImageFolder(piece).add(sample, file.getvalue()).name == "2.png"
 
 
 HOSTILE = ["../x", "a/b", "<script>alert(1)</script>", "..", "", "con:", "A", "a", "é\n", "x" * 300]

@@ -37,6 +37,12 @@ def png(colour: str) -> bytes:
     return file.getvalue()
 
 
+def jpeg() -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (9, 7), "red").save(file, "JPEG")
+    return file.getvalue()
+
+
 def spoil(data: bytes, edits: list[tuple[float, bytes]], cut: float) -> bytes:
     """Overwrite bytes at some places, and cut the end off."""
     spoilt = bytearray(data)
@@ -120,3 +126,16 @@ def test_a_spoilt_image_is_decoded_or_set_aside(
         return  # not every format has every mode
     image = screen.read(spoil(file.getvalue(), edits, cut))
     assert image if isinstance(image, str) else image.mode == "RGB" and all(image.size)
+
+
+@fuzz
+@given(block=st.binary(max_size=120), order=st.sampled_from([b"", b"II*\0\x08\0\0\0", b"MM\0*\0\0\0\x08"]))
+def test_a_picture_is_read_whatever_bytes_stand_for_its_exif(block: bytes, order: bytes) -> None:
+    plain, exif = jpeg(), b"Exif\0\0" + order + block
+    for data in (
+        plain[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + plain[2:],
+        plain[:2] + b"\xff\xed" + (len(block) + 2).to_bytes(2, "big") + block + plain[2:],
+    ):
+        image = screen.read(data)
+        assert isinstance(image, Image.Image), image
+        assert sorted(image.size) == [7, 9]
