@@ -53,13 +53,15 @@ def test_embed_reports_what_it_promises(workdir: Path, image_folder: Path, monke
     monkeypatch.setattr(decoding, "FEW", decoding.FEW)  # which the benchmark changes
     found = last_line(embed.main, "--images", image_folder, "--n", 10, "--rounds", 1, "--model", "winnow-flat")
     assert {"images_per_second", "bare_images_per_second", "share", "processor_share", "n", "model"} <= set(found)
-    assert found["share"] > 0
+    assert found["share"] == pytest.approx(found["images_per_second"] / found["bare_images_per_second"], abs=0.01)
+    assert found["n"] == 10
 
 
 def test_train_reports_what_it_promises() -> None:
     found = last_line(train.main, "--n", 64, "--steps", 10, "--side", 16, "--batch-size", 8, "--rounds", 1)
     assert {"images_per_second", "bare_images_per_second", "share", "model", "device", "n"} == set(found)
-    assert found["share"] > 0
+    assert found["share"] == pytest.approx(found["images_per_second"] / found["bare_images_per_second"])
+    assert found["n"] == 64
 
 
 def test_a_grid_goes_on_where_it_was_cut_short(

@@ -14,6 +14,8 @@ from sklearn.metrics import roc_auc_score
 from typer.testing import CliRunner
 
 from flows.cli import app
+from tasks import budget
+from tasks.budget import Balance
 from tasks.features import Features
 
 WINNOW = Path(sys.executable).with_name("winnow")
@@ -112,24 +114,25 @@ def test_alignment_is_higher_where_the_label_is_right(write_features: Write, wro
 
 
 @pytest.mark.parametrize(
-    ("options", "kept"),
+    ("options", "balance"),
     [
-        (["--balance", "uniform"], [30, 30, 30, 30, 30]),
-        (["--balance", "none"], None),
-        (["--method", "paper", "--solver", "gradient", "--balance", "none"], None),
-        (["--method", "paper", "--balance", "uniform"], [30, 30, 30, 30, 30]),
-        (["--method", "paper", "--neighbours", "5", "--seed", "3"], None),
+        (["--balance", "uniform"], "uniform"),
+        (["--balance", "none"], "none"),
+        (["--method", "paper", "--solver", "gradient", "--balance", "none"], "none"),
+        (["--method", "paper", "--balance", "uniform"], "uniform"),
+        (["--method", "paper", "--neighbours", "5", "--seed", "3"], "proportional"),
     ],
 )
 def test_options_change_how_but_never_how_many(
-    write_features: Write, planted: Features, tmp_path: Path, options: list[str], kept: list[int] | None
+    write_features: Write, planted: Features, tmp_path: Path, options: list[str], balance: Balance
 ) -> None:
-    labels = np.arange(300) % 5 if kept else planted.labels
-    result = winnow("select", write_features(labels=labels), "--keep", 0.5, "--out", tmp_path / "s.parquet", *options)
+    result = winnow("select", write_features(), "--keep", 0.5, "--out", tmp_path / "s.parquet", *options)
     assert result.exit_code == 0
     chosen = read(tmp_path / "s.parquet").query("selected")
     assert len(chosen) == 150
-    assert kept is None or np.bincount(chosen["label"]).tolist() == kept
+    split = [budget.shares(planted.counts, 150, rule).tolist() for rule in ("proportional", "uniform")]
+    kept = np.bincount(chosen["label"], minlength=5).tolist()
+    assert (kept not in split) if balance == "none" else (kept == split[balance == "uniform"])
 
 
 @pytest.mark.parametrize("method", ["winnow", "paper"])

@@ -80,7 +80,8 @@ def test_damage_keeps_size_and_mode_and_leaves_the_original(kind: str, size: tup
     damaged = plant.damage_image(image, kind, np.random.default_rng(0))
     assert (damaged.size, damaged.mode, image.tobytes()) == (image.size, "RGB", before)
     assert damaged.tobytes() == plant.damage_image(image, kind, np.random.default_rng(0)).tobytes()
-    assert damaged.tobytes() != before or size == (1, 1)
+    unchanged = size == (1, 1) and kind in {"low_resolution", "motion_blur"}  # a single pixel has nothing to lose
+    assert (damaged.tobytes() == before) == unchanged
 
 
 def test_occlusion_blacks_out_a_square_of_60_percent_of_the_shorter_side() -> None:

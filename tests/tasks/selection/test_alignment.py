@@ -259,6 +259,16 @@ def test_names_that_are_near_have_rates_of_their_own_where_labels_say_so() -> No
     assert len(alignment.choose_noise(parts, labels, text).noise.size) == 2
 
 
+def test_what_was_chosen_is_said_in_numbers() -> None:
+    how = replace(noise.by_names(torch.eye(3), 0), rate=np.array([0.9, 0.1]))
+    spread = torch.tensor([-1.0, 0, 1]) * (1.5**0.5)  # a deviation of one over the classes
+    parts = torch.stack([spread.repeat(4, 1), 2 * spread.repeat(4, 1), 0 * spread.repeat(4, 1)])
+    zero_shot = Mixture(np.array([0.25]), how, 130.0)
+    said = alignment.describe(Mixture(np.array([0.2, 0.3, 0.5]), how, 100.5), zero_shot, parts)
+    share = {"zero_shot": 0.25, "discriminant": 0.75, "logistic": 0.0}  # 0.2 to 2 * 0.3
+    assert said == {"temperature": 0.04, "gain_nats": 29.5, "share": share, "noise_rate": 0.1}
+
+
 @pytest.mark.parametrize(("gain", "earned"), [(13.81, False), (13.82, True)])
 def test_parameters_are_earned_by_the_bayesian_information_criterion(gain: float, earned: bool) -> None:
     how = noise.by_names(torch.eye(3), 0)

@@ -39,7 +39,7 @@ def test_what_two_arms_of_a_seed_share_cancels() -> None:
 def test_a_difference_that_chance_makes_is_not_told_apart() -> None:
     (found,) = compare.compare(results(0.0, 6, 0.01), "ours", "theirs")
     assert found.low < 0 < found.high
-    assert found.needed is None or found.needed > 6
+    assert found.needed is None  # more than anybody would train
 
 
 def test_every_setting_has_its_row_in_the_order_of_the_table() -> None:
@@ -91,6 +91,6 @@ def test_the_seeds_needed_give_the_power_that_is_said(effect: float) -> None:
     gap = np.array([-1.0, 1.0]) / np.sqrt(2) + effect  # mean `effect`, deviation 1
     n = compare.seeds_needed(gap)
     assert n is not None
-    tries = np.random.default_rng(0).normal(effect, 1, (4000, n))
-    found = stats.ttest_1samp(tries, 0, axis=1).pvalue < 0.05
-    assert found.mean() == pytest.approx(0.8, abs=0.03) or n == 2 or found.mean() > 0.8
+    tries = np.random.default_rng(0).normal(effect, 1, (20_000, n))
+    enough, fewer = ((stats.ttest_1samp(tries[:, :m], 0, axis=1).pvalue < 0.05).mean() for m in (n, n - 1))
+    assert fewer < 0.8 < enough + 0.01  # of 20,000 tries, 0.3% is chance
