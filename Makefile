@@ -24,11 +24,11 @@ demo: $(INSTALLED) ## install, run the pipeline on the bundled sample, and say w
 test: $(INSTALLED) ## run the test suite
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
-test-all: $(INSTALLED) ## the same, with the tests that take minutes
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m ""
+test-all: $(INSTALLED) ## the same, with the tests that take minutes, and with new random examples each time
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "" --hypothesis-profile random
 
 fuzz: $(INSTALLED) ## spoil sources at random for a minute, and see that each is read or refused
-	WINNOW_FUZZ=3500 $(BIN)/python -m pytest -q tests/tasks/sources/test_fuzz.py
+	WINNOW_FUZZ=3500 $(BIN)/python -m pytest -q --hypothesis-profile random tests/tasks/sources/test_fuzz.py
 
 check: $(INSTALLED) ## lint and check types
 	$(BIN)/ruff check .

@@ -20,10 +20,8 @@ from tasks.errors import InputError
 from tasks.images import picture, screen, storage
 from tasks.sources import open_source
 
-MORE = os.environ.get("WINNOW_FUZZ")  # examples of each test
-fuzz = settings(
-    max_examples=int(MORE or 120), derandomize=not MORE, print_blob=True, suppress_health_check=list(HealthCheck)
-)
+EXAMPLES = int(os.environ.get("WINNOW_FUZZ", "120"))  # of each test
+fuzz = settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
 # pyarrow cannot show our handler a bad row that is not UTF-8, says so on the side, and refuses the file as it should.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
