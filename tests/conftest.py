@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import settings
+from hypothesis import Phase, settings
 from hypothesis.database import DirectoryBasedExampleDatabase
 from support import write_photos, write_stages
 
@@ -26,6 +26,8 @@ from tasks.features import Features
 settings.register_profile("fixed", deadline=None, derandomize=True, database=None)
 EXAMPLES = DirectoryBasedExampleDatabase(Path(__file__).parents[1] / ".hypothesis/examples")
 settings.register_profile("random", deadline=None, print_blob=True, database=EXAMPLES)
+# `make mutants` is told at once that a test fails, without a search for the simplest example.
+settings.register_profile("mutants", settings.get_profile("fixed"), phases=[Phase.explicit, Phase.generate])
 settings.load_profile("fixed")
 
 # Sums depend on how many threads share them; cells of an evaluation set one thread for the whole process.

@@ -222,7 +222,7 @@ def test_scores_of_a_block_are_the_sum_of_the_heads(hard: tuple[Features, np.nda
     unit = torch.from_numpy(features.unit(data.image)[rows.order])
     not_left_out = [parts[0], x @ means.weight.T + means.bias, x @ (base + steps.mean(1))]
     whole = sum(w * part for w, part in zip(weight, not_left_out, strict=True))
-    assert (unit @ as_one.T + bias).numpy() == pytest.approx(whole.numpy(), abs=5e-3)
+    assert unit.numpy() @ as_one.T + bias == pytest.approx(whole.numpy(), abs=5e-3)
 
 
 def labelled(rate: list[float], nearest: int, n: int = 4000) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
