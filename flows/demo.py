@@ -4,20 +4,22 @@ import sys
 from pathlib import Path
 
 from flows import server, show
+from flows.terminal import ended
 from tasks import pipeline
 from tasks.say import say
 
 
 def main() -> None:
     """Reproduce the pipeline and describe the release; exits as DVC does if that fails."""
-    # With nothing to do there is no stage to report, and no need to wait for a server.
-    if not pipeline.stale():
-        say("Every stage is up to date.")
-    else:
-        with server.shared() as env:
-            if code := pipeline.dvc("repro", env=env).returncode:
-                sys.exit(code)
-    show.describe(Path("data/release"))
+    with ended():
+        # With nothing to do there is no stage to report, and no need to wait for a server.
+        if not pipeline.stale():
+            say("Every stage is up to date.")
+        else:
+            with server.shared() as env:
+                if code := pipeline.dvc("repro", env=env).returncode:
+                    sys.exit(code)
+        show.describe(Path("data/release"))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from tasks.errors import InputError
 from tasks.images import storage
+from tasks.names import quoted
 from tasks.sources import labels, splits
 from tasks.sources.base import SHOWN, Source, faults, find_column, listed
 
@@ -290,6 +291,11 @@ def _class_names(schema: pa.Schema, label: str) -> list[str] | None:
     try:
         metadata = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
         names = metadata.get("info", {}).get("features", {}).get(label, {}).get("names")
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         return None
-    return [str(name) for name in names] if isinstance(names, list) and names else None
+    if not isinstance(names, list) or not names:
+        return None
+    for name, count in Counter(map(str, names)).items():
+        if count > 1:
+            raise InputError(f"prepare.source: the metadata names two labels {quoted(name)}; each must be unique")
+    return [str(name) for name in names]

@@ -297,3 +297,15 @@ def test_a_pointer_of_git_lfs_is_named(tmp_path: Path, name: str) -> None:
 def test_a_spreadsheet_is_named(tmp_path: Path) -> None:
     touch(tmp_path / "list.xlsx")
     assert "is a spreadsheet, list.xlsx; save it as CSV" in refusal(tmp_path / "list.xlsx")
+
+
+def test_two_labels_of_one_name_are_refused(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "mine.parquet", [0, 1, 2], names=["cat", "dog", "cat"])
+    assert "the metadata names two labels 'cat'; each must be unique" in refusal(tmp_path)
+
+
+def test_metadata_that_cannot_be_read_names_no_class(tmp_path: Path) -> None:
+    path = write_parquet(tmp_path / "mine.parquet", [0, 1])
+    deep = pq.read_table(path).replace_schema_metadata({"huggingface": "[" * 200_000})
+    pq.write_table(deep, path)
+    assert open_source(path).classes == ["0", "1"]
