@@ -11,33 +11,12 @@ import os
 import socket
 import threading
 import time
-from typing import TYPE_CHECKING
 
 import uvicorn
-from starlette.datastructures import Headers
-from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.responses import PlainTextResponse
 
-if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Receive, Scope, Send
+from flows.own_pages import OwnPages
 
 HOST = "127.0.0.1"
-NAMES = [HOST, "localhost"]
-
-
-class OwnPages:
-    """Refuses what a page of another origin sends: requests, and connections of web sockets."""
-
-    def __init__(self, app: "ASGIApp") -> None:
-        self.app = app
-
-    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
-        """Answer 403, or hand the request on."""
-        headers = Headers(scope=scope) if scope["type"] in ("http", "websocket") else Headers()
-        if "origin" in headers and headers["origin"] != f"http://{headers.get('host')}":
-            await PlainTextResponse("a page of another origin may not ask here", 403)(scope, receive, send)
-        else:
-            await self.app(scope, receive, send)
 
 
 class Server(uvicorn.Server):
@@ -78,7 +57,7 @@ def _serve(listening: socket.socket, ready: int | None, *, temporary: bool) -> N
     settings = get_current_settings()
     lock = os.open(settings.home / "starting.lock", os.O_CREAT | os.O_RDWR, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX)
-    app = TrustedHostMiddleware(OwnPages(create_app(final=True, ephemeral=temporary)), NAMES)
+    app = OwnPages(create_app(final=True, ephemeral=temporary))
     api = settings.server.api
     config = uvicorn.Config(
         app,

@@ -12,8 +12,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from flows import login
 from tasks.errors import InputError, WorkError
 from tasks.files import SCRATCH
+from tasks.reach import bypass_proxy
 from tasks.redact import redact
 
 VARIABLE = "PREFECT_API_URL"
@@ -63,6 +65,7 @@ def version() -> str | None:
     from prefect.client.base import ServerType
     from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
+    _use_login()
     said = f"the Prefect server at {redact(address() or '')}"
     out = (f"{VARIABLE} is set in {named_in()}. Start that server, or set the variable to nothing "
            f"(`{VARIABLE}= COMMAND`), and Winnow starts a server of its own")  # fmt: skip
@@ -84,6 +87,16 @@ def version() -> str | None:
     except Exception as error:  # of httpx, of ssl, of json where something else answers there
         why = str(error) or type(error).__name__
         raise InputError(f"{said} does not answer ({redact(why)}). {out}") from error
+
+
+def _use_login() -> None:
+    """Give the password that `make up` keeps to its server, where the user has set none."""
+    from prefect.context import refresh_global_settings_context
+    from prefect.settings import PREFECT_API_AUTH_STRING
+
+    if not PREFECT_API_AUTH_STRING.value() and (kept := login.of(address() or "")):
+        os.environ[login.VARIABLE] = kept
+        refresh_global_settings_context()
 
 
 def named_in() -> str:
@@ -116,13 +129,13 @@ def _start() -> None:
     from prefect.context import refresh_global_settings_context
 
     ROOM.mkdir(mode=0o700, parents=True, exist_ok=True)
-    login, log = f"winnow:{secrets.token_hex(16)}", ROOM / "server.log"
+    password, log = f"winnow:{secrets.token_hex(16)}", ROOM / "server.log"
     reading, writing = os.pipe()
     with log.open("ab") as out:
         begun = out.tell()
         command = [sys.executable, "-m", "flows.prefect_app", "--ready", str(writing), "--parent", str(os.getpid())]
-        process = subprocess.Popen(command, env=_environment(login), stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-                                   pass_fds=[writing])  # fmt: skip
+        process = subprocess.Popen(command, env=_environment(password), pass_fds=[writing],
+                                   stdin=subprocess.DEVNULL, stdout=out, stderr=out)  # fmt: skip
     os.close(writing)
     atexit.register(_end, process)
     with open(reading) as ready:  # which ends without a word where the server has
@@ -133,22 +146,21 @@ def _start() -> None:
             file.seek(begun)
             said = file.read().decode(errors="replace").splitlines()[-LAST:]
         raise WorkError(f"Prefect's temporary server did not start; the end of {log}:\n" + "\n".join(said))
-    os.environ |= {VARIABLE: f"http://127.0.0.1:{port}/api", "PREFECT_API_AUTH_STRING": login}
+    os.environ |= {VARIABLE: f"http://127.0.0.1:{port}/api", login.VARIABLE: password}
     for name, value in UNHURRIED.items():
         os.environ.setdefault(name, value)
-    for name in ("no_proxy", "NO_PROXY"):  # it is on this machine
-        os.environ[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1"]))
+    bypass_proxy(os.environ)
     refresh_global_settings_context()
 
 
-def _environment(login: str) -> dict[str, str]:
+def _environment(password: str) -> dict[str, str]:
     """What a temporary server sees: the settings of this process, a home in the project, and its password."""
     from prefect.settings import get_current_settings
 
     home = {"PREFECT_HOME": os.environ.get("PREFECT_HOME") or str(ROOM.absolute())}
     chosen = get_current_settings().to_environment_variables(exclude_unset=True)
     code = os.pathsep.join(filter(None, [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")]))
-    own = {VARIABLE: "", "PREFECT_SERVER_API_AUTH_STRING": login, "PYTHONPATH": code}
+    own = {VARIABLE: "", login.SERVERS: password, "PYTHONPATH": code}
     return UNHURRIED | os.environ | chosen | home | own
 
 

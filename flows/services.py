@@ -2,6 +2,7 @@
 
 A Prefect server, MLflow's, the work pool, the deployments of prefect.yaml and a worker, as processes of this machine.
 A server that is named in the environment (PREFECT_API_URL, MLFLOW_TRACKING_URI) is used, and none is started for it.
+Prefect's asks for a password, since whoever reaches it runs commands here: `flows.login` makes and keeps it.
 """
 
 import argparse
@@ -10,12 +11,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from flows import child, ui
-from flows.processes import MARK, ROOM, Service, answers, descendants, file, running, start
+from flows import child, login, server, ui
+from flows.processes import MARK, ROOM, Service, descendants, file, running, start
 from flows.terminal import ended
 from tasks.errors import InputError, WorkError
 from tasks.files import read_json
 from tasks.locks import locked
+from tasks.reach import bypass_proxy
 from tasks.say import say
 
 POOL = "winnow"
@@ -26,7 +28,7 @@ def services(prefect: int, mlflow: int) -> list[Service]:
     """Those that are started here, in order, at these ports."""
     found = []
     if _own("PREFECT_API_URL", prefect):
-        found.append(Service("prefect", ["prefect", "server", "start", "--host", HOST, "--port", str(prefect)],
+        found.append(Service("prefect", ["flows.prefect_app", "--port", str(prefect)],
                              f"http://{HOST}:{prefect}/api/health", f"http://{HOST}:{prefect}"))  # fmt: skip
     if _own("MLFLOW_TRACKING_URI", mlflow):
         found.append(Service("mlflow", ui.command(HOST, mlflow)[2:], f"http://{HOST}:{mlflow}/health",
@@ -47,7 +49,12 @@ def environment(prefect: int, mlflow: int) -> dict[str, str]:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     # the code of this checkout, whatever is installed
     code = os.pathsep.join(filter(None, [str(Path.cwd()), os.environ.get("PYTHONPATH")]))
-    return defaults | os.environ | {MARK: str(Path.cwd()), "PATH": path, "PYTHONPATH": code}
+    if _own("PREFECT_API_URL", prefect):
+        password = login.given() or login.make(defaults["PREFECT_API_URL"])
+        defaults |= {login.VARIABLE: password, login.SERVERS: password}
+    chosen = {name: value for name, value in os.environ.items() if value or name not in defaults}
+    bypass_proxy(chosen)
+    return defaults | chosen | {MARK: str(Path.cwd()), "PATH": path, "PYTHONPATH": code}
 
 
 def up(prefect: int, mlflow: int) -> None:
@@ -68,14 +75,21 @@ def up(prefect: int, mlflow: int) -> None:
             else:
                 start(service, env)
         say(f"\nPrefect   {env['PREFECT_API_URL'].removesuffix('/api')}\nMLflow    {env['MLFLOW_TRACKING_URI']}")
-        say(f"logs      {ROOM}/\n\nnow, rather than when it is due:")
-        say(f"  PREFECT_API_URL={env['PREFECT_API_URL']} .venv/bin/prefect deployment run refresh/refresh")
+        say(f"logs      {ROOM}/")
+        known = f"export PREFECT_API_URL={env['PREFECT_API_URL']}"
+        if _own("PREFECT_API_URL", prefect) and not login.given():
+            known = f". {login.PLACE}"
+            say(f"password  in {login.PLACE}, to sign in to Prefect's pages")
+        say(f"\nnow, rather than when it is due:\n  {known}\n  .venv/bin/prefect deployment run refresh/refresh")
 
 
 def _deploy(env: dict[str, str]) -> None:
     """Make the work pool, where there is none, and the deployments of prefect.yaml."""
-    if not answers(f"{env['PREFECT_API_URL']}/health"):
-        raise InputError(f"no Prefect server answers at {env['PREFECT_API_URL']}; start it, or unset PREFECT_API_URL")
+    from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
+
+    known = {PREFECT_API_URL: env["PREFECT_API_URL"], PREFECT_API_AUTH_STRING: env.get(login.VARIABLE)}
+    with temporary_settings(known):
+        server.version()
     pool = _prefect(env, "work-pool", "create", POOL, "--type", "process")
     if pool.returncode and "already exists" not in pool.stdout:
         raise WorkError(f"the work pool could not be made: {pool.stdout[-500:]}")

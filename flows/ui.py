@@ -10,6 +10,7 @@ from flows.terminal import ended
 from tasks.errors import InputError
 from tasks.say import say
 
+HOSTS = "MLFLOW_SERVER_ALLOWED_HOSTS"  # by which others call the server, perhaps through a proxy
 SECRETS = {
     "MLFLOW_AUTH_ADMIN_PASSWORD": "the password of the user admin",
     "MLFLOW_FLASK_SERVER_SECRET_KEY": "a random text that signs its forms: openssl rand -hex 32",
@@ -49,14 +50,18 @@ def command(host: str, port: int) -> list[str]:
         str(port),
     ]
     if is_loopback(host):
-        return [*server, "--default-artifact-root", kept]
+        # MLflow itself lets in pages of any other server of this machine, and any host that begins with "10.".
+        own = [] if os.environ.get(HOSTS) else ["--uvicorn-opts", "--http flows.own_pages:protocol"]
+        # On a busy machine several would be killed and started again, since they answer their supervisor too late.
+        workers = ["--workers", os.environ.get("MLFLOW_WORKERS") or "1"]
+        return [*server, "--default-artifact-root", kept, *workers, *own]
     if missing := [f"{name} ({what})" for name, what in SECRETS.items() if not os.environ.get(name)]:
         raise InputError(
             f"others could reach MLflow at {host}, so it asks for a password: set {' and '.join(missing)} in the "
             "environment (docs/security.md)"
         )
     # Others cannot see our folders: the server hands them what lies there.
-    names = ["--allowed-hosts", os.environ.get("MLFLOW_SERVER_ALLOWED_HOSTS") or f"{host}:{port},localhost:{port}"]
+    names = ["--allowed-hosts", os.environ.get(HOSTS) or f"{host}:{port},localhost:{port}"]
     return [*server, "--app-name", "basic-auth", "--artifacts-destination", kept, *names]
 
 
