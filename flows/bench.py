@@ -119,8 +119,7 @@ def record_grid(request: Request, found: tables.Grid) -> None:
     """Record what there is in MLflow, whatever its server does: the tables are there all the same."""
     project = Path.cwd()
     try:
-        if not tracking.answers(project):
-            raise ConnectionError("it does not answer")
+        tracking.reach(project)
         run_id = record.log(request.name, found, request.out, project)
         say(f"recorded in MLflow as run {run_id} of “{record.EXPERIMENT}”", error=True)
     except Exception as error:

@@ -1,10 +1,9 @@
 """Who is told that a refresh needs a person: a webhook, where WINNOW_WEBHOOK names one."""
 
-import json
 import os
-import urllib.request
 from typing import Any
 
+import httpx
 from prefect.runtime import flow_run
 
 from flows import journal
@@ -15,7 +14,7 @@ PATIENCE = 10  # seconds for an answer
 
 
 def send(words: str, reasons: list[str]) -> None:
-    """Post what happened as JSON; that nobody listens stops nothing.
+    """Post what happened as JSON; that nobody listens there stops nothing, and hides nothing.
 
     Args:
         words: for people; `text`, as chat services read it.
@@ -27,9 +26,9 @@ def send(words: str, reasons: list[str]) -> None:
     notice: dict[str, Any] = {"text": clean(words), "reasons": [clean(reason) for reason in reasons]}
     notice |= {"run": journal.current(), "flow_run": flow_run.get_flow_run_ui_url() if flow_run.get_id() else None}
     try:
-        if not address.startswith(("http://", "https://")):
-            raise ValueError("it is no http:// or https:// address")
-        request = urllib.request.Request(address, json.dumps(notice).encode(), {"Content-Type": "application/json"})  # noqa: S310 as checked
-        urllib.request.urlopen(request, timeout=PATIENCE).close()  # noqa: S310
-    except (OSError, ValueError) as error:
-        say(f"the webhook ({VARIABLE}) was not told: {error}")
+        httpx.post(address, json=notice, timeout=PATIENCE, follow_redirects=True).raise_for_status()
+    except httpx.HTTPStatusError as error:  # its own words hold the address
+        answer = error.response
+        say(f"the webhook ({VARIABLE}) was not told: it answers {answer.status_code} {answer.reason_phrase}")
+    except Exception as error:  # whatever it is, what was to be told is worse
+        say(f"the webhook ({VARIABLE}) was not told: {error or type(error).__name__}")

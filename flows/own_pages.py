@@ -5,6 +5,7 @@ lets in the pages of every other server of this machine.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from starlette.datastructures import Headers
@@ -38,4 +39,5 @@ def protocol(config: "Config", *given: Any, **named: Any) -> asyncio.Protocol:
     """Put `OwnPages` before an app that is not ours to wrap: `uvicorn --http flows.own_pages:protocol APP`."""
     if not isinstance(config.loaded_app, OwnPages):
         config.loaded_app = OwnPages(config.loaded_app)
-    return AutoHTTPProtocol(config, *given, **named)
+    make: Callable[..., asyncio.Protocol] = AutoHTTPProtocol
+    return make(config, *given, **named)

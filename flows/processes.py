@@ -5,8 +5,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import psutil
 
 from tasks.errors import InputError, WorkError
 from tasks.files import SCRATCH, read_json, whole_file, write_json
+from tasks.reach import answers
 from tasks.say import say
 
 ROOM = SCRATCH / "services"  # a file of the process and a log for each
@@ -53,7 +52,7 @@ def start(service: Service, env: dict[str, str]) -> None:
         started = psutil.Process(process.pid).create_time()
         write_json(partial, {"pid": process.pid, "started": started, "page": service.page})
     end = time.monotonic() + PATIENCE
-    while service.health and not answers(service.health):
+    while service.health and not answers(service.health, 5):
         if process.poll() is not None or time.monotonic() > end:
             raise WorkError(f"{service.name} did not start; see {log}")
         time.sleep(0.5)
@@ -87,17 +86,6 @@ def descendants() -> list[psutil.Process]:
 def file(name: str) -> Path:
     """Where it is written which process a service is."""
     return ROOM / f"{name}.json"
-
-
-def answers(url: str) -> bool:
-    """Whether a server is there, whatever it says."""
-    try:
-        urllib.request.urlopen(url, timeout=5).close()  # noqa: S310 http, as made here
-    except urllib.error.HTTPError:
-        return True
-    except OSError:
-        return False
-    return True
 
 
 def _listens(page: str) -> bool:

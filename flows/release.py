@@ -34,8 +34,7 @@ def record(out: Path, tags: dict[str, str]) -> str | None:
     version = release.version(out, tags)
     journal.know(manifest=version.fingerprint, dvc=version.tags["dvc.md5"])
     try:
-        if not tracking.answers(Path.cwd()):
-            raise ConnectionError("it does not answer")
+        tracking.reach(Path.cwd())
         return runtime.as_task(tracking.log)(version, Path.cwd(), journal.samples(tags.get("winnow.run")))
     except Exception as error:
         with files.whole_file(unrecorded(version.fingerprint)) as partial:

@@ -181,10 +181,12 @@ def record(release: ReleaseFolder = Path("data/release")) -> None:
             tags = files.read_json(known)
         except InputError:  # none was kept, or power was lost before it was on the disk
             tags = identities()
-        if not tracking.answers(Path.cwd()):
+        try:
+            tracking.reach(Path.cwd())
+        except ConnectionError as error:
             raise InputError(
-                f"MLflow at {tracking.uri(Path.cwd())} does not answer; start it, or unset MLFLOW_TRACKING_URI"
-            )
+                f"MLflow at {tracking.uri(Path.cwd())}: {error}; start it, or unset MLFLOW_TRACKING_URI"
+            ) from error
         samples = journal.samples(tags.get("winnow.run"))
         try:
             run = tracking.log(releasing.version(release, tags), Path.cwd(), samples)

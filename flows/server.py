@@ -28,6 +28,14 @@ UNHURRIED = {"PREFECT_API_REQUEST_TIMEOUT": "300", "PREFECT_SERVER_DATABASE_TIME
              "PREFECT_SERVER_DATABASE_SQLALCHEMY_POOL_TIMEOUT": "300"}  # fmt: skip
 
 
+class AwayError(InputError):
+    """The server that is named cannot be used: what was found, and what to do about it."""
+
+    def __init__(self, found: str, cure: str) -> None:
+        super().__init__(f"{found}. {cure}")
+        self.found, self.cure = found, cure
+
+
 @contextmanager
 def shared() -> Iterator[dict[str, str]]:
     """Give the environment in which stages report to one server: the one that is named, else a temporary one.
@@ -37,7 +45,7 @@ def shared() -> Iterator[dict[str, str]]:
     longer than most stages of a small data set.
 
     Raises:
-        InputError: the server that is named does not answer, or asks for another password.
+        AwayError: the server that is named does not answer, or asks for another password.
         WorkError: the temporary one did not start.
     """
     if address():
@@ -58,7 +66,7 @@ def version() -> str | None:
     """Ask the server that is named for its version, with the password; None for Prefect Cloud, which has none.
 
     Raises:
-        InputError: it does not answer, or refuses the password; the message says where it is named.
+        AwayError: it does not answer, or refuses the password; the message says where it is named.
     """
     import httpx
     from prefect import get_client
@@ -66,9 +74,9 @@ def version() -> str | None:
     from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
     _use_login()
-    said = f"the Prefect server at {redact(address() or '')}"
-    out = (f"{VARIABLE} is set in {named_in()}. Start that server, or set the variable to nothing "
-           f"(`{VARIABLE}= COMMAND`), and Winnow starts a server of its own")  # fmt: skip
+    said, named = f"the Prefect server at {redact(address() or '')}", f"{VARIABLE} is set in {named_in()}"
+    out = (f"{named}. Start that server, or set the variable to nothing (`{VARIABLE}= COMMAND`), and Winnow starts a "
+           "server of its own")  # fmt: skip
     try:
         with (
             temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}),
@@ -81,12 +89,11 @@ def version() -> str | None:
     except httpx.HTTPStatusError as error:
         code = error.response.status_code
         if code in (401, 403):
-            raise InputError(f"{said} refuses the password ({code}): set PREFECT_API_AUTH_STRING to its name:password, "
-                             f"or PREFECT_API_KEY for Prefect Cloud. {out}") from error  # fmt: skip
-        raise InputError(f"{said} answers {code} {error.response.reason_phrase}; see its log. {out}") from error
+            raise AwayError(f"{said} refuses the password ({code})", "set PREFECT_API_AUTH_STRING to its name:password,"
+                            f" or PREFECT_API_KEY for Prefect Cloud. {out}") from error  # fmt: skip
+        raise AwayError(f"{said} answers {code} {error.response.reason_phrase}", out) from error
     except Exception as error:  # of httpx, of ssl, of json where something else answers there
-        why = str(error) or type(error).__name__
-        raise InputError(f"{said} does not answer ({redact(why)}). {out}") from error
+        raise AwayError(f"{said} does not answer ({redact(str(error)) or type(error).__name__})", out) from error
 
 
 def _use_login() -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from flows import child, login, server, ui
 from flows.processes import MARK, ROOM, Service, descendants, file, running, start
 from flows.terminal import ended
-from tasks.errors import InputError, WorkError
+from tasks.errors import WorkError
 from tasks.files import read_json
 from tasks.locks import locked
 from tasks.reach import bypass_proxy

@@ -8,8 +8,6 @@ Where MLFLOW_TRACKING_URI is not set, runs go to an SQLite file in the project, 
 """
 
 import os
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +18,7 @@ import pandas as pd
 from tenacity import Retrying, retry_if_exception_message, stop_after_attempt, wait_random_exponential
 
 from tasks import repository
+from tasks.reach import within
 
 EXPERIMENT = "subset versions"
 CANDIDATE, CHAMPION = "candidate", "champion"
@@ -28,7 +27,7 @@ NAMES = ("arm", "seed", "budget")  # what says which training it was; the rest o
 VERSION_TAG = "winnow.release"
 MET = r"(?is).*(unique ?(violation|constraint)|giving up after \d+ attempts)"  # what MLflow says where two meet
 AT_A_TIME = 1000  # metrics that MLflow takes in one request
-PATIENCE = 10  # seconds for a server to answer
+PATIENCE = 20  # seconds for a server to answer
 # MLflow waits two minutes for an answer and asks eight times. Nothing is lost by giving up: what failed is done again.
 HASTE = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "30", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
 
@@ -72,18 +71,31 @@ def uri(project: Path) -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{repository.project(project) / 'mlflow.db'}"
 
 
-def answers(project: Path) -> bool:
-    """Whether there is a server to record on; a file always answers. Asked first: MLflow itself tries for minutes."""
+def reach(project: Path) -> None:
+    """Ask the server for an answer, as MLflow's client does: with its credentials and certificates.
+
+    Asked first, since MLflow itself tries for minutes. What is no web server is not asked.
+
+    Raises:
+        ConnectionError: it does not answer.
+    """
     place = uri(project)
-    if not place.startswith(("http://", "https://")):
-        return True
+    if not place.lower().startswith(("http://", "https://")):
+        return
+    from mlflow.utils.credentials import get_default_host_creds
+    from mlflow.utils.rest_utils import http_request
+
+    def ask() -> None:  # it may not like the question, but it is there
+        known = get_default_host_creds(place)
+        http_request(known, "/health", "GET", max_retries=0, timeout=PATIENCE, raise_on_status=False)
+
     try:
-        with urllib.request.urlopen(f"{place.rstrip('/')}/health", timeout=PATIENCE):  # noqa: S310 http, as checked
-            return True
-    except urllib.error.HTTPError:
-        return True  # it may not like the question, but it is there
-    except OSError:
-        return False
+        within(PATIENCE, ask)
+    except Exception as error:
+        cause: BaseException = error
+        while deeper := cause.__cause__ or cause.__context__:
+            cause = deeper
+        raise ConnectionError(f"it does not answer ({str(cause) or type(cause).__name__})") from error
 
 
 def count(project: Path) -> int:
@@ -128,8 +140,7 @@ def publish(model: str, fingerprint: str, tags: dict[str, str], project: Path) -
     """
     if uri(project).startswith("sqlite:///") and not Path(uri(project).removeprefix("sqlite:///")).is_file():
         return None  # asking would make the database, which takes seconds
-    if not answers(project):
-        raise ConnectionError(f"{uri(project)} does not answer")
+    reach(project)
     mlflow = connect(project)
     run_id = _found(fingerprint)
     if run_id:

@@ -4,9 +4,10 @@ import os
 from pathlib import Path
 
 from flows import settings
-from flows.health.finding import Finding, within
+from flows.health.finding import Finding
 from tasks import repository
 from tasks.errors import InputError
+from tasks.reach import within
 from tasks.redact import redact
 
 PATIENCE = 15.0  # seconds for a remote to answer
@@ -39,18 +40,22 @@ def remote() -> Finding:
     """Whether results can be pushed, and got by others."""
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
+    from dvc_objects.fs.errors import RemoteMissingDepsError
 
-    add = "dvc remote add --default store s3://bucket/path (a folder will do too)"
+    add, where = "dvc remote add --default store s3://bucket/path (a folder will do too)", "the default one"
     try:
         repo = Repo()
         name = repo.config["core"].get("remote")
         if not name:
             return Finding("DVC remote", "warning", "none: versions stay on this machine", add)
+        where = name
         place = repo.cloud.get_remote(name)
         where = redact(f"{name} at {place.fs.unstrip_protocol(place.path)}")
         within(PATIENCE, lambda: _reach(place.fs, place.path))
     except DvcException as error:
         return Finding("DVC remote", "wrong", redact(str(error)), add)
+    except (RemoteMissingDepsError, ImportError) as error:  # DVC's words, or those of its file systems
+        return Finding("DVC remote", "wrong", redact(f"{where}: {error}"), "install that package")
     except Exception as error:  # whatever a store's library raises
         why = redact(f"{type(error).__name__}: {error}")
         cure = "check the address (`dvc remote list`), the network, and the store's variables in your environment"

@@ -1,9 +1,6 @@
 """Weights from a hub, by open_clip's tags: what is lacking is told at once, before anything is waited for."""
 
 import difflib
-import threading
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +11,7 @@ from huggingface_hub import constants
 from open_clip import pretrained as tags
 
 from tasks.errors import InputError
+from tasks.reach import answers
 
 PATIENCE = 3.0  # seconds for a hub to answer
 SAFE, PICKLED = "open_clip_model.safetensors", "open_clip_pytorch_model.bin"
@@ -97,25 +95,6 @@ def _host(about: dict[str, Any]) -> str:
 
 def _refuse_unreachable(host: str, what: str, instead: str) -> None:
     offline = constants.HF_HUB_OFFLINE and host == constants.ENDPOINT
-    if offline or not reachable(host):
+    if offline or not answers(host, PATIENCE, "HEAD"):
         why = "HF_HUB_OFFLINE is set" if offline else f"{host} does not answer within {PATIENCE:.0f} seconds"
         raise InputError(f"{what} lie in no cache, and {why}; fetch them where there is a network, or use {instead}")
-
-
-def reachable(host: str) -> bool:
-    """Whether `host` answers in time, through a proxy where one is set; a slow name server counts as no answer."""
-    answered = []
-
-    def ask() -> None:
-        try:
-            urllib.request.urlopen(urllib.request.Request(host, method="HEAD"), timeout=PATIENCE)  # noqa: S310
-        except urllib.error.HTTPError:
-            pass  # an answer
-        except (OSError, ValueError):
-            return
-        answered.append(True)
-
-    asking = threading.Thread(target=ask, daemon=True)
-    asking.start()
-    asking.join(PATIENCE)
-    return bool(answered)

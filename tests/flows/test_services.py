@@ -92,7 +92,10 @@ def test_servers_of_the_environment_are_used(workdir: Path, monkeypatch: pytest.
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://tracking.example")
     assert [service.name for service in services.services(4200, 5000)] == ["worker"]
     assert services.environment(4200, 5000)["MLFLOW_TRACKING_URI"] == "https://tracking.example"
-    with pytest.raises(InputError, match=r"no Prefect server answers at http://127.0.0.1:9/api; start it, or unset"):
+    with pytest.raises(
+        InputError,
+        match=r"the Prefect server at http://127.0.0.1:9/api does not answer .* set in the environment\. Start",
+    ):
         services.up(4200, 5000)
 
 

@@ -1,7 +1,9 @@
 """A version of the subset is one run in MLflow, whole, with our digests, beside the versions before it."""
 
+import base64
 import json
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -184,13 +186,120 @@ def test_a_server_that_is_down_is_noticed_at_once_and_one_that_refuses_the_quest
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    assert tracking.answers(tmp_path)
+    tracking.reach(tmp_path)
     with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:  # answers everything with an error
         Thread(target=server.serve_forever, daemon=True).start()
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}/")
-        assert tracking.answers(tmp_path)
+        tracking.reach(tmp_path)
         server.shutdown()
-    assert not tracking.answers(tmp_path)
+    with pytest.raises(ConnectionError, match=r"does not answer .*refused"):
+        tracking.reach(tmp_path)
+
+
+class Guarded(BaseHTTPRequestHandler):
+    """Answers as MLflow, below a prefix too, those who have a name and password, or a token."""
+
+    known = ("Basic " + base64.b64encode(b"u:p").decode(), "Bearer t0ken")
+
+    def do_POST(self) -> None:
+        """Answer an empty object."""
+        self.do_GET()
+
+    def do_GET(self) -> None:
+        """The same."""
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = b"{}"
+        self.send_response(200 if self.headers.get("Authorization") in self.known else 401)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def guarded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[bool], str]]:
+    """Start a server that knows `u:p` and a token; over TLS one whose certificate nobody knows. Its host and port."""
+    for name in ("USERNAME", "PASSWORD", "TOKEN", "INSECURE_TLS", "SERVER_CERT_PATH", "CLIENT_CERT_PATH"):
+        monkeypatch.delenv(f"MLFLOW_TRACKING_{name}", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    opened = []
+
+    def start(tls: bool) -> str:
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Guarded)
+        if tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate(tmp_path / "both.pem"))
+            context.load_verify_locations(tmp_path / "both.pem")
+            context.verify_mode = ssl.CERT_OPTIONAL
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+        Thread(target=server.serve_forever, daemon=True).start()
+        opened.append(server)
+        return f"127.0.0.1:{server.server_port}"
+
+    yield start
+    for server in opened:
+        server.shutdown()
+        server.server_close()
+    mlflow.set_tracking_uri(None)
+
+
+def certificate(path: Path) -> Path:
+    """A file of a key and a certificate of 127.0.0.1, which it signed itself."""
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=127.0.0.1", "-addext",
+                    "subjectAltName=IP:127.0.0.1", "-keyout", path, "-out", path.with_suffix(".crt")],
+                   check=True, capture_output=True)  # fmt: skip
+    path.write_bytes(path.read_bytes() + path.with_suffix(".crt").read_bytes())
+    return path
+
+
+@pytest.mark.parametrize("how", ["address", "prefix", "variables", "token", "file"])
+def test_a_server_is_asked_with_the_credentials_that_mlflow_takes(
+    guarded: Callable[[bool], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    host = guarded(False)
+    place = f"http://{host}/"
+    if how in ("address", "prefix"):
+        place = f"http://u:p@{host}" + "/team/mlflow/" * (how == "prefix")
+    elif how == "variables":
+        monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "u")
+        monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "p")
+    elif how == "token":
+        monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "t0ken")
+    else:
+        (tmp_path / ".mlflow").mkdir()
+        (tmp_path / ".mlflow/credentials").write_text(
+            "[mlflow]\nmlflow_tracking_username = u\nmlflow_tracking_password = p\n"
+        )
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", place)
+    tracking.reach(tmp_path)
+    assert tracking.count(tmp_path) == 0
+
+
+@pytest.mark.parametrize("how", ["insecure", "certificate", "client"])
+def test_and_with_the_certificates(
+    guarded: Callable[[bool], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"https://u:p@{guarded(True)}")
+    with pytest.raises(ConnectionError, match="CERTIFICATE_VERIFY_FAILED"):
+        tracking.reach(tmp_path)
+    if how == "insecure":
+        monkeypatch.setenv("MLFLOW_TRACKING_INSECURE_TLS", "true")
+    else:
+        monkeypatch.setenv("MLFLOW_TRACKING_SERVER_CERT_PATH", str(tmp_path / "both.crt"))
+    if how == "client":
+        monkeypatch.setenv("MLFLOW_TRACKING_CLIENT_CERT_PATH", str(tmp_path / "both.pem"))
+    tracking.reach(tmp_path)
+    assert tracking.count(tmp_path) == 0
+
+
+@pytest.mark.parametrize("place", ["http://[::1", "http://127.0.0.1:port", f"http://{'a' * 70}.example"])
+def test_an_address_that_is_none_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", place)
+    with pytest.raises(ConnectionError, match="does not answer"):
+        tracking.reach(tmp_path)
 
 
 @pytest.fixture
@@ -206,7 +315,6 @@ def test_a_server_that_takes_the_connection_and_never_answers_is_not_waited_for(
     silent: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", silent)
-    assert not tracking.answers(tmp_path)
     with pytest.raises(ConnectionError, match="does not answer"):
         tracking.publish("digits", "any", {}, tmp_path)
 
