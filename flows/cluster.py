@@ -16,13 +16,17 @@ def start() -> "SpecCluster":
     import dask
     from distributed import Nanny, Scheduler, SpecCluster
 
-    dask.config.set({"distributed.worker.daemon": False})  # their processes decode, in processes of their own
+    dask.config.set({
+        "distributed.worker.daemon": False,  # their processes decode, in processes of their own
+        "distributed.scheduler.http.routes": [],  # pages in a browser get nothing: no dashboard, no logs
+        "distributed.worker.http.routes": [],
+    })  # fmt: skip
     workers = {
         i: {"cls": Nanny, "options": {"nthreads": 1, "memory_limit": 0, "host": LOOPBACK, "env": environment(i)}}
         for i in range(device.slots())
     }
-    scheduler = {"cls": Scheduler, "options": {"dashboard_address": None, "port": 0, "host": LOOPBACK}}
-    return SpecCluster(workers, scheduler)
+    options = {"dashboard": False, "dashboard_address": f"{LOOPBACK}:0", "port": 0, "host": LOOPBACK}
+    return SpecCluster(workers, {"cls": Scheduler, "options": options})
 
 
 def environment(worker: int) -> dict[str, str]:

@@ -89,7 +89,7 @@ def version() -> str | None:
     except httpx.HTTPStatusError as error:
         code = error.response.status_code
         if code in (401, 403):
-            raise AwayError(f"{said} refuses the password ({code})", "set PREFECT_API_AUTH_STRING to its name:password,"
+            raise AwayError(f"{said} refuses the password ({code})", "Set PREFECT_API_AUTH_STRING to its name:password,"
                             f" or PREFECT_API_KEY for Prefect Cloud. {out}") from error  # fmt: skip
         raise AwayError(f"{said} answers {code} {error.response.reason_phrase}", out) from error
     except Exception as error:  # of httpx, of ssl, of json where something else answers there

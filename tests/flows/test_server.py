@@ -199,7 +199,7 @@ def test_a_password_that_is_refused_is_told(workdir: Path, environment: dict[str
         done = run(PREFECT_API_URL=url, **login)
         assert done.returncode == 2, done.stdout
         assert done.stdout.startswith(
-            f"winnow: the Prefect server at {url} refuses the password (401): set PREFECT_API_"
+            f"winnow: the Prefect server at {url} refuses the password (401). Set PREFECT_API_"
         )
         assert "another" not in done.stdout
 

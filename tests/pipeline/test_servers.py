@@ -23,14 +23,26 @@ from tasks.tracking import Version
 
 SECRET = "correct horse battery"  # noqa: S105 of servers that live for a test
 LISTENING = """
-import json, psutil
+import http.client, json, psutil
 from flows import cluster
+
+def ask(port):
+    told = []
+    for path in ("/health", "/status", "/json/identity.json", "/info/main/workers.html", "/metrics"):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        try:
+            connection.request("GET", path, headers={"Host": "evil.example"})
+            told.append(connection.getresponse().status)
+        except (OSError, http.client.HTTPException):
+            told.append("no HTTP")
+    return told
+
 if __name__ == "__main__":
     with cluster.start():
         here = psutil.Process()
         tree = [here, *here.children(recursive=True)]
-        heard = [c.laddr.ip for p in tree for c in p.net_connections("inet") if c.status == psutil.CONN_LISTEN]
-        print(json.dumps(heard))
+        heard = [c.laddr for p in tree for c in p.net_connections("inet") if c.status == psutil.CONN_LISTEN]
+        print(json.dumps([[at.ip, ask(at.port)] for at in heard]))
 """
 
 
@@ -78,14 +90,15 @@ def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
         time.sleep(0.5)
 
 
-def test_workers_of_dask_listen_to_this_machine_alone(workdir: Path) -> None:
+def test_workers_of_dask_listen_to_this_machine_alone_and_show_a_browser_nothing(workdir: Path) -> None:
     (workdir / "ask.py").write_text(LISTENING)
     env = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "ask.py"], env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     heard = json.loads(done.stdout.splitlines()[-1])
     assert len(heard) >= 3, "a scheduler, and at least a worker with its nanny"
-    assert set(heard) == {"127.0.0.1"}
+    assert {address for address, _ in heard} == {"127.0.0.1"}
+    assert {told for _, every in heard for told in every} == {404, "no HTTP"}
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "127.9.9.9"])
