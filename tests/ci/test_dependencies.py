@@ -21,7 +21,7 @@ PACKAGES = ("flows", "tasks")
 # What a stage imports though it changes no byte of a result, each with the reason. What only these import is not
 # followed: it serves them.
 PLUMBING = {
-    "flows/__init__.py": "says when the process began",
+    "flows/__init__.py": "says when the process began, and where a home is",
     "flows/device.py": "picks the GPU, which is the machine's",
     "flows/journal.py": "keeps logs",
     "flows/progress.py": "prints progress",
@@ -32,6 +32,7 @@ PLUMBING = {
     "tasks/locks.py": "makes one process wait for another",
     "tasks/marks.py": "tells which pieces of a stage are finished",
     "tasks/pipeline.py": "runs DVC, and hashes a release for its tags in MLflow",
+    "tasks/reach.py": "asks whether a server answers",
     "tasks/redact.py": "takes secrets out of messages",
     "tasks/say.py": "prints",
     "tasks/repository.py": "asks Git which commit this is, for tags in MLflow",
