@@ -39,7 +39,7 @@ class Header(tarfile.TarInfo):
     def _proc_member(self, shard: tarfile.TarFile) -> tarfile.TarInfo:
         if self.type in HEADERS and self.size > LARGEST_HEADER:
             raise tarfile.ReadError(f"a header of {self.size:,} bytes before a member")
-        return super()._proc_member(shard)  # type: ignore[misc,no-any-return]
+        return super()._proc_member(shard)  # type: ignore[misc]
 
 
 @dataclass
