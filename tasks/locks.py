@@ -83,17 +83,18 @@ def of(target: Path) -> Path:
 
 
 def own_folder() -> Path:
-    """Give the folder of this user's locks: in the user's cache or, where that cannot be used, in the project.
+    """Give the folder of this user's locks: in the cache or else the session's folder, or else in the project.
 
     Raises:
-        WorkError: neither can be used.
+        WorkError: none of them can be used.
     """
-    places = [user_cache_path("winnow") / "locks", SCRATCH / "locks"]
-    for place in places:
-        if _is_private(place):
-            return place
-    raise WorkError(f"neither {places[0]} nor {places[1]} can hold locks: each needs to be a folder of yours that you "
-                    "can write to; set XDG_CACHE_HOME to one")  # fmt: skip
+    session = os.environ.get("XDG_RUNTIME_DIR")
+    own = [user_cache_path("winnow"), *([Path(session, "winnow")] if session else []), SCRATCH]
+    for place in own:
+        if _is_private(place / "locks"):
+            return place / "locks"
+    raise WorkError(f"none of {', '.join(map(str, own))} can hold locks: that takes a folder of yours that you can "
+                    "write to; set XDG_CACHE_HOME to one")  # fmt: skip
 
 
 def _is_private(place: Path) -> bool:

@@ -1,14 +1,18 @@
 """A disk that is full: a stage says so, leaves its old result or none, and goes on once there is room."""
 
 import errno
+import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from faulty import COMMAND, check, mounted, unfinished
 from support import ROOT, Project
+
+from tasks.files import write_json
 
 TIGHT, WIDE = "size=256k", "size=64m"
 ROWS = """
@@ -48,6 +52,84 @@ def test_a_stage_says_that_the_disk_is_full(workdir: Path, environment: dict[str
         shutil.copy(small.folder / "params.yaml", other.folder)
         assert other.run(*stage).returncode == 0
         assert small.results() == other.results() != {}
+
+
+FULL = "winnow: the disk is full; free some of it, and the same command goes on from here"
+COMMANDS = {
+    "select": (["select", "features", "--keep", "0.5", "--out", "small/out.csv"], "16k"),
+    "score": (["score", "features", "--out", "small/out.parquet"], "4k"),
+    "webdataset": (["export", "data/release", "--format", "webdataset", "--out", "small/out"], "24k"),
+    "imagefolder": (["export", "data/release", "--format", "imagefolder", "--out", "small/out"], "24k"),
+    "ids": (["export", "data/release", "--format", "ids", "--out", "small/out"], "4k"),
+    "page": (["release", "diff", "data/release", "data/release", "--page", "small/out.html"], "4k"),
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_says_that_the_disk_is_full(
+    write_features: Callable[..., Path], released: Path, workdir: Path, name: str
+) -> None:
+    write_features()
+    arguments, size = COMMANDS[name]
+    here = Project(workdir, os.environ | {"PYTHONPATH": str(ROOT)})
+    command = (sys.executable, "-m", "flows.cli", *arguments)
+    with mounted(workdir / "small", f"size={size}") as remount:
+        done = here.run(*command)
+        assert (done.returncode, done.stdout.splitlines()[-1]) == (1, FULL), done.stdout
+        assert "Traceback" not in done.stdout
+        assert [path for path in (workdir / "small").iterdir() if path.suffix != ".part"] == []
+        remount("size=64m")
+        here.do(*command)
+        written = contents(workdir / "small")
+        other = [part.replace("small/", "other/") for part in command]
+        (workdir / "other").mkdir()
+        here.do(*other)
+        assert written == contents(workdir / "other") != {}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_what_a_command_prints_may_find_no_room_either(released: Path, workdir: Path) -> None:
+    command = [sys.executable, "-m", "flows.cli", "show", str(released)]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+                              env=os.environ | {"PYTHONPATH": str(ROOT)})  # fmt: skip
+    assert (done.returncode, done.stderr) == (1, f"{FULL}\n")
+
+
+@pytest.mark.slow
+def test_a_bench_says_that_the_disk_is_full(
+    image_folder: Path, encoder: Path, workdir: Path, environment: dict[str, str]
+) -> None:
+    preset = {"about": "x", "source": str(image_folder), "image_size": 64,
+              "training": {"width": 2, "batch_size": 8, "flip": False},
+              "encoder": {"model": "local-dir", "path": str(encoder), "prompts": ["a {}"]}, "models": {"small": 0.01},
+              "budgets": {"steps": 10}, "keeps": [0.5], "methods": ["all"], "seeds": 1}  # fmt: skip
+    with mounted(workdir / "small", TIGHT) as remount:
+        here = Project(workdir / "small", environment | {"PYTHONPATH": str(ROOT)})
+        write_json(here.folder / "tiny.yaml", preset)
+        command = (sys.executable, "-m", "flows.cli", "bench", "tiny.yaml")
+        done = here.run(*command)
+        assert (done.returncode, done.stdout.splitlines()[-1]) == (1, FULL), done.stdout
+        assert not list(here.folder.rglob("pixels.npy"))
+        remount(WIDE)
+        here.do(*command)
+        assert list(here.folder.glob("bench/tiny/cells/*.json"))
+
+
+def test_a_project_that_is_read_only_is_named(workdir: Path, environment: dict[str, str]) -> None:
+    with mounted(workdir / "small", TIGHT) as remount:
+        small = Project(workdir / "small", environment | {"PYTHONPATH": str(ROOT)})
+        (small.folder / "params.yaml").write_text("{}")
+        remount("ro")
+        done = small.run(sys.executable, "-m", "flows.sample")
+    assert done.returncode == 1, done.stdout
+    assert done.stdout.splitlines()[-1] == (
+        "winnow: .winnow: Read-only file system; make it writable, or name another place"
+    )
+    assert "Traceback" not in done.stdout
 
 
 @pytest.mark.slow

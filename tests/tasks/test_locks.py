@@ -175,6 +175,7 @@ def test_a_link_in_the_place_of_a_lock_is_not_followed(path: Path, workdir: Path
 @pytest.fixture
 def cache(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Give a cache folder of the user's own."""
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(workdir / "cache"))
     return workdir / "cache"
 
@@ -217,6 +218,15 @@ def test_where_the_cache_is_no_good_locks_lie_in_the_project(
         monkeypatch.setenv("HOME", "/dev/null/nobody")
     assert locks.own_folder() == Path(".winnow/locks")
     assert Path(".winnow/locks").stat().st_mode & 0o777 == 0o700
+
+
+def test_where_there_is_no_home_the_session_has_a_folder(
+    cache: Path, workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache.touch()
+    (workdir / "session").mkdir(mode=0o700)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(workdir / "session"))
+    assert locks.own_folder() == workdir / "session/winnow/locks"
 
 
 def test_with_no_place_for_locks_a_message_says_what_to_do(cache: Path, workdir: Path) -> None:
