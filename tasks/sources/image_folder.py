@@ -15,7 +15,21 @@ from tasks.sources import listing, splits, tabular
 from tasks.sources.base import Source, listed
 
 # Files that stand beside an image of the same name and say something of it.
-SIDECARS = {".txt", ".json", ".xml", ".caption", ".yaml", ".yml", ".csv", ".npz", ".npy", ".md5", ".aae", ".xmp"}
+SIDECARS = {
+    ".txt",
+    ".json",
+    ".xml",
+    ".caption",
+    ".yaml",
+    ".yml",
+    ".csv",
+    ".npz",
+    ".npy",
+    ".md5",
+    ".aae",
+    ".xmp",
+    ".mat",
+}
 
 PACKED = (".gz", ".tgz", ".zip", ".bz2", ".xz", ".zst", ".7z", ".rar")
 
@@ -47,10 +61,27 @@ class Folder:
         found = self.files + [file for folder in self.folders.values() for file in folder.every]
         return sorted(found, key=lambda file: file.split("/"))
 
+    @cached_property
+    def splits(self) -> dict[str, "Folder"]:
+        """The folders in it that are splits, and where their classes are.
+
+        They hold folders of images, where a class that is called `train` holds images.
+        """
+        means = splits.among(self.folders)
+        inner = {name: folder.unwrapped for name, folder in self.folders.items() if means[name]}
+        return {
+            name: folder
+            for name, folder in inner.items()
+            if folder.folders and folder.images <= len(folder.every) - len(folder.files)
+        }
+
     @property
-    def is_split(self) -> bool:
-        """Whether it is a split: it holds folders of images, where a class that is called `train` holds images."""
-        return bool(splits.known(self.name) and self.folders) and self.images <= len(self.every) - len(self.files)
+    def unwrapped(self) -> "Folder":
+        """Of `train` the folder `train/train` or `train/images`, if it holds nothing else; else it itself."""
+        only = next(iter(self.folders.values())) if len(self.folders) == 1 and not self.images else None
+        if only and (only.name == self.name or only.name.lower() in splits.FILLERS):
+            return only.unwrapped
+        return self
 
     @property
     def is_about(self) -> bool:
@@ -103,6 +134,8 @@ def open_image_folder(base: str, held_out: str | None) -> Source:
             f"prepare.source: {base} has one folder of images, and the table {tables[0]}; name the table itself if it "
             f"holds their labels: {base}/{tables[0]}"
         )
+    if len(classes) == 1:
+        notes.append(f"all images to choose from are in the folder {classes[0]}, so there is one class")
     rows = [
         (file, number[name], role)
         for split, role in sorted(roles.items())
@@ -151,10 +184,10 @@ def _below(top: Folder) -> Folder | None:
     It is the only one with folders for splits, or the only one there is, and holds several.
     """
     folders = [folder for folder in top.folders.values() if not folder.is_about]
-    if any(folder.is_split for folder in folders):
+    if top.splits:
         return None
     ends = {folder.path: _follow(folder) for folder in folders}
-    inner = [end for end in ends.values() if any(part.is_split for part in end.folders.values())]
+    inner = [end for end in ends.values() if end.splits]
     if len(inner) == 1:
         return inner[0]
     if len(inner) > 1:
@@ -170,7 +203,7 @@ def _follow(folder: Folder) -> Folder:
     """The folder, or the first below it that holds more than one folder."""
     while len(folder.folders) == 1 and not folder.images:
         inner = next(iter(folder.folders.values()))
-        if inner.is_split or not inner.folders:
+        if folder.splits or not inner.folders:
             break
         folder = inner
     return folder
@@ -178,11 +211,10 @@ def _follow(folder: Folder) -> Folder:
 
 def _parts(base: str, top: Folder, held_out: str | None, notes: list[str], passed: Counter[str]) -> dict[str, Classes]:
     """The classes of each split."""
-    folders = top.folders
-    found = {name: folder for name, folder in folders.items() if folder.is_split}
+    folders, found, means = top.folders, top.splits, splits.among(top.folders)
     named = held_out in folders and bool(folders[str(held_out)].folders)
-    if named or splits.TRAIN in map(splits.known, found):
-        parts = {name: folder for name, folder in folders.items() if name in found or folder.folders}
+    if named or splits.TRAIN in {means[name] for name in found}:
+        parts = {name: folder for name, folder in folders.items() if folder.folders and not means[name]} | found
         for name in sorted(set(folders) - set(parts)):
             passed[f"files of the folder {name}, which has no folders of classes"] = len(folders[name].every)
         return {name: _empty(base, folder) | folder.classes() for name, folder in parts.items()}
@@ -191,10 +223,17 @@ def _parts(base: str, top: Folder, held_out: str | None, notes: list[str], passe
         return ({splits.TRAIN: beside} if beside else {}) | {name: folder.classes() for name, folder in found.items()}
     if by_class := _by_class(folders):
         return by_class
-    flat = [name for name, folder in folders.items() if splits.known(name) and not folder.folders]
-    if flat and (len(flat) == len(folders) or len({splits.known(name) for name in flat}) > 1):
+    flat = [name for name, folder in folders.items() if means[name] and not folder.unwrapped.folders]
+    if flat and (len(flat) == len(folders) or len({means[name] for name in flat}) > 1):
         raise _no_classes(base, top, f"has images right in {splits.shown(flat)}")
     notes += [f"the folder {name} holds images itself, so it is taken for a class" for name in flat]
+    alike = Counter(tuple(sorted(folder.folders)) for folder in folders.values() if len(folder.folders) > 1)
+    if (same := next((names for names, count in alike.items() if count > 1), None)) is not None:
+        several = [name for name, folder in folders.items() if tuple(sorted(folder.folders)) == same]
+        notes.append(
+            f"the folders {splits.shown(several)} hold the same folders ({splits.shown(same)}); each is taken for a "
+            "class, and if they are splits prepare.held_out names one of them"
+        )
     return {splits.TRAIN: _empty(base, top) | top.classes()}
 
 

@@ -38,6 +38,25 @@ def known(name: str) -> str | None:
     return KNOWN.get(found[0]) if len(found) == 1 else None
 
 
+def among(names: Iterable[str]) -> dict[str, str | None]:
+    """The split that each of some names means, `known` by itself or beside the others.
+
+    `seg_train` and `seg_test` are a pair, in which nothing but the name of the split differs; `seg_train` alone is not.
+    """
+    found = {name: known(name) for name in names}
+    pairs: dict[tuple[str, ...], dict[str, str]] = {}
+    for name in found:
+        words = _words(name)
+        places = [place for place, word in enumerate(words) if word in KNOWN]
+        if len(places) == 1:
+            rest = words[: places[0]] + words[places[0] + 1 :]
+            pairs.setdefault(tuple(rest), {})[name] = KNOWN[words[places[0]]]
+    for pair in pairs.values():
+        if len(set(pair.values())) > 1 and TRAIN in pair.values():
+            found |= pair
+    return found
+
+
 def of_file(path: str) -> str:
     """The split that a file's path tells, as `train-00000-of-00002.parquet` and `test/0000.parquet` do.
 
@@ -76,9 +95,10 @@ def roles(names: Iterable[str], held_out: str | None, *, strict: bool = False) -
         InputError: there is no part of that name, or nothing says which part is held out.
     """
     parts = sorted(set(names))
-    test = _wanted(parts, held_out) if held_out is not None else _first_held_out(parts)
-    train = [part for part in parts if known(part) == TRAIN and part not in test]
-    unknown = [part for part in parts if known(part) is None and part not in test]
+    means = among(parts)
+    test = _wanted(parts, held_out) if held_out is not None else _first_held_out(means)
+    train = [part for part in parts if means[part] == TRAIN and part not in test]
+    unknown = [part for part in parts if means[part] is None and part not in test]
     if train:
         pass
     elif held_out is not None:
@@ -97,15 +117,16 @@ def roles(names: Iterable[str], held_out: str | None, *, strict: bool = False) -
 
 def _wanted(parts: list[str], held_out: str) -> list[str]:
     """The parts that `prepare.held_out` names: as spelt, else in another case, else in another spelling."""
-    for same in (str, str.casefold, lambda name: known(name) or name):
+    means = among(parts)
+    for same in (str, str.casefold, lambda name: means.get(name) or known(name) or name):
         if found := [part for part in parts if same(part) == same(held_out)]:
             return found
     raise InputError(f"prepare.held_out: the source has no split {held_out!r}; it has {shown(parts)}")
 
 
-def _first_held_out(parts: list[str]) -> list[str]:
+def _first_held_out(means: Mapping[str, str | None]) -> list[str]:
     for name in HELD_OUT:
-        if found := [part for part in parts if known(part) == name]:
+        if found := [part for part, meant in means.items() if meant == name]:
             return found
     return []
 
@@ -119,7 +140,8 @@ def _unclear(parts: list[str], what: str) -> InputError:
 
 def note(counts: Mapping[str, object], chosen: Mapping[str, Role]) -> str | None:
     """One line on the splits that were found, how much is in each and what becomes of it; None if there are none."""
-    if all(chosen.get(name) == "train" and known(name) in (TRAIN, None) for name in counts):
+    means = among(counts)
+    if all(chosen.get(name) == "train" and means[name] in (TRAIN, None) for name in counts):
         return None
     told = []
     for role, use in {"train": "to choose from", "test": "held out", None: "not used"}.items():

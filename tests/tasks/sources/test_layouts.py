@@ -116,6 +116,39 @@ def test_a_folder_of_what_is_said_of_images_is_no_class(tmp_path: Path) -> None:
     assert source.notes == ("files of the folder annotations, which holds no images: 2 passed over",)
 
 
+@pytest.mark.parametrize("pattern", ["seg_{0}/seg_{0}/{1}/{2}.png", "{0}/images/{1}/{2}.png", "cats_{0}/{1}/{2}.png"])
+def test_splits_are_seen_in_pairs_of_names_and_within_a_folder(tmp_path: Path, pattern: str) -> None:
+    source = open_source(make(tmp_path, *each(pattern, "train", "test")))
+    assert source.classes == ["cat", "dog"]
+    assert set(parts(source)) == set(each(pattern, "train", "test"))
+    assert all((split == "test") == ("test" in name) for name, split in parts(source).items())
+
+
+def test_a_validation_set_without_classes_is_not_used(tmp_path: Path) -> None:
+    """As tiny-imagenet has it."""
+    names = [
+        *each("{}/{}/images/{}.JPEG", "train"),
+        "val/images/0.JPEG",
+        "val/val_annotations.txt",
+        "test/images/0.JPEG",
+    ]
+    source = open_source(make(tmp_path, *names))
+    assert source.classes == ["cat", "dog"]
+    assert set(parts(source).values()) == {"train"}
+    assert "files of the folder val, which has no folders of classes: 2 passed over" in source.notes
+
+
+def test_folders_that_hold_the_same_folders_are_said(tmp_path: Path) -> None:
+    source = open_source(make(tmp_path, *each("{}/{}/{}.png", "images", "masks")))
+    assert source.classes == ["images", "masks"]
+    assert source.notes[0].startswith("the folders images, masks hold the same folders (cat, dog); each is taken for a")
+
+
+def test_one_folder_of_images_is_said_to_be_one_class(tmp_path: Path) -> None:
+    source = open_source(make(tmp_path, "data/0.png", "1.png"))
+    assert "all images to choose from are in the folder data, so there is one class" in source.notes
+
+
 def test_one_folder_of_classes_is_gone_into(tmp_path: Path) -> None:
     source = open_source(make(tmp_path, "PetImages/Cat/0.jpg", "PetImages/Dog/0.jpg", "readme.txt"))
     assert source.classes == ["Cat", "Dog"]

@@ -189,6 +189,12 @@ def test_what_cannot_be_brought_together_is_explained(tmp_path: Path) -> None:
     assert "if its folders are classes, unpack the tar" in message
 
 
+def test_names_with_dots_are_explained(tmp_path: Path) -> None:
+    members = [(f"v1.{row}.{kind}", b"a") for row in range(2) for kind in ("jpg", "cls")]
+    message = refusal(tar(tmp_path / "mine.tar", *members))
+    assert "the name of a sample ends at its first dot, so `0.cls` is taken for a kind of member" in message
+
+
 def test_shards_beside_the_parquet_of_img2dataset_are_read(tmp_path: Path) -> None:
     for k in range(2):
         shard(tmp_path / f"0000{k}.tar", samples(3, 3 * k))
