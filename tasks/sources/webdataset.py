@@ -165,8 +165,8 @@ def _apart(bad: Found) -> str:
             )
     if dotted := next((kind for _, sample in bad for kind in sample.kinds if kind.endswith((".cls", ".json"))), None):
         return (
-            f"the name of a sample ends at its first dot, so `{dotted}` is taken for a kind of member; rename the files "
-            "so that only their suffixes begin with a dot"
+            f"the name of a sample ends at its first dot, so `{dotted}` is taken for a kind of member; rename the "
+            "files so that only their suffixes begin with a dot"
         )
     if all("/" in sample.key and len(sample.kinds) == 1 for _, sample in bad):
         return "if its folders are classes, unpack the tar and name the folder: it is an image folder"
