@@ -93,7 +93,7 @@ def _read(path: Path, classes: list[str], ids: Container[str]) -> pd.DataFrame:
         raise InputError(f"prepare.corrections: {path} has no column {missing[0]!r}; it needs id, decision and label")
     table = table.reindex(columns=COLUMNS, fill_value="").fillna("")
     table["decision"] = table["decision"].str.strip().str.lower()
-    table["label"] = [label if label in classes else label.strip() for label in table["label"]]
+    table["label"] = [label if label in classes else text.as_listed(label.strip(), classes) for label in table["label"]]
     table["id"] = [text.as_listed(name, ids) for name in table["id"]]
     table = table[(table[COLUMNS[:3]] != "").any(axis=1)]
     _check(path, table, classes)

@@ -1,6 +1,7 @@
 """Text files as people's programs save them: UTF-8 or UTF-16, with a byte order mark or without, any line ends."""
 
 import codecs
+import unicodedata
 from collections.abc import Container
 
 from tasks.errors import InputError
@@ -48,6 +49,10 @@ def lines(data: bytes, where: str) -> list[str]:
 
 
 def as_listed(name: str, ids: Container[str]) -> str:
-    """A name of a person's list as `ids` have it: without blanks around it, `./` before it or backslashes in it."""
+    """A name of a person's list as `ids` have it: without blanks around it, `./` before it or backslashes in it.
+
+    Names of files from a Mac have accents as characters of their own, as nobody types them.
+    """
     bare = name.strip().replace("\\", "/").removeprefix("./")
-    return next((form for form in (name, name.strip(), bare, f"./{bare}") if form in ids), name)
+    forms = (unicodedata.normalize(form, bare) for form in ("NFC", "NFD"))
+    return next((form for form in (name, name.strip(), bare, f"./{bare}", *forms) if form in ids), name)

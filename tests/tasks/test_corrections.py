@@ -117,3 +117,12 @@ def test_a_class_whose_name_has_blanks_around_it_can_be_meant(tmp_path: Path) ->
     path = tmp_path / "corrections.csv"
     path.write_text("id,decision,label\nb,relabel, ant\nc,relabel, bee \n")
     assert corrections.apply(TABLE, ["ant", " ant", "bee"], path).table["label"].tolist() == [0, 1, 2, 0]
+
+
+@pytest.mark.parametrize(("here", "typed"), [("caf\u00e9", "cafe\u0301"), ("cafe\u0301", "caf\u00e9")])
+def test_names_with_accents_are_found_in_either_unicode_form(tmp_path: Path, here: str, typed: str) -> None:
+    table = pd.DataFrame({"id": [f"{here}/1.png", "b"], "label": [0, 1]})
+    path = tmp_path / "corrections.csv"
+    path.write_text(f"id,decision,label\nb,relabel,{typed}\n{typed}/1.png,drop,\n", encoding="utf-8")
+    done = corrections.apply(table, [here, "dog"], path)
+    assert (done.table["label"].tolist(), done.dropped.tolist()) == ([0, 0], [True, False])
