@@ -26,7 +26,7 @@ def run(settings: Settings) -> None:
     judge = how.model_copy(update={"seeds": 1})  # another seed changes no cell
     with files.scratch("evaluate", evaluate.key(images, SUBSET, OUTSIDE, judge)) as scratch:
         work = _work(how, scratch)
-        _look(work, how, scratch)
+        _look(work, how, settings.prepare.follow_links)
         seeds = range(settings.base.seed, settings.base.seed + how.seeds)
         cells = {(arm, seed): scratch / f"{arm}-{seed}.json" for seed in seeds for arm in ARMS}
         _train(work, cells)
@@ -41,15 +41,15 @@ def _work(how: Evaluate, scratch: Path) -> Work:
     return Work(PREPARE / "images", runtime.DATA / "embed", SUBSET, scratch / "pixels.npy", tests, training, length)
 
 
-def _look(work: Work, how: Evaluate, scratch: Path) -> None:
+def _look(work: Work, how: Evaluate, follow_links: bool) -> None:
     """Check, and decode what networks look at; a probe looks at features."""
-    runtime.as_task(evaluate.check)(work, how.image_size, how.tests)
+    runtime.as_task(evaluate.check)(work, how.image_size, how.tests, follow_links)
     if work.probes:
         return
     runtime.as_task(evaluate.decode)(work.images, how.image_size, work.pixels)
     classes = files.read_json(work.images / "classes.json")
     for name, source in how.tests.items():
-        runtime.as_task(shifted.decode)(name, source, classes, how.image_size, work.tests[name])
+        runtime.as_task(shifted.decode)(name, source, classes, how.image_size, work.tests[name], follow_links)
 
 
 def _train(work: Work, cells: dict[tuple[Arm, int], Path]) -> None:

@@ -15,7 +15,9 @@ from tasks.say import one_line, say
 def run(settings: Settings) -> None:
     """Read the source, set aside what cannot be read, plant what is asked for."""
     how = runtime.dumped(settings.prepare)
-    source = sources.open_source(how.pop("source"), label=how.pop("label"), held_out=how.pop("held_out"))
+    source = sources.open_source(
+        how.pop("source"), label=how.pop("label"), held_out=how.pop("held_out"), follow_links=how.pop("follow_links")
+    )
     decisions = Path(how.pop("corrections"))
     _say(source.notes)
     _say(

@@ -45,6 +45,7 @@ class Prepare(Block):
     """Where the images come from, and what is planted in them to see whether it is found."""
 
     source: str = Field(default="data/sample", min_length=1)
+    follow_links: bool = False
     label: str = Field(default="label", min_length=1)
     held_out: str | None = Field(default=None, min_length=1)
     test_share: float = Field(default=0.2, gt=0, lt=1)

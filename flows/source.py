@@ -23,12 +23,17 @@ def main() -> None:
     with ended():
         how = settings.load()
         with turn.taken("source"):
-            fingerprint.write(how.prepare.source, how.prepare.held_out, OUT / "fingerprint.json")
+            fingerprint.write(
+                how.prepare.source,
+                how.prepare.held_out,
+                OUT / "fingerprint.json",
+                follow_links=how.prepare.follow_links,
+            )
             with files.whole_file(OUT / "evaluate.json") as partial:
-                files.write_json(partial, judged_by(how.evaluate))
+                files.write_json(partial, judged_by(how.evaluate, how.prepare.follow_links))
 
 
-def judged_by(how: Evaluate) -> dict[str, Any]:
+def judged_by(how: Evaluate, follow_links: bool = False) -> dict[str, Any]:
     """What evaluate reads beside results of other stages, by content.
 
     Raises:
@@ -41,7 +46,7 @@ def judged_by(how: Evaluate) -> dict[str, Any]:
         found["checkpoint"] = files.file_sha256(Path(how.checkpoint))
     for name, source in how.tests.items():
         try:
-            found["tests"][name] = fingerprint.of(source)["sha256"]
+            found["tests"][name] = fingerprint.of(source, follow_links=follow_links)["sha256"]
         except InputError as error:
             raise InputError(f"evaluate.tests.{name}: {str(error).removeprefix('prepare.source: ')}") from error
     return found

@@ -80,7 +80,7 @@ def key(images: Path, subset: Path, outside: Path, *how: object) -> str:
     return files.sha256(*inputs, *map(repr, how))[:16]
 
 
-def check(work: Work, side: int, tests: dict[str, str]) -> None:
+def check(work: Work, side: int, tests: dict[str, str], follow_links: bool = False) -> None:
     """Refuse what would break every cell, before images of `side` pixels are decoded.
 
     Raises:
@@ -89,7 +89,7 @@ def check(work: Work, side: int, tests: dict[str, str]) -> None:
     """
     classes = dataset.load(work.images).classes
     for name, source in tests.items():
-        shifted.check(name, source, classes)
+        shifted.check(name, source, classes, follow_links)
     if not work.probes:
         classifier.begin(work.training, side=side, classes=len(classes), seed=0)
     elif not (work.embed / "test.npy").exists():

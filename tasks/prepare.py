@@ -18,6 +18,7 @@ damage was planted.
 import hashlib
 import logging
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, Self
 
@@ -79,6 +80,7 @@ def run(
         InputError: too many images cannot be read, a class is left without any, or `mistaken` names one that there is
             not.
     """
+    base = source.base
     table = _plan(source, test_share, wrong_labels, mistaken or {}, damaged, seed)
     corrected = decisions.apply(table, source.classes, corrections)
     table = corrected.table.assign(true_label=table["true_label"].mask(corrected.relabelled, corrected.table["label"]))
@@ -87,8 +89,9 @@ def run(
         images.mkdir()
         with CopyWriter(images) as writer:
             table = _copy(source, table, writer)
-            base = str(images) if source.copy else source.base
-            index, measures = _read(base, table, writer, max_rejected, seed)
+            if source.copy:
+                source = replace(source, base=str(images), follow_links=True)
+            index, measures = _read(source, table, writer, max_rejected, seed)
         index.loc[corrected.dropped & (index["reason"] == ""), "reason"] = "dropped by a person"
         lost = index.loc[corrected.kept & (index["reason"] != ""), "id"]
         if len(lost):
@@ -101,7 +104,7 @@ def run(
         kept = kept.assign(shard=[f"{row // SHARD:05d}" for row in kept.index], row=kept.index % SHARD)
         kept[INDEX].to_parquet(images / "index.parquet", index=False)
         write_json(images / "classes.json", source.classes)
-        write_json(images / "source.json", {"source": source.base})
+        write_json(images / "source.json", {"source": base, "follow_links": source.follow_links})
         corrected.applied.to_parquet(folder / "corrections.parquet", index=False)
         set_aside = index.loc[index["reason"] != "", ["id", "reason"]]
         set_aside.to_parquet(folder / "quarantine.parquet", index=False)
@@ -172,12 +175,13 @@ def _copy(source: Source, table: pd.DataFrame, writer: "CopyWriter") -> pd.DataF
 
 
 def _read(
-    base: str, table: pd.DataFrame, writer: "CopyWriter", max_rejected: float, seed: int
+    source: Source, table: pd.DataFrame, writer: "CopyWriter", max_rejected: float, seed: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Screen every image: the table with reason, width, height, size, sha256 and its place, and the measures."""
     parts, measures, rejected = [], [], 0
     places: dict[int, tuple[str, int, int]] = {}
-    for found in screen.screen(base, table[["file", "place", "size", "damage"]], seed):
+    where = table[["file", "place", "size", "damage"]]
+    for found in screen.screen(source.base, where, seed, follow_links=source.follow_links):
         for position, data in found.damaged.items():
             places[position] = writer.add(str(table.at[position, "id"]), data)
         parts.append(found.table)

@@ -16,7 +16,7 @@ from tasks.sources import Source, open_source
 PIXELS, LABELS = "pixels.npy", "labels.npy"
 
 
-def decode(name: str, source: str, classes: list[str], size: int, out: Path) -> None:
+def decode(name: str, source: str, classes: list[str], size: int, out: Path, follow_links: bool = False) -> None:
     """Decode the images of a test set once, to `size` pixels, into the folder `out`: PIXELS and LABELS.
 
     Args:
@@ -25,13 +25,14 @@ def decode(name: str, source: str, classes: list[str], size: int, out: Path) -> 
         classes: of the data set; the test set may lack some, and may have no other.
         size: in pixels.
         out: the folder to write; what is there is not made again.
+        follow_links: read images that links lead to outside the source (`prepare.follow_links`).
 
     Raises:
         InputError: the source is at fault, has another class, or an image of it cannot be read.
     """
     if marks.is_finished(out):
         return
-    opened = check(name, source, classes)
+    opened = check(name, source, classes, follow_links)
     wanted = _wanted(opened.table)
     number = np.array([classes.index(known) for known in opened.classes])
     block = np.empty((int(wanted.sum()), size, size, 3), np.uint8)
@@ -43,14 +44,14 @@ def decode(name: str, source: str, classes: list[str], size: int, out: Path) -> 
     marks.finish(out)
 
 
-def check(name: str, source: str, classes: list[str]) -> Source:
+def check(name: str, source: str, classes: list[str], follow_links: bool = False) -> Source:
     """Open the source of a test set.
 
     Raises:
         InputError: there is none, or it has a class that the data set lacks.
     """
     try:
-        opened = open_source(source)
+        opened = open_source(source, follow_links=follow_links)
     except InputError as error:
         raise InputError(f"evaluate.tests.{name}: {str(error).removeprefix('prepare.source: ')}") from error
     if unknown := [known for known in opened.classes if known not in classes]:
@@ -71,7 +72,7 @@ def _images(name: str, source: Source, wanted: np.ndarray) -> Iterator[Image.Ima
     found: Iterator[bytes | OSError] = (
         (data for data, want in zip(source.copy(), wanted, strict=True) if want)
         if source.copy
-        else storage.read(source.base, table)
+        else storage.read(source.base, table, follow_links=source.follow_links)
     )
     for image_id, data in zip(table["id"], found, strict=True):
         try:

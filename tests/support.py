@@ -90,7 +90,9 @@ class Project:
 
 def encoded(source: Source) -> list[bytes]:
     """Every image of a source, encoded, in order."""
-    images = list(source.copy() if source.copy else storage.read(source.base, source.table))
+    images = list(
+        source.copy() if source.copy else storage.read(source.base, source.table, follow_links=source.follow_links)
+    )
     assert len(images) == len(source.table)
     assert all(isinstance(image, bytes) for image in images)
     return images  # type: ignore[return-value]

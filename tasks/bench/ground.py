@@ -80,7 +80,11 @@ def key(origin: Origin) -> str:
     Raises:
         InputError: the source cannot be found.
     """
-    told = BUNDLED if origin.source == BUNDLED else fingerprint.of(origin.source, origin.held_out)["sha256"]
+    told = (
+        BUNDLED
+        if origin.source == BUNDLED
+        else fingerprint.of(origin.source, origin.held_out, follow_links=True)["sha256"]
+    )
     given = origin.features if isinstance(origin.features, Path) else origin.features.checkpoint.path
     lies = sorted(given.rglob("*")) if given.is_dir() else [given]
     return files.sha256(repr(origin), told, *(files.file_sha256(path) for path in lies if path.is_file()))[:16]
@@ -123,7 +127,7 @@ def _source(origin: Origin, shared: Path) -> Source:
             if not marks.is_finished(Path(place)):
                 sample.run(Path(place), seed=SPLIT_SEED)
                 marks.finish(Path(place))
-    source = sources.open_source(place, held_out=origin.held_out)
+    source = sources.open_source(place, held_out=origin.held_out, follow_links=True)
     table = source.table.reset_index(drop=True)
     if not (table["split"] == "test").any():
         labels = table["label"].to_numpy()

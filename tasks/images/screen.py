@@ -43,13 +43,14 @@ class Screened:
     damaged: dict[int, bytes]
 
 
-def screen(base: str, table: pd.DataFrame, seed: int) -> Iterator[Screened]:
+def screen(base: str, table: pd.DataFrame, seed: int, *, follow_links: bool = True) -> Iterator[Screened]:
     """Screen the images at the places that `table` names, in order, chunk by chunk.
 
     Args:
         base: what files are relative to.
         table: file, place, size and the damage to plant ("" for none); its index is the position in the source.
         seed: of the damage.
+        follow_links: read what a link leads to outside `base`, too.
 
     Raises:
         InputError: a Parquet file is damaged, or an image ends the process that decodes it.
@@ -59,7 +60,7 @@ def screen(base: str, table: pd.DataFrame, seed: int) -> Iterator[Screened]:
     with _workers(base, len(table)) as pool:
         try:
             for chunk in track(chunks, "prepare", disable=not sys.stderr.isatty(), transient=True):
-                waiting.append(pool.submit(_screen, base, chunk, seed))
+                waiting.append(pool.submit(_screen, base, chunk, seed, follow_links))
                 if len(waiting) > 2 * (os.cpu_count() or 1):  # so many results at most wait to be taken
                     yield waiting.popleft().result()
             while waiting:
@@ -79,9 +80,9 @@ def _workers(base: str, images: int) -> Executor:
     return ProcessPoolExecutor(count, context, initializer=memory.begin, initargs=(small, context.Lock()))
 
 
-def _screen(base: str, chunk: pd.DataFrame, seed: int) -> Screened:
+def _screen(base: str, chunk: pd.DataFrame, seed: int, follow_links: bool) -> Screened:
     found, measures, damaged = [], np.full((len(chunk), len(flaws.MEASURES)), np.nan, np.float32), {}
-    images = storage.read(base, chunk)
+    images = storage.read(base, chunk, follow_links=follow_links)
     for row, (position, damage, data) in enumerate(zip(chunk.index, chunk["damage"], images, strict=True)):
         with memory.turn() as claim:
             image = read(data, claim)

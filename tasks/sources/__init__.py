@@ -21,20 +21,23 @@ __all__ = ["Source", "open_source"]
 FEW = 10  # images beside nested Parquet files or shards, such as those of a README
 
 
-def open_source(source: str | PathLike[str], *, label: str = "label", held_out: str | None = None) -> Source:
+def open_source(
+    source: str | PathLike[str], *, label: str = "label", held_out: str | None = None, follow_links: bool = False
+) -> Source:
     """List what lies at `source`: a folder, a file, a pattern of files (`*`), a URL of those, or `torchvision:NAME`.
 
     Args:
         source: where.
         label: the column of labels, in tables and Parquet, and the key in a WebDataset's json.
         held_out: the split to hold out by name, or a text file (.txt) of the ids to hold out, one a line.
+        follow_links: read images that links lead to outside an image folder, or the folder of a table.
 
     Raises:
         InputError: nothing can be read there, a class has no image, an id stands twice, or a label has no class.
     """
     name = fspath(source).rstrip("/") or "/"
     by_file = held_out is not None and held_out.lower().endswith(".txt")
-    opened = _open(name, label, None if by_file else held_out)
+    opened = _open(name, label, None if by_file else held_out, follow_links)
     if by_file:
         _hold_out(opened, str(held_out))
     check(name, opened)
@@ -49,7 +52,7 @@ class Located(NamedTuple):
     notes: list[str]
 
 
-def locate(source: str) -> Located:
+def locate(source: str, *, follow_links: bool = False) -> Located:
     """Split a source into a folder and the files in it.
 
     Raises:
@@ -76,14 +79,14 @@ def locate(source: str) -> Located:
         return Located(source, parquet, [beside])
     if parquet or tars:
         return Located(source, parquet or tars, [])
-    return _nested(source)
+    return _nested(source, follow_links)
 
 
-def _nested(source: str) -> Located:
+def _nested(source: str, follow_links: bool) -> Located:
     """A folder whose Parquet files or shards lie in folders, as in a clone from the hub; else an image folder."""
     found: dict[str, list[str]] = {".parquet": [], ".tar": []}
     images = 0
-    for name in listing.walk(source):
+    for name in listing.walk(source, follow_links=follow_links):
         suffix = posixpath.splitext(name)[1].lower()
         if suffix in found:
             found[suffix].append(name)
@@ -95,23 +98,26 @@ def _nested(source: str) -> Located:
     return Located(source, names, [f"{len(names)} files are read from {shown(folders)}"])
 
 
-def _open(source: str, label: str, held_out: str | None) -> Source:
+def _open(source: str, label: str, held_out: str | None, follow_links: bool) -> Source:
     from tasks.sources import image_folder, parquet, table, torchvision, webdataset
 
     if source.startswith(torchvision.PREFIX):
         return torchvision.open_torchvision(source, held_out)
-    base, names, notes = locate(source)
+    base, names, notes = locate(source, follow_links=follow_links)
+    listed = names is None  # the files that hold images are named by what lies there, and not by a person
     if names is None:
-        opened = image_folder.open_image_folder(base, held_out)
+        opened = image_folder.open_image_folder(base, held_out, follow_links)
     elif all(name.lower().endswith(".tar") for name in names):
         opened = webdataset.open_shards(base, names, label, held_out)
-    elif is_table(base, names):
+    elif listed := is_table(base, names):
         opened = table.open_table(base, names[0], label, held_out)
     elif all(name.lower().endswith(".parquet") for name in names):
         opened = parquet.open_parquet(base, names, label, held_out)
     else:
         raise InputError(f"prepare.source: {source} {_unread(names)}")
-    return replace(opened, notes=(*notes, *opened.notes))
+    if listed and not follow_links:
+        listing.refuse_links(base, opened.table["file"])
+    return replace(opened, notes=(*notes, *opened.notes), follow_links=follow_links or not listed)
 
 
 def _unread(names: list[str]) -> str:

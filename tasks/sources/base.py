@@ -24,6 +24,7 @@ class Source:
         table: id, label, split ("train" or "test"), and where the image lies (`images.storage`); a row an image.
         copy: gives the encoded images in the order of `table`, where they cannot be read one by one where they are;
             None where they can.
+        follow_links: read what a link leads to outside `base`, too; of files that were named it is meant.
         notes: what was guessed, passed over or not used: a line each, with a count.
     """
 
@@ -32,6 +33,7 @@ class Source:
     table: pd.DataFrame
     copy: Callable[[], Iterator[bytes]] | None = None
     notes: tuple[str, ...] = ()
+    follow_links: bool = True
 
 
 def listed(

@@ -30,37 +30,42 @@ UNSURE: State = (0, 0, 0, 0)
 Known = dict[str, tuple[State, str]]
 
 
-def write(source: str, held_out: str | None, out: Path) -> None:
+def write(source: str, held_out: str | None, out: Path, *, follow_links: bool = False) -> None:
     """Write the fingerprint of a source (`of`) to `out`."""
-    about = of(source, held_out)
+    about = of(source, held_out, follow_links=follow_links)
     with whole_file(out) as partial:
         write_json(partial, about)
 
 
-def of(source: str, held_out: str | None = None) -> dict[str, Any]:
+def of(source: str, held_out: str | None = None, *, follow_links: bool = False) -> dict[str, Any]:
     """The fingerprint of a source, and of the file of held-out ids where there is one: files, bytes, sha256.
 
     Raises:
-        InputError: the source cannot be found.
+        InputError: the source cannot be found, or a link leads out of it that is not to be followed.
     """
-    found = {} if source.startswith(torchvision.PREFIX) else _fingerprints(source)
+    found = {} if source.startswith(torchvision.PREFIX) else _fingerprints(source, follow_links)
     if held_out and held_out.lower().endswith(".txt"):
         found[f"held_out {held_out}"] = _list(held_out)
     lines = (f"{size} {told} {name}" for name, (size, told) in sorted(found.items()))
     return {"files": len(found), "bytes": sum(size for size, _ in found.values()), "sha256": sha256(*lines)}
 
 
-def _fingerprints(source: str) -> dict[str, tuple[int, str]]:
+def _fingerprints(source: str, follow_links: bool) -> dict[str, tuple[int, str]]:
     """Size and hash of each file, or what is told of it, by its path."""
-    base, names, _ = locate(source)
-    if names is not None and is_table(base, names):
-        names = [*names, *dict.fromkeys(table.paths(base, names[0]))]
+    base, names, _ = locate(source, follow_links=follow_links)
     files, root = storage.connect(base)
+    images: list[str] = []
+    if names is not None and is_table(base, names):
+        images = list(dict.fromkeys(table.paths(base, names[0])))
+    elif names is None and storage.is_local(files):
+        images = list(listing.walk(base, follow_links=follow_links))
+    if not follow_links:
+        listing.refuse_links(base, images)
     if storage.is_local(files):
-        return _local(root, list(listing.walk(base)) if names is None else names)
+        return _local(root, [*(names or []), *images])
     if names is None:
         return {name.removeprefix(f"{root}/"): _told(about) for name, about in files.find(root, detail=True).items()}
-    return {name: _info(files, f"{root}/{name}") for name in names}
+    return {name: _info(files, f"{root}/{name}") for name in [*names, *images]}
 
 
 def _info(files: Any, path: str) -> tuple[int, str]:

@@ -98,7 +98,7 @@ def is_image(file: str) -> bool:
     return PurePosixPath(file).suffix.lower() in storage.IMAGE_SUFFIXES
 
 
-def open_image_folder(base: str, held_out: str | None) -> Source:
+def open_image_folder(base: str, held_out: str | None, follow_links: bool = False) -> Source:
     """List the folder; an id is the path below it.
 
     Every file counts but hidden ones, those of operating systems and those beside an image of the same name: what turns
@@ -108,7 +108,7 @@ def open_image_folder(base: str, held_out: str | None) -> Source:
         InputError: there are no folders, or a class is held out that is not among the training images.
     """
     hidden, passed, notes = Counter[str](), Counter[str](), list[str]()
-    files, sidecars = _without_sidecars(list(listing.walk(base, hidden=hidden)))
+    files, sidecars = _without_sidecars(list(listing.walk(base, hidden=hidden, follow_links=follow_links)))
     whole = _tree(files)
     top = whole
     while below := _below(top):

@@ -2,9 +2,10 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+from tasks.errors import InputError
 from tasks.images import storage
 
 Folder = tuple[int, int]
@@ -32,15 +33,19 @@ def folders(base: str, within: str = "") -> list[str]:
     return sorted(name for name in names if not is_system(name))
 
 
-def walk(base: str, within: str = "", *, hidden: Counter[str] | None = None) -> Iterator[str]:
-    """Every file below `base`, or its folder `within`, as a path relative to that, sorted, without hidden ones.
+def walk(base: str, *, hidden: Counter[str] | None = None, follow_links: bool = False) -> Iterator[str]:
+    """Every file below `base`, as a path relative to it, sorted, without hidden ones.
 
     On this machine links are followed, but not back to a folder that they are in. `hidden` counts what is passed over.
+
+    Raises:
+        InputError: a link to a folder leads out of `base`, and such links are not to be followed.
     """
-    files, root = _open(base, within)
+    files, root = storage.connect(base)
     hidden = Counter() if hidden is None else hidden
     if storage.is_local(files):
-        yield from _scan(root, "", frozenset(), hidden)
+        inside = None if follow_links else os.path.realpath(root)
+        yield from _scan(root, "", frozenset(), hidden, inside)
         return
     for path in sorted(files.find(root)):
         name = path.removeprefix(f"{root}/")
@@ -50,13 +55,42 @@ def walk(base: str, within: str = "", *, hidden: Counter[str] | None = None) -> 
             yield name
 
 
+def refuse_links(base: str, names: Iterable[str]) -> None:
+    """Refuse files that a link leads to outside `base`.
+
+    Raises:
+        InputError: with the first of them.
+    """
+    files, root = storage.connect(base)
+    if not storage.is_local(files):
+        return
+    inside, seen = os.path.realpath(root), set[str]()
+    for name in names:
+        folder = os.path.dirname(name)
+        if folder not in seen:
+            seen.add(folder)
+            _refuse_link(f"{root}/{folder}", inside)
+        if os.path.islink(f"{root}/{name}"):
+            _refuse_link(f"{root}/{name}", inside)
+
+
+def _refuse_link(path: str, inside: str | None) -> None:
+    if storage.leads_out(path, inside):
+        raise InputError(
+            f"prepare.source: {path} leads out of the source by a link, to {os.path.realpath(path)}; copy it there, or "
+            "set prepare.follow_links: true to read links wherever they lead"
+        )
+
+
 def _open(base: str, within: str) -> tuple[Any, str]:
     """Connect to `base` and go to a folder in it. The name of that folder is data, and never part of a URL."""
     files, root = storage.connect(base)
     return files, f"{root}/{within}" if within else root
 
 
-def _scan(folder: str, prefix: str, above: frozenset[Folder], hidden: Counter[str]) -> Iterator[str]:
+def _scan(
+    folder: str, prefix: str, above: frozenset[Folder], hidden: Counter[str], inside: str | None
+) -> Iterator[str]:
     about = os.stat(folder)
     if (here := (about.st_dev, about.st_ino)) in above:
         return
@@ -67,7 +101,9 @@ def _scan(folder: str, prefix: str, above: frozenset[Folder], hidden: Counter[st
             hidden[HIDDEN] += 1
             continue
         if entry.is_dir():
-            yield from _scan(entry.path, f"{prefix}{entry.name}/", above | {here}, hidden)
+            if entry.is_symlink():
+                _refuse_link(entry.path, inside)
+            yield from _scan(entry.path, f"{prefix}{entry.name}/", above | {here}, hidden, inside)
         else:
             yield prefix + entry.name
 

@@ -54,7 +54,8 @@ def test_a_split_that_the_source_names_is_kept(workdir: Path, image_folder: Path
     (workdir / "both").mkdir()
     for split in ("train", "test"):
         (workdir / "both" / split).symlink_to(image_folder)
-    index = dataset.load(run(workdir / "both", workdir / "out") / "images").index
+    source = open_source(workdir / "both", follow_links=True)
+    index = dataset.load(run(source, workdir / "out") / "images").index
     assert (index["split"] == index["id"].str.split("/").str[0]).all()
 
 
