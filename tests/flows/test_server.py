@@ -213,6 +213,12 @@ def test_one_that_ends_while_it_starts_is_told_at_once_with_what_it_said(workdir
     assert "unable to open database file" in done.stdout
 
 
+def test_a_flow_that_is_called_by_itself_has_patience_too(workdir: Path) -> None:
+    asks = "import flows; from prefect.settings import get_current_settings as s; print(s().server.ephemeral)"
+    done = subprocess.run([sys.executable, "-c", asks], env=plain(), capture_output=True, text=True, check=True)
+    assert "startup_timeout_seconds=300" in done.stdout
+
+
 @pytest.mark.parametrize("proxy", ["", "http://127.0.0.1:9"])
 def test_a_stage_needs_no_home_and_no_proxy(workdir: Path, proxy: str) -> None:
     done = run(HOME="/dev/null/home", http_proxy=proxy, HTTP_PROXY=proxy)

@@ -168,7 +168,7 @@ def test_prefect_behind_a_password(
     (workdir / "params.yaml").write_text("{}")
     stage = [sys.executable, "-m", "flows.sample"]
     env = os.environ | {"PYTHONPATH": str(ROOT), "PREFECT_API_URL": url, "PREFECT_CLIENT_MAX_RETRIES": "0"}
-    assert subprocess.run(stage, env=env, capture_output=True, check=False).returncode == 1
+    assert subprocess.run(stage, env=env, capture_output=True, check=False).returncode == 2
     done = subprocess.run(stage, env=env | {"PREFECT_API_AUTH_STRING": login}, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
     for path in filter(Path.is_file, workdir.rglob("*")):
