@@ -7,6 +7,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -60,15 +61,22 @@ def start(service: Service, env: dict[str, str]) -> None:
 
 def running(name: str) -> psutil.Process | None:
     """The process of a service, if it is still that one: a number is given out again."""
-    if not file(name).is_file():
-        return None
-    found = read_json(file(name))
+    found = known(name)
     try:
         process = psutil.Process(found["pid"])
         same = process.create_time() == found["started"] and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
+    except (psutil.NoSuchProcess, KeyError):
         return None
     return process if same else None
+
+
+def known(name: str) -> dict[str, Any]:
+    """What is written of a service: pid, started and page; nothing where power was lost before it was on the disk."""
+    try:
+        found = read_json(file(name))
+    except InputError:
+        return {}
+    return found if isinstance(found, dict) and found.keys() >= {"pid", "started", "page"} else {}
 
 
 def descendants() -> list[psutil.Process]:

@@ -69,6 +69,7 @@ def verify(
         except found.NotNamedError as error:
             data, unseen = None, f"the images were not looked at: {error}"
         faults = verification.run(opened, data)
+        opened.check_unchanged()
         console = Console()
         for fault in faults:
             console.print(f"[red]✗[/red] {plain(fault.where)}: {plain(fault.what)}")
@@ -123,6 +124,8 @@ def diff(
             places.check("--page", page)
         with versions.opened(before) as old, versions.opened(after) as new:
             found = difference.compare(old, new)
+            for read in (old, new):
+                read.check_unchanged()
         if page:
             with places.reserved("--page", page):
                 differences.write(found, before, after, page)

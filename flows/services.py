@@ -12,10 +12,9 @@ import sys
 from pathlib import Path
 
 from flows import child, login, server, ui
-from flows.processes import MARK, ROOM, Service, descendants, file, running, start
+from flows.processes import MARK, ROOM, Service, descendants, file, known, running, start
 from flows.terminal import ended
 from tasks.errors import WorkError
-from tasks.files import read_json
 from tasks.locks import locked
 from tasks.reach import bypass_proxy
 from tasks.say import say
@@ -118,7 +117,7 @@ def status() -> bool:
     """Say of each service whether it runs, and where; whether all of them do."""
     names = [path.stem for path in sorted(ROOM.glob("*.json"))]
     for name in names:
-        found = read_json(file(name))
+        found = known(name)
         state = (
             f"running (process {found['pid']}), {found['page']}" if running(name) else f"ended; see {ROOM / name}.log"
         )

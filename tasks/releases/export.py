@@ -62,6 +62,7 @@ def _run(release: Release, out: Path, request: Request, images: Path | None, sou
     data = _images(release, request, images, source)
     table = _listed(release) if data is None else pieces.plan(release, data, test=request.test)
     about = _about(release, request, table)
+    release.check_unchanged()
     if not _is_free(out, about):
         return len(table)
     plan = pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes()

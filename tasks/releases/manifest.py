@@ -25,7 +25,7 @@ from pydantic import (
 )
 
 from tasks import features, files
-from tasks.errors import InputError
+from tasks.errors import InputError, WorkError
 from tasks.names import LONGEST, SURROGATE, check_names, fault, quoted
 from tasks.say import one_line
 
@@ -193,15 +193,27 @@ class Manifest(Part):
 
 @dataclass(frozen=True)
 class Release:
-    """The folder of a release, and its manifest."""
+    """The folder of a release, and its manifest.
+
+    Attributes:
+        folder: where it lies.
+        manifest: what it states.
+        fingerprint: SHA-256 of the manifest's file, which holds a SHA-256 of everything else.
+    """
 
     folder: Path
     manifest: Manifest
+    fingerprint: str
 
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 of the manifest, which holds a SHA-256 of everything else."""
-        return files.file_sha256(self.folder / "manifest.json")
+    def check_unchanged(self) -> None:
+        """Refuse what was read of the release if another took its place meanwhile.
+
+        Raises:
+            WorkError: it did.
+        """
+        path = self.folder / "manifest.json"
+        if not path.is_file() or files.file_sha256(path) != self.fingerprint:
+            raise WorkError(f"{self.folder} was replaced while it was read; run the same command again")
 
     @property
     def classes(self) -> list[str]:
@@ -294,7 +306,7 @@ def load(folder: Path) -> Release:
     if what := _unprintable(stated):
         raise InputError(f"{path} is no manifest of a release: {what}; get the release again")
     try:
-        return Release(folder, Manifest.model_validate(stated))
+        return Release(folder, Manifest.model_validate(stated), files.file_sha256(path))
     except ValidationError as error:
         raise InputError(f"{path} is no manifest of a release: {_faults(error)}; get the release again") from error
 

@@ -54,7 +54,9 @@ def run(release: Release, start: Origin, env: dict[str, str], source: str | None
             _move_source(clone, Path(room), parameters, Path(source))
         _link_inputs(clone, Path(start.repository), parameters)
         _reproduce(clone, env, say)
-        return _compare(release.folder, clone / versions.PLACE)
+        found = _compare(release.folder, clone / versions.PLACE)
+        release.check_unchanged()
+        return found
 
 
 def _set_parameters(clone: Path, made: dict[str, Any], source: str | None, say: Say) -> dict[str, Any]:

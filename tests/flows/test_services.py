@@ -69,6 +69,20 @@ def test_another_process_with_the_number_of_a_service_is_not_taken_for_it(workdi
         other.wait()
 
 
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"pid": 1}'])
+def test_what_is_written_of_a_service_may_have_been_lost(
+    workdir: Path, content: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As when power was lost before it was on the disk."""
+    processes.ROOM.mkdir(parents=True)
+    processes.file("worker").write_text(content)
+    assert processes.running("worker") is None
+    assert not services.status()
+    assert capsys.readouterr().out.startswith("worker    ended; see ")
+    services.down()
+    assert not processes.file("worker").exists()
+
+
 def test_a_port_that_is_taken_is_named(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(name, raising=False)

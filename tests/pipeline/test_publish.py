@@ -274,6 +274,16 @@ def test_a_publication_that_was_killed_is_finished_by_the_same_command(published
     assert contents(workdir / "got") == contents(published.folder / "data/release")
 
 
+def test_of_two_publications_at_once_the_second_waits_and_finds_it_done(published: Project) -> None:
+    running = [subprocess.Popen([*PUBLISH, "--bump", "minor"], cwd=published.folder, env=published.env, text=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for _ in range(2)]  # fmt: skip
+    words = [process.communicate(timeout=600)[0] for process in running]
+    assert [process.returncode for process in running] == [0, 0], words
+    assert sum("which is at work in this checkout" in said for said in words) == 1, words
+    assert tags(published) == ["subset@v0.1.0"]
+    assert published.do("git", "log", "--oneline").count("subset v0.1.0") == 1
+
+
 def test_the_password_of_a_tracking_server_is_printed_and_kept_nowhere(published: Project) -> None:
     secret = "-".join(["hunter2", "wonderland"])
     away = published.env | {"MLFLOW_TRACKING_URI": f"http://me:{secret}@127.0.0.1:9"}

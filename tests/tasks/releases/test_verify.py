@@ -1,6 +1,8 @@
 """A release is what its manifest says, or every fault is named: file, shard or sample."""
 
+import importlib
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -164,3 +166,35 @@ def test_the_command_says_whole_or_not_by_its_exit_code(released: Path) -> None:
     assert broken.exit_code == 1
     assert "card.md: is not the file that was released" in broken.output
     assert CliRunner().invoke(app, ["release", "verify", str(released.parent)]).exit_code == 2
+
+
+COMMANDS = {
+    "verify": (["release", "verify", "data/release"], "tasks.releases.verify.run"),
+    "diff": (["release", "diff", "data/release", "data/release"], "tasks.releases.diff.compare"),
+    "export": (["export", "data/release", "--format", "webdataset", "--out", "out"], "tasks.releases.pieces.plan"),
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_release_that_is_replaced_while_it_is_read_is_no_result(
+    released: Path, workdir: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by `dvc repro` in the same project."""
+    command, where = COMMANDS[name]
+    module, _, function = where.rpartition(".")
+    real = getattr(importlib.import_module(module), function)
+
+    def replaced(*arguments: Any, **more: Any) -> Any:
+        found = real(*arguments, **more)
+        other = read_json(released / "manifest.json")
+        write_json(released / "manifest.json", other | {"name": "another"})
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(where, replaced)
+        done = CliRunner().invoke(app, command)
+    assert done.exit_code == 1, done.output
+    assert done.stderr == "winnow: data/release was replaced while it was read; run the same command again\n"
+    assert "whole" not in done.output
+    assert not (workdir / "out").exists()
+    assert CliRunner().invoke(app, command).exit_code == 0
