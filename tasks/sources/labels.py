@@ -100,7 +100,7 @@ def in_order(names: set[str]) -> list[str]:
 def _refuse_numbers(names: list[str], codes: np.ndarray, where: str) -> None:
     if not names or not all(map(NUMBER.fullmatch, names)):
         return
-    fractions = [name for name in names if not re.fullmatch("-?[0-9]+", name)]
+    fractions = [name for name in names if not re.fullmatch("-?[0-9]+([.]0+)?", name)]
     if fractions:
         raise InputError(
             f"prepare.source: {where}: labels such as {fractions[0]} are measurements, not classes; prepare.label "
@@ -124,10 +124,8 @@ def doubts(names: list[str], samples: int) -> list[str]:
     bare = {name.lstrip("0") for name in names if name.isdecimal()}
     if len(bare) < sum(name.isdecimal() for name in names):
         said.append("some labels differ only in leading zeros; they are different classes")
-    if all(map(WHOLE.fullmatch, names)) and names and int(names[-1][:18]) - int(names[0][:18]) >= len(names):
-        said.append(f"labels are numbers from {names[0]} to {names[-1]}, of which {len(names)} occur: so many classes")
-    elif names and all(map(WHOLE.fullmatch, names)) and names[0] != "0":
-        said.append(f"labels are numbers from {names[0]} to {names[-1]}; classes have these names")
+    if names and all(map(WHOLE.fullmatch, names)) and names != [str(number) for number in range(len(names))]:
+        said.append(f"labels are {len(names)} numbers from {names[0]} to {names[-1]}; classes have these names")
     if samples > 20 and len(names) > samples / 2:
         said.append(f"{samples} images have {len(names)} classes; does prepare.label name the right column?")
     return said

@@ -207,7 +207,7 @@ def _column(name: str, file: pq.ParquetFile, column: str) -> pa.ChunkedArray:
 def _split_column(name: str, file: pq.ParquetFile, schema: pa.Schema) -> str | None:
     """The column that tells the split: `split`, or another of splits.COLUMNS if all that it holds names splits."""
     if found := find_column(schema.names, "split"):
-        return found if is_text(schema.field(found).type) else None
+        return None if pa.types.is_nested(schema.field(found).type) else found
     for other in splits.COLUMNS:
         found = find_column(schema.names, other)
         if found and is_text(schema.field(found).type):

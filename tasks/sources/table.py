@@ -154,6 +154,8 @@ def _refuse_faulty(name: str, rows: pd.DataFrame, check: list[str], parts: Parts
     if "path" in check:
         outside = ~rows["path"].map(lambda value: value is None or is_below(value)).astype(bool)
         faulty[outside] = "its path leads out of the table's folder, which paths are relative to: "
+        drives = outside & rows["path"].map(lambda value: bool(value and DRIVE.match(value))).astype(bool)
+        faulty[drives] = "its path has a drive of Windows, and paths are relative to the table's folder: "
     for part in check:
         missing = rows[part].isna()
         faulty[missing] = f"no `{parts[part]}`, or not in UTF-8: "

@@ -99,8 +99,8 @@ def test_numbers_that_are_no_classes_are_refused(given: list[str], words: str) -
     ("given", "words"),
     [
         (["NA", "DE"], "label 'NA' is read as the name of a class"),
-        (["1", "2"], "labels are numbers from 1 to 2; classes have these names"),
-        (["0", "7"], "labels are numbers from 0 to 7, of which 2 occur"),
+        (["1", "2"], "labels are 2 numbers from 1 to 2; classes have these names"),
+        (["0", "7"], "labels are 2 numbers from 0 to 7; classes have"),
         (["07", "7"], "differ only in leading zeros"),
         (["1.0", "2.0"], "labels such as 1.0 are read as whole numbers"),
         ([str(row) for row in range(30)], "30 images have 30 classes; does prepare.label name the right column?"),

@@ -220,6 +220,8 @@ def test_a_column_of_parquet_tells_the_split_if_no_name_does(tmp_path: Path) -> 
     assert source.table["split"].tolist() == ["train", "test"]
     assert encoded(source) == [b"1", b"2"]
     assert "splits: Train 1 to choose from; Val 1 held out; TEST 1 not used" in source.notes
+    pq.write_table(pa.table(columns | {"split": [0, 0, 1]}), tmp_path / "one.parquet")
+    assert "0, 1; prepare.held_out names the one to hold out" in refusal(tmp_path)
 
 
 def test_a_split_that_is_not_used_needs_no_labels(tmp_path: Path) -> None:
