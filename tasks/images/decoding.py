@@ -10,10 +10,10 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from functools import lru_cache
 from multiprocessing import util
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -45,12 +45,12 @@ def decoders(images: int) -> Executor:
 
 @lru_cache(maxsize=2)
 def _pool(*, threads: bool) -> Executor:
-    small = memory.small(workers())
     if threads:
-        return ThreadPoolExecutor(workers(), "decode", initializer=memory.begin, initargs=(small, threading.Lock()))
+        room = memory.room(workers(), threading)
+        return ThreadPoolExecutor(workers(), "decode", initializer=memory.begin, initargs=(room,))
     context = multiprocessing.get_context("forkserver")  # this process has threads, which a plain fork would break
     context.set_forkserver_preload([__name__, "open_clip", "prefect"])  # what workers import, once for all
-    pool = ProcessPoolExecutor(workers(), context, initializer=_begin, initargs=(small, context.Lock()))
+    pool = ProcessPoolExecutor(workers(), context, initializer=_begin, initargs=(memory.room(workers(), context),))
     util.Finalize(None, pool.shutdown, exitpriority=100)  # before a child waits for its children, and its queues close
     return pool
 
@@ -58,9 +58,9 @@ def _pool(*, threads: bool) -> Executor:
 os.register_at_fork(after_in_child=_pool.cache_clear)  # a fork has none of its parent's workers
 
 
-def _begin(small: int, turn: AbstractContextManager[Any]) -> None:
-    """Take turns for large images, and end with the parent, even where it is killed: its queue would block for ever."""
-    memory.begin(small, turn)
+def _begin(room: memory.Room) -> None:
+    """Share memory with the other workers, and end with the parent: if it is killed, its queue would block for ever."""
+    memory.begin(room)
     parent = multiprocessing.parent_process()
     assert parent
 

@@ -1,52 +1,88 @@
-"""Bound the memory of the images that workers decode at the same time: large ones take turns.
+"""Bound the memory of the images that workers decode at the same time.
 
-Each worker may use an equal share of half the memory that is free. An image that needs more waits until no other such
-image is being decoded. So the workers together need about half the memory, and one large image.
+A quarter of the memory that is free is for small images, an equal share for each worker; they never wait. Half of it is
+for large images, which wait until there is room for them. One that needs more than that is decoded alone.
 """
 
 import ctypes
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from multiprocessing.context import BaseContext
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, NamedTuple
 
 import psutil
 
-BYTES = 16  # a pixel needs at most while it is decoded, as measured: 4 to 10 in PNG and JPEG, 16 in WebP
+# Bytes that a pixel needs while it is decoded, as measured at most: 4 for most JPEG and PNG, 13 for a transparent AVIF.
+BYTES = {"JPEG2000": 25, "WEBP": 18}
+OTHERS = 13
+PARTS = 64  # the memory for large images is given out in parts
+
 CGROUPS = Path("/sys/fs/cgroup")
 
-Claim = Callable[[int], None]
-
-_small = 2**62  # pixels of an image that needs no turn
-_turn: AbstractContextManager[Any] = threading.Lock()
+Claim = Callable[[str, int], None]
 
 
-def begin(small: int, turn: AbstractContextManager[Any]) -> None:
-    """Initialize a worker: images of more than `small` pixels take a turn, a lock that the workers share."""
-    global _small, _turn
-    _small, _turn = small, turn
+class Room(NamedTuple):
+    """The memory that some workers share for images.
+
+    Attributes:
+        small: bytes of an image that needs not wait.
+        part: bytes of a part of the memory for large images.
+        queue: a lock, so that images get their parts one after the other.
+        parts: a semaphore, the parts that are free.
+    """
+
+    small: int
+    part: int
+    queue: AbstractContextManager[Any]
+    parts: Any
 
 
-def small(workers: int) -> int:
-    """Pixels of an image that each of some workers can decode at the same time."""
-    return available() // 2 // workers // BYTES
+_room = Room(2**62, 1, threading.Lock(), None)
+
+
+def room(workers: int, context: BaseContext | ModuleType) -> Room:
+    """Share the memory that is free now among workers, whose locks `context` makes: `threading` or multiprocessing."""
+    free = available()
+    return Room(free // 4 // workers, max(1, free // 2 // PARTS), context.Lock(), context.Semaphore(PARTS))
+
+
+def begin(shared: Room) -> None:
+    """Initialize a worker, a thread or a process."""
+    global _room  # noqa: PLW0603 a process has one
+    _room = shared
 
 
 @contextmanager
 def turn() -> Iterator[Claim]:
-    """Yield a function to call with the pixels of an image before it is decoded; it waits for its turn if it is large.
+    """Yield a function to call with an image's format and pixels before it is decoded: it waits until there is room.
 
-    The turn lasts until this context ends, when the image is no longer needed.
+    The room is kept until this context ends, when the image is no longer needed.
     """
     with ExitStack() as stack:
 
-        def claim(pixels: int) -> None:
-            if pixels > _small:
-                stack.enter_context(_turn)
-                stack.callback(_give_back)
+        def claim(kind: str, pixels: int) -> None:
+            need = pixels * BYTES.get(kind, OTHERS)
+            if need > _room.small:
+                stack.enter_context(_taken(min(PARTS, -(-need // _room.part))))
 
         yield claim
+
+
+@contextmanager
+def _taken(count: int) -> Iterator[None]:
+    with _room.queue:
+        for _ in range(count):
+            _room.parts.acquire()
+    try:
+        yield
+    finally:
+        _give_back()
+        for _ in range(count):
+            _room.parts.release()
 
 
 def _give_back() -> None:

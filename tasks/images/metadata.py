@@ -50,13 +50,15 @@ class Parted:
 
 
 def part(data: bytes) -> Parted:
-    """Take a JPEG, PNG or TIFF apart. Other formats, and what is too damaged to take apart, stay whole."""
+    """Take a JPEG, PNG, TIFF or AVIF apart. Other formats, and what is too damaged to take apart, stay whole."""
     if data.startswith(b"\xff\xd8\xff"):
         return _jpeg(data)
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
         return _png(data)
     if data.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
         return _tiff(data)
+    if data[4:8] == b"ftyp":
+        return _avif(data)
     return Parted(data)
 
 
@@ -226,6 +228,12 @@ def _hexadecimal(text: bytes) -> bytes:
         return bytes.fromhex(b"".join(text.split(b"\n")[3:]).decode("ascii"))
     except ValueError:
         return b""
+
+
+def _avif(data: bytes) -> Parted:
+    """Give EXIF a type that no reader knows. It does not turn an AVIF, which has properties of its own for that."""
+    head = data.find(b"mdat")
+    return Parted(data[:head].replace(b"Exif", b"none") + data[head:]) if head > 0 else Parted(data)
 
 
 def _tiff(data: bytes) -> Parted:

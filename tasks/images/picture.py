@@ -48,7 +48,7 @@ def decode(data: bytes, claim: Claim | None = None) -> Image.Image:
 
     Args:
         data: the encoded image.
-        claim: called with the number of pixels before they are decoded (`memory.turn`).
+        claim: called with the format and the number of pixels before they are decoded (`memory.turn`).
 
     Raises:
         UnreadableImage: for whatever reason it cannot be read.
@@ -65,7 +65,7 @@ def decode(data: bytes, claim: Claim | None = None) -> Image.Image:
         raise UnreadableImage(_reason(error)) from error
 
 
-def kind(data: bytes) -> str | None:
+def format_of(data: bytes) -> str | None:
     """The format of an image (one of FORMATS), or None where it cannot be told. Nothing is decoded."""
     if kinds.refusal(data) or limits.unopened(data):
         return None
@@ -91,10 +91,10 @@ def _decode(data: bytes, claim: Claim | None) -> Image.Image:
             raise UnreadableImage("it has no pixels")
         if reason := limits.undecoded(image, parted.picture):
             raise UnreadableImage(reason)
-        if claim:
-            claim(image.width * image.height)
-        image.load()
         kind = image.format or ""
+        if claim:
+            claim(kind, image.width * image.height)
+        image.load()
         exif, xmp = parted.exif or _bytes(image, "exif"), parted.xmp or _bytes(image, "xmp")
     turn = UPRIGHT.get(metadata.orientation(exif, xmp))
     upright = _rgb(image if turn is None else image.transpose(turn), kind)

@@ -73,11 +73,10 @@ def screen(base: str, table: pd.DataFrame, seed: int, *, follow_links: bool = Tr
 
 def _workers(base: str, images: int) -> Executor:
     count = os.cpu_count() or 1
-    small = memory.small(count)
     if images < FEW or base.startswith("memory:"):  # a file system in the memory of this process alone
-        return ThreadPoolExecutor(count, initializer=memory.begin, initargs=(small, threading.Lock()))
+        return ThreadPoolExecutor(count, initializer=memory.begin, initargs=(memory.room(count, threading),))
     context = get_context("spawn")
-    return ProcessPoolExecutor(count, context, initializer=memory.begin, initargs=(small, context.Lock()))
+    return ProcessPoolExecutor(count, context, initializer=memory.begin, initargs=(memory.room(count, context),))
 
 
 def _screen(base: str, chunk: pd.DataFrame, seed: int, follow_links: bool) -> Screened:

@@ -195,7 +195,7 @@ def _with_suffix(file: str, image: bytes) -> str:
     """The file's name; where it has no suffix, with the usual one for what the bytes are."""
     if file.lower().endswith(SUFFIXES):
         return file
-    kind = (picture.kind(image) or "png").lower()
+    kind = (picture.format_of(image) or "png").lower()
     return f"{file}.{'jpg' if kind == 'jpeg' else kind}"
 
 

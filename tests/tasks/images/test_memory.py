@@ -18,6 +18,7 @@ from tasks.images import decoding, flaws, memory, screen
 from tasks.images.decoding import Batch
 
 SIZE = (30, 20)
+NEED = 30 * 20 * memory.OTHERS
 
 
 def png() -> bytes:
@@ -53,17 +54,23 @@ def _two_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decoding, "PIECE", 1)
     monkeypatch.setattr(screen, "CHUNK", 1)
     monkeypatch.setattr(screen.os, "cpu_count", lambda: 2)
-    monkeypatch.setattr(memory, "_small", memory._small)
-    monkeypatch.setattr(memory, "_turn", memory._turn)
+    monkeypatch.setattr(memory, "_room", memory._room)
 
 
 @pytest.mark.parametrize(
-    ("kind", "small", "together"), [("threads", 599, 1), ("threads", 600, 2), ("processes", 599, 1)]
+    ("kind", "free", "together"),
+    [
+        ("threads", 1.2, 1),  # an image needs more than there is for large ones
+        ("threads", 3, 1),  # or more than half of it
+        ("threads", 5, 2),  # or less
+        ("threads", 8, 2),  # or no more than the share of each worker
+        ("processes", 3, 1),
+    ],
 )
 def test_large_images_are_decoded_one_at_a_time(
-    kind: str, small: int, together: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str, free: float, together: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(memory, "small", lambda workers: small)
+    monkeypatch.setattr(memory, "available", lambda: int(free * NEED))
     pool = decoding._pool.__wrapped__(threads=kind == "threads")
     with pool:
         started: set[tuple[int, int]] = set()
@@ -75,9 +82,9 @@ def test_large_images_are_decoded_one_at_a_time(
     assert most(tmp_path) == together
 
 
-@pytest.mark.parametrize(("small", "together"), [(599, 1), (600, 2)])
+@pytest.mark.parametrize(("free", "together"), [(3, 1), (5, 2)])
 def test_large_images_are_screened_one_at_a_time(
-    small: int, together: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    free: float, together: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     measure = flaws.measure
     measure(Image.new("RGB", SIZE))  # imports take their time
@@ -85,7 +92,7 @@ def test_large_images_are_screened_one_at_a_time(
     (tmp_path / "spans").mkdir()
     for name in range(4):
         (tmp_path / f"images/{name}.png").write_bytes(png())
-    monkeypatch.setattr(memory, "small", lambda workers: small)
+    monkeypatch.setattr(memory, "available", lambda: int(free * NEED))
     monkeypatch.setattr(flaws, "measure", lambda image: measure(slow(tmp_path / "spans", image)))
     table = pd.DataFrame({"file": [f"{name}.png" for name in range(4)], "place": 0, "size": 0, "damage": ""})
     assert len(list(screen.screen(str(tmp_path / "images"), table, seed=0))) == 4
@@ -105,7 +112,7 @@ def peak():
 
 flaws.measure(Image.new("RGB", (50, 50)))
 screen.os.cpu_count, screen.CHUNK = lambda: 4, 1
-memory.small = lambda workers: int(sys.argv[2])
+memory.available = lambda: int(sys.argv[2])
 before = peak()
 table = pd.DataFrame({"file": ["large.png"] * 4, "place": 0, "size": 0, "damage": ""})
 assert not any((found.table["reason"] != "").any() for found in screen.screen(sys.argv[1], table, 0))
@@ -116,15 +123,15 @@ print((peak() - before) // 2**10)
 def test_four_workers_need_the_memory_of_one_large_image(tmp_path: Path) -> None:
     Image.new("1", (6000, 6000)).save(tmp_path / "large.png")  # 172 MiB when it is decoded
     peaks = [
-        int(subprocess.run([sys.executable, "-c", SCREEN, tmp_path, small], check=True, capture_output=True).stdout)
-        for small in ("1000000", "100000000")
+        int(subprocess.run([sys.executable, "-c", SCREEN, tmp_path, free], check=True, capture_output=True).stdout)
+        for free in ("500000000", "100000000000")
     ]
     assert peaks[0] < 260
     assert peaks[1] > 400, "or this test would show nothing"
 
 
 def test_an_image_that_cannot_be_read_gives_its_turn_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "small", lambda workers: 0)
+    monkeypatch.setattr(memory, "available", lambda: 0)
     cut = png()[:50]
     for _ in range(3):
         with (
@@ -148,8 +155,18 @@ def test_a_control_group_bounds_what_is_free(tmp_path: Path) -> None:
     assert list(memory._left_in_groups(tmp_path / "groups", tmp_path / "none")) == []
 
 
-def test_workers_share_half_of_what_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "available", lambda: 8 * 2**30)
-    assert memory.small(4) == 2**30 // memory.BYTES
-    monkeypatch.undo()
+def test_workers_share_the_memory_that_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 2**20 < memory.available() < 2**46
+    monkeypatch.setattr(memory, "available", lambda: 8 * 2**30)
+    room = memory.room(4, threading)
+    assert (room.small, room.part * memory.PARTS) == (2**29, 4 * 2**30)
+
+
+def test_a_format_that_needs_more_memory_claims_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    room = memory.Room(0, 100, threading.Lock(), threading.Semaphore(memory.PARTS))
+    monkeypatch.setattr(memory, "_room", room)
+    for kind, parts in (("PNG", 13), ("WEBP", 18), ("JPEG2000", 25)):
+        with memory.turn() as claim:
+            claim(kind, 100)
+            assert room.parts._value == memory.PARTS - parts
+        assert room.parts._value == memory.PARTS

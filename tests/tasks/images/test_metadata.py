@@ -76,6 +76,16 @@ def tiff_with(block: bytes) -> bytes:
     return data[:4] + struct.pack("<L", len(data)) + data[8:] + struct.pack("<H", len(rows)) + b"".join(rows) + bytes(4)
 
 
+def avif_with(block: bytes) -> bytes:
+    """An AVIF with a block of EXIF, filled up to the length that there is room for."""
+    exif = Image.Exif()
+    exif[0x010E] = "x" * 300
+    plain = encoded("AVIF", quality=100, exif=exif)
+    at = plain.index(b"MM\0*")
+    assert len(block) < 300
+    return plain[:at] + block.ljust(300, b"\0") + plain[at + 300 :]
+
+
 CARRIERS: dict[str, Callable[[bytes], bytes]] = {
     "JPEG": jpeg_with,
     "PNG": png_with,
@@ -265,6 +275,12 @@ def test_a_jpeg_is_read_whatever_stands_beside_its_picture() -> None:
     }
     for name, more in odd.items():
         assert picture.decode(plain[:2] + more + plain[2:] + b"and a tail \xff\xd8\xff" * 99).tobytes() == pixels, name
+
+
+def test_exif_neither_turns_an_avif_nor_stops_it() -> None:
+    size = picture.decode(encoded("AVIF")).size
+    for block, _ in blocks(seed=9, count=200):
+        assert picture.decode(avif_with(block)).size == size
 
 
 def test_of_a_tiff_only_the_picture_is_read() -> None:

@@ -301,17 +301,17 @@ def test_whatever_pillow_raises_is_one_error(error: type[Exception], monkeypatch
 @pytest.mark.parametrize("kind", picture.FORMATS)
 def test_the_format_of_an_image_is_told_without_decoding_it(kind: str) -> None:
     data = encoded(RED, kind, sizes=[(8, 8)])
-    assert picture.kind(data) == ("BMP" if kind == "DIB" and data[:2] == b"BM" else kind)
+    assert picture.format_of(data) == ("BMP" if kind == "DIB" and data[:2] == b"BM" else kind)
 
 
 def test_the_format_is_told_whatever_stands_beside_the_picture() -> None:
     plain, exif = encoded(RED, "JPEG"), struct.pack("<4sLHHHLLL", b"II*\0", 8, 1, 0x010E, 5, 1, 72, 0)
     assert (
-        picture.kind(plain[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 8) + b"Exif\0\0" + exif + plain[2:])
+        picture.format_of(plain[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 8) + b"Exif\0\0" + exif + plain[2:])
         == "JPEG"
     )
     for data in (b"", b"no image", b"%!PS-Adobe-3.0 EPSF-3.0\n", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"):
-        assert picture.kind(data) is None
+        assert picture.format_of(data) is None
 
 
 def test_nothing_is_printed_of_what_is_odd_about_an_image(tmp_path: Path) -> None:
