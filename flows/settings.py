@@ -6,7 +6,7 @@ An unknown key, a wrong type or a value out of range is refused with the key's n
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from ruamel.yaml import YAML  # the reader that DVC uses, so both see the same values
 from ruamel.yaml.error import YAMLError
 
@@ -19,6 +19,18 @@ from tasks.redact import redact, secret_in
 Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[int, Field(ge=1)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_-]+$")]
+
+
+def _plain_path(path: str) -> str:
+    """DVC hashes what lies there, and would fetch a URL and look for a folder called `~`."""
+    if path.startswith("~"):
+        raise ValueError("`~` is not expanded here; write the path in full")
+    if "://" in path and not secret_in(path):  # which has an error of its own
+        raise ValueError("it is a path on this machine, not a URL; copy the file or folder here first")
+    return path
+
+
+LocalPath = Annotated[str, Field(min_length=1), AfterValidator(_plain_path)]
 
 
 class Block(BaseModel):
@@ -54,18 +66,18 @@ class Prepare(Block):
     wrong_labels: Share = 0.0
     mistaken: dict[str, str] = {}
     damaged: Share = 0.0
-    corrections: str = Field(default="corrections.csv", min_length=1)
+    corrections: LocalPath = "corrections.csv"
 
 
 class Embed(Block):
     """Which encoder turns images and prompts into features, or where the features are that you have."""
 
     source: Literal["encoder", "features"] = "encoder"
-    path: str = Field(default="data/pretrain", min_length=1)
+    path: LocalPath = "data/pretrain"
     model: str = Field(default="local-dir", min_length=1)
     pretrained: str | None = None
     prompts: list[str] = Field(default=["a photo of a {}."], min_length=1)
-    class_names: str = Field(default="data/prepare/images/classes.json", min_length=1)
+    class_names: LocalPath = "data/prepare/images/classes.json"
     batch_size: Positive = 256
 
     @field_validator("prompts", mode="before")
@@ -111,7 +123,7 @@ class Evaluate(Block):
     """The models trained to judge a subset: the same steps for every subset, or the same epochs."""
 
     model: str = Field(default="small", min_length=1)
-    checkpoint: str | None = Field(default=None, min_length=1)
+    checkpoint: LocalPath | None = None
     image_size: int = Field(default=28, ge=8)
     width: Positive = 16
     steps: int = Field(default=250, ge=10)

@@ -4,7 +4,6 @@ They take names, arguments and classes from these files. Some of those open file
 folder's own Python modules. What passes here does none of that: sizes, switches, and names that open_clip knows.
 """
 
-import json
 import re
 from functools import cache
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from tasks.errors import InputError
+from tasks.files import read_json
 
 CONFIG = "open_clip_config.json"
 TOKENIZER = ("tokenizer_config.json", "config.json")  # read by transformers, where the folder has a tokenizer
@@ -201,9 +201,9 @@ def check(folder: Path) -> Config:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"embed.path: {path} cannot be read as JSON ({type(error).__name__}: {error})") from error
+        value = read_json(path)
+    except InputError as error:
+        raise InputError(f"embed.path: {error}") from error
     if not isinstance(value, dict):
         raise InputError(f"embed.path: {path} holds no JSON object")
     return value
