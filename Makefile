@@ -13,7 +13,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export DVC_NO_ANALYTICS := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
-.PHONY: help demo test test-all fuzz check audit docs tutorial ui up down status clean
+.PHONY: help demo test test-all fuzz mutants check audit docs tutorial ui up down status clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -29,6 +29,11 @@ test-all: $(INSTALLED) ## the same, with the tests that take minutes, and with n
 
 fuzz: $(INSTALLED) ## spoil sources at random for a minute, and see that each is read or refused
 	WINNOW_FUZZ=3500 $(BIN)/python -m pytest -q --hypothesis-profile random tests/tasks/sources/test_fuzz.py
+
+mutants: $(INSTALLED) ## make small mistakes in the code, one at a time, and see that a test finds each; takes an hour
+	@[ -d .winnow/mutmut ] || $(BIN)/python -m pip install --quiet --no-deps --target .winnow/mutmut \
+		--constraint constraints.txt mutmut libcst # apart: what mutmut brings along renames the processes of Dask
+	PYTHONPATH=.winnow/mutmut $(BIN)/python .ci/mutants.py $(MUTANTS)
 
 check: $(INSTALLED) ## lint and check types
 	$(BIN)/ruff check .

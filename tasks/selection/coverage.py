@@ -86,10 +86,7 @@ def facility_location(x: Tensor, trust: np.ndarray, k: int, given: int = 0) -> n
 
 def nearest(x: Tensor, kept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """For each row of `x` (n, d) the most similar of the rows `kept` (k,): (n,) row numbers, and cosines."""
-    row, cosine = np.empty(len(x), np.int64), np.empty(len(x), np.float32)
     facilities = x[torch.from_numpy(kept)]
-    step = max(1, BLOCK // len(kept))
-    for part in (slice(start, start + step) for start in range(0, len(x), step)):
-        best = (x[part] @ facilities.T).max(1)
-        row[part], cosine[part] = kept[best.indices.cpu().numpy()], best.values.cpu().numpy()
-    return row, cosine
+    best = [(part @ facilities.T).max(1) for part in x.split(max(1, BLOCK // len(kept)))]
+    row, cosine = (torch.cat(parts).cpu().numpy() for parts in zip(*((b.indices, b.values) for b in best), strict=True))
+    return kept[row], cosine

@@ -122,10 +122,10 @@ def _table(data: Features, order: np.ndarray, best: np.ndarray, of: np.ndarray, 
 
 def twins(pairs: pd.DataFrame, data: Features) -> np.ndarray:
     """(N,) row of the image of which each is a near duplicate, the nearest of either class; -1 where it is of none."""
-    nearest = pairs.sort_values(["cosine", "same_class"], kind="stable").drop_duplicates("id", keep="last")
+    nearest_last = pairs.sort_values(["cosine", "same_class"])
     rows = pd.Index(data.ids)
     twin = np.full(len(rows), -1)
-    twin[rows.get_indexer(nearest["id"])] = rows.get_indexer(nearest["of"])
+    twin[rows.get_indexer(nearest_last["id"])] = rows.get_indexer(nearest_last["of"])  # of several, the last stays
     return twin
 
 

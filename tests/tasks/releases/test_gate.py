@@ -151,6 +151,61 @@ def test_seeds_are_paired_on_the_same_images_alone() -> None:
         assert refused(other, champion, Limits()) == []
 
 
+def told(candidate: Release, champion: Release | None, limits: Limits) -> list[tuple[str | None, ...]]:
+    """The checks as people read them."""
+    return [tuple(asdict(check).values()) for check in gate.judge(candidate, champion, limits)]
+
+
+def test_every_check_is_told_with_what_was_found_and_what_is_allowed() -> None:
+    alone = [
+        ("schema of scores.parquet", "", "0 misfits", "0", None),
+        ("images kept of each class", "", "12 in the smallest class", "at least 1", None),
+    ]
+    with pair(0, accuracies=(0.895, 0.905, 0.914)) as (champion, candidate):
+        assert told(candidate, None, Limits()) == alone
+        fault = "accuracy 90.47% is 0.53% below the champion's, more than the noise (p = 0.00194)"
+        assert told(candidate, champion, Limits()) == [
+            *alone,
+            ("accuracy", "91.00%", "90.47%", "less than 2.00% lost, within the noise", fault),
+            ("most lost of a class", "", "0.0%", "at most 50%", None),
+            ("share dropped as faulty", "3.3%", "3.3%", "at most 8.3%", None),
+            ("drift of alignment", "", "0.000", "at most 0.1", None),
+        ]
+
+
+def test_every_check_that_refuses_says_why() -> None:
+    with pair(0, shift=0.7, faulty=20, lost=(1, 0.75), accuracies=(0.87, 0.88, 0.89)) as (champion, candidate):
+        faults = [
+            "too little is kept of 'bee' (3 images); at least 5 are asked for",
+            "accuracy 88.00% is 3.00% below the champion's, more than 2.00%",
+            "more than 50% is lost of 'bee' (75% lost)",
+            "33.3% of the images are unreadable, suspected or damaged, 3.3% in the champion",
+            "the alignments have drifted from the champion's by 0.350 (Kolmogorov-Smirnov)",
+        ]
+        checks = gate.judge(candidate, champion, Limits(least_kept=5))
+        assert gate.faults(checks) == faults
+        assert [check.candidate for check in checks] == [
+            "0 misfits", "3 in the smallest class", "88.00%", "75.0%", "33.3%", "0.350",
+        ]  # fmt: skip
+
+
+def test_what_reaches_a_limit_and_no_more_is_allowed() -> None:
+    with pair(0, faulty=5, lost=(2, 0.5)) as (champion, candidate):
+        exactly = Limits(least_kept=6, class_loss=0.5, faulty_rise=0.05, drift=0)
+        assert refused(candidate, champion, exactly) == []
+        assert refused(candidate, champion, replace(exactly, least_kept=7)) == ["images kept of each class"]
+        assert refused(candidate, champion, replace(exactly, class_loss=0.49)) == ["most lost of a class"]
+        assert refused(candidate, champion, replace(exactly, faulty_rise=0.049)) == ["share dropped as faulty"]
+
+
+def test_of_many_classes_at_fault_three_are_named() -> None:
+    lacking = {f"class {c}": c for c in range(5)}
+    three = "'class 0' (0 images), 'class 1' (1 images), 'class 2' (2 images)"
+    assert gate._some(lacking, "images") == f"{three} and 2 more"
+    assert gate._some(dict(list(lacking.items())[:3]), "images") == three
+    assert gate._some({"class 0": 0.123}, "lost", ".0%") == "'class 0' (12% lost)"
+
+
 def chance(now: list[float], before: list[float], *, paired: bool) -> float:
     return gate._chance(pd.Series(now), pd.Series(before), paired=paired)
 
@@ -220,10 +275,11 @@ def test_labels_judged_otherwise_and_more_faults_are_refused() -> None:
     ("column", "values", "words"),
     [
         ("alignment", None, "no column 'alignment'"),
-        ("alignment", np.nan, "an alignment is no number"),
-        ("id", "i00", "the id 'i00' stands twice"),
-        ("label", 3, "a label is none of the classes"),
-        ("predicted", "ant", "predicted is"),
+        ("alignment", np.nan, ": an alignment is no number"),
+        ("id", "i00", "the id 'i00' stands twice; get the release again"),
+        ("label", 3, "a label is none of the classes; get the release again"),
+        ("label", -1, "a label is none of the classes; get the release again"),
+        ("predicted", "ant", "predicted is str"),
     ],
 )
 def test_a_table_that_cannot_be_read_as_the_champions_is_refused(column: str, values: object, words: str) -> None:
@@ -232,7 +288,29 @@ def test_a_table_that_cannot_be_read_as_the_champions_is_refused(column: str, va
         table.to_parquet(candidate.folder / "scores.parquet", index=False)
         checks = gate.judge(manifest.load(candidate.folder), champion, LOOSE)
         assert [check.name for check in checks] == ["schema of scores.parquet"]
-        assert words in str(checks[0].fault)
+        fault = str(checks[0].fault)
+        assert fault.startswith("scores.parquet: ")
+        assert words in fault
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "fault"),
+    [
+        (1.5, 2.5, None),
+        (1.5, None, "scores.parquet: the champion has a column extra, and this has none"),
+        (1.5, "two", "scores.parquet: extra is str, the champion's float64"),
+        (np.nan, "two", None),  # nothing was read from it
+        ("two", np.nan, None),
+        (None, 2.5, None),  # a new one
+    ],
+)
+def test_other_columns_are_those_of_the_champion(theirs: object, ours: object, fault: str | None) -> None:
+    with pair(0) as releases:
+        for release, value in zip(releases, (theirs, ours), strict=True):
+            if value is not None:
+                release.scores.assign(extra=value).to_parquet(release.folder / "scores.parquet", index=False)
+        champion, candidate = (manifest.load(release.folder) for release in releases)
+        assert gate.faults(gate.judge(candidate, champion, Limits())) == ([fault] if fault else [])
 
 
 def test_a_real_release_holds_against_itself_and_its_damaged_copy_does_not(released: Path) -> None:

@@ -70,6 +70,12 @@ def test_an_edited_id_is_named_with_the_one_that_stood_there(released: Path) -> 
     ]
 
 
+def test_ids_that_are_no_text_are_one_fault(released: Path) -> None:
+    (released / "ids.txt").write_bytes(b"red/1.png\nred/\xff.png\n")
+    restate(released, "ids.txt")
+    assert faults(released) == [("ids.txt", "is not UTF-8 (byte 14)")]
+
+
 def test_an_id_that_stands_twice_is_named(released: Path) -> None:
     with (released / "ids.txt").open("a") as file:
         file.write("red/1.png\n")
@@ -107,7 +113,8 @@ def test_a_file_of_many_images_that_is_cut_short_is_named(released: Path) -> Non
     copies.write_bytes(copies.read_bytes()[:-200])
     ((where, what),) = faults(released)
     assert where == "shard 00000"
-    assert "cannot be read to its end" in what
+    assert what.startswith("cannot be read to its end (")
+    assert "copies/00000.parquet" in what
 
 
 def test_images_that_the_source_no_longer_has_are_named(released: Path) -> None:

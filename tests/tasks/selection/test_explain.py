@@ -77,6 +77,7 @@ def test_the_reason_is_the_first_that_holds(n: int, classes: int, seed: int) -> 
 def test_the_evidence_can_be_looked_up(n: int, classes: int, seed: int) -> None:
     table, data, _ = explained(n, classes, seed)
     unit = features.unit(data.image)
+    assert table["similarity"].dtype == np.float32
     for i, row in enumerate(table.itertuples()):
         like = np.flatnonzero(table["selected"] & (table["label"] == row.label))
         if len(like):

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hypothesis import assume, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
@@ -86,6 +87,16 @@ def test_copies_are_found_up_to_a_cosine_of_one(d: int) -> None:
     made.image[20:] = 3 * made.image[:20]
     found = near_duplicates.find(made, -np.arange(40.0), 0.99999, "cpu")
     assert found[["id", "of"]].to_numpy().tolist() == [[f"i{k + 20}", f"i{k}"] for k in range(20)]
+    assert found["cosine"].between(1 - 1e-6, 1).all(), "rounding makes no cosine greater than one"
+
+
+def test_the_bound_is_no_looser_than_it_has_to_be() -> None:
+    rows = torch.from_numpy(features.unit(data(50, 200, 0).image))
+    basis = torch.linalg.qr(torch.randn(200, 64, generator=torch.Generator().manual_seed(0))).Q
+    bounding = near_duplicates._bounding(rows, basis)
+    assert bounding.shape == (50, 65)
+    assert bounding.square().sum(1).numpy() == pytest.approx(np.ones(50), abs=1e-5)  # of an image with itself: one
+    assert (bounding @ bounding.T >= rows @ rows.T - 1e-5).all()
 
 
 @pytest.mark.parametrize("block", [1, 2, 3, 4096])
