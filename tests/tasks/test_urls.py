@@ -36,7 +36,7 @@ REFUSED = [
     "jupyter://127.0.0.1:{port}/x",
     "HTTP://127.0.0.1:{port}/x",
     "git://.",
-    "github://someone:repository@main",
+    "github://someone",
     "zip://x::file:///etc/passwd",
     "tar://x",
     "libarchive://x",
