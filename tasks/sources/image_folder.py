@@ -15,7 +15,7 @@ from tasks.sources import listing, splits, tabular
 from tasks.sources.base import Source, listed
 
 # Files that stand beside an image of the same name and say something of it.
-SIDECARS = {
+SIDECARS = (
     ".txt",
     ".json",
     ".xml",
@@ -29,7 +29,7 @@ SIDECARS = {
     ".aae",
     ".xmp",
     ".mat",
-}
+)
 
 PACKED = (".gz", ".tgz", ".zip", ".bz2", ".xz", ".zst", ".7z", ".rar")
 
@@ -86,7 +86,7 @@ class Folder:
     @property
     def is_about(self) -> bool:
         """Whether it holds no images but what is said of them, as `labels` and `annotations` do."""
-        return bool(self.every) and all(PurePosixPath(file).suffix.lower() in SIDECARS for file in self.every)
+        return bool(self.every) and all(file.lower().endswith(SIDECARS) for file in self.every)
 
     def classes(self) -> Classes:
         """The folders in it as classes."""
@@ -95,7 +95,7 @@ class Folder:
 
 def is_image(file: str) -> bool:
     """Whether a file has the suffix of an image."""
-    return PurePosixPath(file).suffix.lower() in storage.IMAGE_SUFFIXES
+    return file.lower().endswith(storage.IMAGE_SUFFIXES)
 
 
 def open_image_folder(base: str, held_out: str | None, follow_links: bool = False) -> Source:
@@ -158,11 +158,7 @@ def _without_sidecars(files: list[str]) -> tuple[list[str], int]:
     """The files without those that stand beside an image of the same name, and how many these are."""
     images = [file for file in files if is_image(file)]
     known = {*images, *(file.rpartition(".")[0] for file in images)}
-    kept = [
-        file
-        for file in files
-        if PurePosixPath(file).suffix.lower() not in SIDECARS or file.rpartition(".")[0] not in known
-    ]
+    kept = [file for file in files if not file.lower().endswith(SIDECARS) or file.rpartition(".")[0] not in known]
     return kept, len(files) - len(kept)
 
 
