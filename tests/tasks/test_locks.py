@@ -1,10 +1,12 @@
 """A lock is held by one at a time, says by whom, ends with its process, and nobody else can hold or plant it."""
 
 import os
+import select
 import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -80,6 +82,22 @@ def test_a_lock_ends_with_its_process_however_that_ends(path: Path) -> None:
     second.end()
 
 
+def test_of_two_that_waited_for_a_killed_one_only_one_goes_on(path: Path) -> None:
+    first = Holder(path)
+    assert first.has_it()
+    waiting = [Holder(path), Holder(path)]
+    assert all("waiting" in holder.said() for holder in waiting)
+    first.process.kill()
+    streams = [holder.process.stdout for holder in waiting]
+    began = select.select(streams, [], [], 60)[0]
+    assert len(began) == 1
+    (other,) = (stream for stream in streams if stream not in began)
+    assert select.select([other], [], [], 1)[0] == []
+    waiting[streams.index(began[0])].end()
+    assert waiting[streams.index(other)].has_it()
+    waiting[streams.index(other)].end()
+
+
 def test_a_fork_that_outlives_its_parent_does_not_hold_its_lock(path: Path) -> None:
     first = Holder(path, "fork")
     assert first.has_it()
@@ -115,7 +133,7 @@ def test_threads_hold_it_one_at_a_time(path: Path, capsys: pytest.CaptureFixture
             with locks.locked(path, "counts"):
                 inside[0] += 1
                 most[0] = max(most[0], inside[0])
-                os.sched_yield()
+                time.sleep(0.001)
                 inside[0] -= 1
 
     threads = [threading.Thread(target=work) for _ in range(4)]
