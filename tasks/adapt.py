@@ -18,7 +18,7 @@ from rich.progress import track
 from torch import Tensor
 from torch.nn import functional as F
 
-from tasks import features
+from tasks import features, threads
 from tasks.features import Features
 from tasks.files import whole_folder, write_json
 from tasks.methods import Method
@@ -85,6 +85,7 @@ def adapt(data: Features, method: Method, recipe: Recipe, *, seed: int, device: 
     return fit(data, recipe, seed=seed, device=device) if method == "paper" else align(data, seed)
 
 
+@threads.fixed()
 def run(embed: Path, out: Path, recipe: Recipe, *, method: Method, seed: int, device: str) -> None:
     """Adapt to the feature folder `embed` and write what came of it, with the accuracy before and after, to `out`."""
     data = features.load(embed)

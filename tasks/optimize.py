@@ -18,7 +18,7 @@ import torch
 from rich.progress import Progress, track
 from scipy.special import expit
 
-from tasks import budget, features
+from tasks import budget, features, threads
 from tasks import corrections as decisions
 from tasks.budget import Balance
 from tasks.errors import InputError
@@ -212,6 +212,7 @@ def gradient(worth: np.ndarray, group: np.ndarray, split: np.ndarray, device: st
     return d.detach().cpu().numpy()
 
 
+@threads.fixed()
 def run(
     scores: Path,
     embed: Path,

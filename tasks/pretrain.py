@@ -21,6 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
+from tasks import threads
 from tasks.files import whole_folder
 from tasks.sample import CLASSES
 
@@ -35,6 +36,7 @@ CONFIG: dict[str, dict[str, Any]] = {
 CAPTIONS = ["a photo of the digit {}.", "a photo of a {}.", "a handwritten {}.", "the number {}.", "{}"]
 
 
+@threads.fixed()
 def run(out: Path, *, steps: int, batch_size: int, lr: float, seed: int, device: str) -> None:
     """Train the encoder and write it to `out` in the form that open_clip publishes models in."""
     with whole_folder(out) as folder:

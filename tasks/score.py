@@ -17,7 +17,7 @@ from rich.progress import track
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tasks import features, files, marks
+from tasks import features, files, marks, threads
 from tasks.features import Features
 from tasks.selection import adapters
 from tasks.selection.adapters import Adapted, Adapters
@@ -168,6 +168,7 @@ def spans(embed: Path) -> list[tuple[int, int]]:
     return [(int(a), int(b)) for a, b in zip(first, [*first[1:], len(part)], strict=True)]
 
 
+@threads.fixed()
 def classes(
     embed: Path, adapted: Path, span: tuple[int, int], scratch: Path, *, neighbours: float, device: str
 ) -> None:
@@ -180,6 +181,7 @@ def classes(
         marks.finish(out)
 
 
+@threads.fixed()
 def gather(embed: Path, adapted: Path, scratch: Path, out: Path) -> None:
     """Put the parts together and write scores.parquet to `out`."""
     parts = (np.load(path) for path in sorted(scratch.glob("*.npz")))

@@ -5,7 +5,7 @@ The stages call the same functions with files in between, so both ways choose th
 
 import pandas as pd
 
-from tasks import adapt, budget, optimize
+from tasks import adapt, budget, optimize, threads
 from tasks import score as scoring
 from tasks.adapt import Recipe
 from tasks.budget import Balance
@@ -17,12 +17,14 @@ COLUMNS = ["id", "label", "class_name", "alignment", "sas", "sds", "predicted"]
 CHOSEN = ["selected", "reason", "evidence"]
 
 
+@threads.fixed()
 def score(data: Features, recipe: Recipe, *, method: Method, neighbours: float, seed: int, device: str) -> pd.DataFrame:
     """Adapt to the features and score them; see `tasks.score.score` for the columns."""
     adapted = adapt.adapt(data, method, recipe, seed=seed, device=device)
     return scoring.score(data, adapted, neighbours=neighbours, device=device)
 
 
+@threads.fixed()
 def select(
     data: Features,
     recipe: Recipe,

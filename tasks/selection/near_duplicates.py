@@ -13,7 +13,7 @@ import torch
 from rich.progress import track
 from torch import Tensor
 
-from tasks import features
+from tasks import features, threads
 from tasks.features import Features
 from tasks.files import whole_file
 
@@ -129,6 +129,7 @@ def twins(pairs: pd.DataFrame, data: Features) -> np.ndarray:
     return twin
 
 
+@threads.fixed()
 def run(embed: Path, scores: Path, out: Path, *, cosine: float, device: str) -> None:
     """Find the near duplicates of the feature folder `embed`; write them to the Parquet file `out`."""
     alignment = pd.read_parquet(scores, columns=["alignment"])["alignment"].to_numpy()
