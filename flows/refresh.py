@@ -15,9 +15,9 @@ from flows.settings import Refresh, load
 from flows.terminal import ended
 from tasks import pipeline
 from tasks.errors import HeldError, InputError, WorkError
-from tasks.releases import diff, gate, manifest, publish, versions
+from tasks.releases import diff, gate, manifest, versions
+from tasks.releases import publish as publishing
 from tasks.releases.gate import Check, Limits
-from tasks.repository import git
 from tasks.say import clean, say
 
 ARTIFACT, RELEASE = "subset", Path(versions.PLACE)
@@ -61,7 +61,7 @@ def _refresh(chosen: Refresh, run: str, lock: int) -> list[str]:
             "refresh", before, changed, f"Nothing to publish: the release is {champion}." if champion else ""
         )
         if champion and chosen.push:
-            git("push", chosen.push, champion)  # which an earlier run may not have been able to do
+            publishing.finish(ARTIFACT, champion, RELEASE, chosen.push)  # an earlier run may not have been able to
         return changed
     _settle(chosen, champion, before, changed)
     return changed
@@ -101,13 +101,10 @@ def judge(champion: str | None, limits: Limits) -> tuple[list[Check], dict[str, 
 
 def _publish(remote: str | None) -> str:
     """Make the release the next minor version, and push its commit and tag where a Git remote is named."""
-    what = publish.plan(ARTIFACT, None, "minor")
-    for words, do in publish.steps(what):
+    what = publishing.plan(ARTIFACT, None, "minor", remote)
+    for words, do in publishing.steps(what, share=remote is not None):
         say(words)
         do()
-    if remote:
-        say(f"push {what.tag} to {remote}")
-        git("push", "--atomic", remote, "HEAD", what.tag)
     return f"Published as {what.tag}" + (f", pushed to {remote}." if remote else ".")
 
 

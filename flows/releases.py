@@ -146,7 +146,8 @@ def publish(
 
     Checks that the tree is clean and the results are up to date, commits dvc.lock and the release's small files, pushes
     the data with DVC, registers the version as a Git tag in GTO's form, and tags the run in MLflow. Interrupted, the
-    same command goes on; a version is never overwritten. Git is not pushed: that is yours to do.
+    same command goes on; a version is never overwritten, and one that the Git remote has from another clone is refused.
+    Git is not pushed: that is yours to do.
     """
     with ended():
         if (version is None) == (bump is None):
@@ -163,7 +164,8 @@ def publish(
                     do()
         if not dry_run:
             say(
-                f"published. Now share it:   git push origin HEAD {what.tag}\n"
+                f"published in this clone. Now share it: git push --atomic {what.shared or 'REMOTE'} HEAD {what.tag}\n"
+                "    (where Git refuses that, another clone was first: the same command says what to do then)\n"
                 f"others get it with         dvc artifacts get REPOSITORY {name} --rev {what.version}\n"
                 f"or follow it with          dvc import REPOSITORY {what.path} --rev {what.tag}"
             )

@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 from tasks import pipeline, tracking
 from tasks.errors import InputError
 from tasks.files import whole_folder
-from tasks.releases import manifest, remote, verify
+from tasks.releases import git_remote, manifest, remote, verify
 from tasks.releases.manifest import Release
 from tasks.repository import git
 from tasks.say import say
@@ -37,6 +37,7 @@ class Publication:
         path: of the release, relative to the project.
         release: the release.
         remote: the DVC remote that it is pushed to.
+        shared: the Git remote on which other clones publish, if there is one.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Publication:
     path: str
     release: Release
     remote: str
+    shared: str | None = None
 
     @property
     def tag(self) -> str:
@@ -56,8 +58,14 @@ class Publication:
         return f"releases/{self.name}"
 
 
-def plan(name: str, version: str | None, bump: str | None) -> Publication:
+def plan(name: str, version: str | None, bump: str | None, shared: str | None = None) -> Publication:
     """Check that the release of the artifact `name` can be published from the working directory, as what version.
+
+    Args:
+        name: of the artifact in dvc.yaml.
+        version: as which to publish it; None: as the one after the last, by `bump`.
+        bump: major, minor or patch.
+        shared: the Git remote on which other clones publish; None: that of the branch, or origin.
 
     Raises:
         InputError: the tree is not clean or not up to date, the release is not whole, or the version is taken.
@@ -73,17 +81,38 @@ def plan(name: str, version: str | None, bump: str | None) -> Publication:
             raise InputError("DVC has no default remote to push to; set one: dvc remote add --default NAME URL")
     if waiting := pipeline.stale():
         raise InputError(f"the results are not up to date ({', '.join(waiting)}); run `dvc repro` first")
-    return Publication(name, _version(name, version, bump), path, release, store)
+    shared = shared or git_remote.named()
+    return Publication(name, _version(name, version, bump, shared), path, release, store, shared)
 
 
-def steps(what: Publication) -> list[tuple[str, Callable[[], None]]]:
-    """What publishing does, in order: each step in words, and the function that does it."""
+def steps(what: Publication, *, share: bool = False) -> list[tuple[str, Callable[[], None]]]:
+    """What publishing does, in order: each step in words, and the function that does it.
+
+    With `share`, the commit and the tag are pushed to the Git remote too.
+    """
+    sharing = [(f"push {what.tag} to {what.shared}", partial(_share, what))] if share else []
     return [
         (f"commit {LOCK} and {what.small}", partial(_commit, what)),
         (f"push the data with DVC to {what.remote}", _push),
         (f"register {what.tag} with GTO", partial(_register, what)),
+        *sharing,
         ("tag the run in MLflow, and make it the champion", partial(_track, what)),
     ]
+
+
+def finish(name: str, tag: str, path: Path, shared: str) -> None:
+    """Push the tag of a version, and tag its run, where an earlier try could not reach the Git remote `shared`.
+
+    Raises:
+        InputError: the remote cannot be reached, or has the version from another clone.
+    """
+    version, commit = tag.partition("@")[2], git("rev-parse", f"{tag}^{{commit}}").strip()
+    there = git_remote.published(shared, name).get(version)
+    if there not in (None, commit):
+        raise git_remote.taken(shared, tag, str(there))
+    if not there:
+        git_remote.push(shared, tag)
+        _track(Publication(name, version, str(path), manifest.load(path), "", shared))
 
 
 def _artifact(name: str) -> str:
@@ -105,8 +134,11 @@ def _check_clean(small: str) -> None:
         raise InputError(f"{changed[0]}{more} is not committed; commit, stash or ignore it, so that others get it too")
 
 
-def _version(name: str, version: str | None, bump: str | None) -> str:
-    """The version to publish as: the one asked for, the one that this commit has already, or the next."""
+def _version(name: str, version: str | None, bump: str | None, shared: str | None) -> str:
+    """The version to publish as: the one asked for, the one that this commit has already, or the next.
+
+    The versions on the Git remote `shared` count too: another clone may have published them.
+    """
     try:
         wanted = str(SemVer(f"v{version.removeprefix('v')}").version) if version else None
         with GitRegistry.from_url(".") as registry:
@@ -116,13 +148,22 @@ def _version(name: str, version: str | None, bump: str | None) -> str:
             taken = wanted and artifact.find_version(name=wanted)
     except GTOException as error:
         raise InputError(f"version {version} of {name}: {error}") from error
+    others, head = git_remote.looked_at(shared, name), git("rev-parse", "HEAD").strip()
     if here and here.is_registered and not _changes(f"releases/{name}", LOCK):
         if wanted not in (None, here.version):
             raise InputError(f"this commit is {name}@{here.version} already; another version needs another release")
+        if shared and others.get(here.version, head) != head:
+            raise git_remote.taken(shared, f"{name}@{here.version}", others[here.version])
         return str(here.version)
     if taken:
         raise InputError(f"{name}@{wanted} is taken, by {taken.commit_hexsha[:8]}; a version is never overwritten")
-    return wanted or _after(latest.version if latest else FIRST, bump)
+    if shared and wanted in others:
+        raise git_remote.taken(shared, f"{name}@{wanted}", others[wanted])
+    last, newest = latest.version if latest else FIRST, git_remote.newest(others)
+    if not wanted and newest and SemVer(newest) > SemVer(last):
+        raise InputError(f"{shared} has {name}@{newest}, which this clone has not: another clone published it. "
+                         f"`git fetch --tags {shared}`, rebase on it or merge it, then the same command")  # fmt: skip
+    return wanted or _after(last, bump)
 
 
 def _after(version: str, bump: str | None) -> str:
@@ -147,7 +188,10 @@ def _commit(what: Publication) -> None:
 
 
 def _register(what: Publication) -> None:
-    """Tag the commit, unless it has the tag."""
+    """Tag the commit, unless it has the tag. Other clones may have been at it too while the data was pushed."""
+    others, head = git_remote.looked_at(what.shared, what.name), git("rev-parse", "HEAD").strip()
+    if what.shared and others.get(what.version, head) != head:
+        raise git_remote.taken(what.shared, what.tag, others[what.version])
     with GitRegistry.from_url(".") as registry:
         here = registry.find_artifact(what.name, create_new=True).find_version(commit_hexsha=registry.scm.get_rev())
         if not here or here.version != what.version:
@@ -157,7 +201,11 @@ def _register(what: Publication) -> None:
 
 def _track(what: Publication) -> None:
     """Tag the run of the release; a tracking server that is down stops nothing that is published."""
-    tags = {"winnow.version": what.tag, "git.tag": what.tag, "git.published": git("rev-parse", "HEAD").strip()}
+    tags = {
+        "winnow.version": what.tag,
+        "git.tag": what.tag,
+        "git.published": git("rev-parse", f"{what.tag}^{{commit}}").strip(),
+    }
     try:
         found = tracking.publish(what.release.manifest.name, what.release.fingerprint, tags, Path.cwd())
     except Exception as error:
@@ -173,6 +221,11 @@ def _track(what: Publication) -> None:
 def _summary(what: Publication) -> str:
     pool, subset = what.release.manifest.pool, what.release.manifest.subset
     return f"{subset.samples:,} of {pool.samples:,} images\n\nids and labels SHA-256 {subset.digest}"
+
+
+def _share(what: Publication) -> None:
+    assert what.shared
+    git_remote.push(what.shared, what.tag, "HEAD")
 
 
 def _push() -> None:

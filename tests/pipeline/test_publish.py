@@ -1,6 +1,7 @@
 """A release is published, and got elsewhere with nothing but DVC: from a folder, and from an S3 server."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -8,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from moto.server import ThreadedMotoServer
@@ -15,6 +17,7 @@ from support import ROOT, Project
 
 from tasks.errors import InputError
 from tasks.files import file_sha256
+from tasks.releases import git_remote
 from tasks.releases import publish as publication
 
 PIPELINE = """
@@ -305,3 +308,92 @@ def test_a_malformed_manifest_is_not_published(published: Project) -> None:
     assert done.returncode == 2, done.stdout
     assert "winnow: data/release/manifest.json is no manifest of a release: name: Field required" in done.stdout
     assert tags(published) == []
+
+
+@pytest.fixture
+def clones(published: Project, workdir: Path) -> list[Project]:
+    """Two clones of one project with one Git remote and one DVC remote, each with a release of its own to publish."""
+    clone(published, workdir / "origin.git")
+    made = []
+    for name in ("one", "two"):
+        here = Project(Path(shutil.copytree(published.folder, workdir / name, symlinks=True)), published.env)
+        here.do("git", "remote", "add", "origin", str(workdir / "origin.git"))
+        card = here.folder / "made/release/card.md"
+        card.write_text(card.read_text() + f"\nBy {name}.\n")
+        new_release(here)
+        made.append(here)
+    return made
+
+
+def share(made: Project, tag: str) -> subprocess.CompletedProcess[str]:
+    return made.run("git", "push", "--atomic", "origin", "HEAD", tag)
+
+
+def test_of_two_clones_that_publish_one_version_at_once_one_is_told_how_to_get_out(clones: list[Project]) -> None:
+    command = [*PUBLISH, "--version", "1.0.0"]
+    pipes: dict[str, Any] = {"text": True, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    running = [subprocess.Popen(command, cwd=made.folder, env=made.env, **pipes) for made in clones]
+    for process in running:
+        said, _ = process.communicate(timeout=300)
+        assert process.returncode == 0, said
+        assert "published in this clone. Now share it: git push --atomic origin HEAD subset@v1.0.0" in said
+    first, second = clones
+    assert share(first, "subset@v1.0.0").returncode == 0
+    assert share(second, "subset@v1.0.0").returncode != 0, "Git refuses it"
+
+    again = publish(second, "--version", "1.0.0")
+    assert again.returncode == 2, again.stdout
+    taken = first.do("git", "rev-parse", "--short=8", "HEAD").strip()
+    assert f"subset@v1.0.0 is taken on origin, by {taken}: another clone published it first" in again.stdout
+    for step in re.findall("`(git[^`]+)`", again.stdout):
+        second.do(*step.split())
+    second.do("git", "rebase", "-q", "--strategy-option", "theirs", "origin/main")
+    second.do("dvc", "repro", "-q")
+    done = publish(second, "--bump", "minor")
+    assert done.returncode == 0, done.stdout
+    assert share(second, "subset@v1.1.0").returncode == 0
+    assert tags(second) == ["subset@v1.0.0", "subset@v1.1.0"]
+
+
+def test_a_version_that_another_clone_has_shared_is_refused_and_nothing_is_done(clones: list[Project]) -> None:
+    first, second = clones
+    assert publish(first, "--version", "1.0.0").returncode == 0
+    assert share(first, "subset@v1.0.0").returncode == 0
+    head = second.do("git", "rev-parse", "HEAD")
+    same = publish(second, "--version", "1.0.0")
+    assert (same.returncode, "subset@v1.0.0 is taken on origin" in same.stdout) == (2, True), same.stdout
+    bump = publish(second, "--bump", "minor")
+    assert bump.returncode == 2
+    assert "origin has subset@v1.0.0, which this clone has not" in bump.stdout
+    assert (tags(second), second.do("git", "rev-parse", "HEAD")) == ([], head)
+    assert publish(second, "--version", "2.0.0").returncode == 0, "a free one"
+
+
+def test_a_git_remote_that_is_away_stops_nothing(published: Project, workdir: Path) -> None:
+    published.do("git", "remote", "add", "origin", str(workdir / "nowhere.git"))
+    done = publish(published, "--version", "1.0.0")
+    assert done.returncode == 0, done.stdout
+    assert "origin cannot be asked whether another clone has published this version" in done.stdout
+
+
+def test_a_tag_that_the_remote_refuses_is_taken_back(clones: list[Project], monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = clones
+    for made in clones:
+        monkeypatch.chdir(made.folder)
+        made.do("git", "tag", "-m", "x", "subset@v1.0.0")
+    monkeypatch.chdir(first.folder)
+    git_remote.push("origin", "subset@v1.0.0", "HEAD")
+    git_remote.push("origin", "subset@v1.0.0", "HEAD")
+    monkeypatch.chdir(second.folder)
+    with pytest.raises(InputError, match=r"subset@v1.0.0 is taken on origin"):
+        git_remote.push("origin", "subset@v1.0.0", "HEAD")
+    assert tags(second) == []
+    second.do("git", "tag", "subset@v2.0.0")
+    with pytest.raises(InputError, match=r"origin did not take subset@v2.0.0, so this clone has taken it back .*pull"):
+        git_remote.push("origin", "subset@v2.0.0", "HEAD")
+    assert tags(second) == []
+    second.do("git", "remote", "set-url", "origin", "/nowhere")
+    second.do("git", "tag", "subset@v2.0.0")
+    with pytest.raises(InputError, match="git ls-remote failed"):
+        git_remote.push("origin", "subset@v2.0.0", "HEAD")
+    assert tags(second) == ["subset@v2.0.0"], "it waits until the remote answers"
