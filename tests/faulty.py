@@ -11,13 +11,30 @@ import psutil
 import pytest
 from processes import Processes, tree, until
 from ruamel.yaml import YAML
-from support import Project
+from support import Project, checkout, write_photos
 
 from flows import turn
 
 COMMAND = ("dvc", "repro", "release")
 STAGES = ["evaluate", "release"]  # what it runs in such a project
 MODULE = ["-m", "flows.evaluate"]
+SMALL = {
+    "prepare": {"source": "photos", "wrong_labels": 0.0, "damaged": 0.0},
+    "embed": {"path": "encoder", "prompts": ["a photo of {}."]},
+    "adapt": {"epochs": 2},
+    "optimize": {"keep": 0.5},
+    "evaluate": {"steps": 10, "seeds": 2, "image_size": 16},
+    "release": {"name": "photos"},
+}
+
+
+def small(folder: Path, env: dict[str, str], encoder: Path) -> Project:
+    """Make a small project: 30 photographs, an encoder hardly trained, few trainings."""
+    made = checkout(folder, env)
+    write_photos(made.folder / "photos")
+    shutil.copytree(encoder, made.folder / "encoder")
+    made.set(**SMALL)
+    return made
 
 
 def unfinished(whole: Project, folder: Path) -> Project:
