@@ -32,6 +32,15 @@ def test_initial_weights_come_from_the_generator_alone() -> None:
     assert not any(torch.equal(one[name], other[name]) for name in one)
 
 
+def test_initial_weights_are_uniform_as_those_of_a_linear_layer() -> None:
+    drawn = Adapters(64, torch.Generator().manual_seed(0))
+    for name, parameter in drawn.named_parameters():
+        values = np.sort(parameter.detach().numpy().ravel())
+        expected = np.linspace(-1 / 8, 1 / 8, len(values))  # 64 ** -0.5
+        assert np.abs(values).max() <= 1 / 8, name
+        assert values == pytest.approx(expected, abs=0.25 * 1.63 / np.sqrt(len(values))), name  # Kolmogorov, at 1%
+
+
 @pytest.fixture
 def judged() -> Alignment:
     """What heads may judge of five samples in three classes, as the weights come: not contiguous."""
