@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import difflib
 import importlib
+import io
 import json
 import os
 import random
@@ -19,8 +20,9 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
 from types import FunctionType, ModuleType
@@ -72,7 +74,7 @@ def main() -> int:
     SURVIVORS.write_text("")
     with ProcessPoolExecutor(given.jobs, get_context("spawn"), max_tasks_per_child=1) as pool:
         futures = [pool.submit(judge, module, given.most, given.seed) for module in given.modules]
-        verdicts = [show(future.result()) for future in futures]
+        verdicts = [show(future.result()) for future in as_completed(futures)]
     tried = sum(verdict.counts.total() for verdict in verdicts)
     died = tried - sum(verdict.counts["lived"] for verdict in verdicts)
     print(f"the mutants that lived: {SURVIVORS.relative_to(ROOT)}")
@@ -104,10 +106,10 @@ def judge(path: str, most: int, seed: int) -> Verdict:
     trial = Trial(module, chosen)
     tests = [str(Path("tests", path).with_name(f"test_{Path(path).name}")), *MORE_TESTS.get(path, ())]
     options = ["-q", "-x", "-p", "no:xdist", "-p", "no:cacheprovider", "--hypothesis-profile", "mutants"]
-    with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
+    with contextlib.redirect_stdout(io.StringIO()) as said:
         code = pytest.main([*options, *(test for test in tests if Path(test).exists())], plugins=[trial])
     if code or len(trial.outcomes) != len(chosen):
-        raise RuntimeError(f"the tests of {path} fail as it is: {' '.join(tests)}")
+        raise RuntimeError(f"the tests of {path} fail as it is:\n{said.getvalue()[-3000:]}")
     lived = [difference(path, source, mutant) for mutant, outcome in zip(chosen, trial.outcomes, strict=True)
              if outcome == "lived"]  # fmt: skip
     return Verdict(path, len(found), Counter(trial.outcomes), lived)
@@ -158,16 +160,17 @@ class Trial:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Instead of pytest's own loop."""
-        took = {}
+        took: dict[pytest.Item, float] = {}
         start = time.process_time()
-        for item in session.items:
+        for item, following in pairwise([*session.items, session.items[0]]):
             before = time.process_time()
-            run(item, session.items)
+            run(item, following)
             took[item] = time.process_time() - before
             if session.testsfailed:
                 return True
         limit = int(PATIENCE * (time.process_time() - start + 1)) + 1
-        quickest = sorted(session.items, key=lambda item: took[item])
+        files = list(dict.fromkeys(item.path for item in session.items))  # one by one, as their fixtures last
+        quickest = sorted(session.items, key=lambda item: (files.index(item.path), took[item]))
         self.outcomes = [self.outcome(mutant, quickest, session, limit) for mutant in self.mutants]
         return True
 
@@ -188,8 +191,8 @@ class Trial:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             os.dup2(1, 2)
             make(self.module, mutant)
-            for item in items:
-                run(item, items)
+            for item, following in pairwise([*items, None]):
+                run(item, following)
                 if session.testsfailed:
                     break
             code = int(session.testsfailed > 0)
@@ -197,9 +200,9 @@ class Trial:
             os._exit(code)
 
 
-def run(item: pytest.Item, items: list[pytest.Item]) -> None:
-    """Run one test, and leave the fixtures that others of the list share."""
-    following: Any = next((other for other in items if other is not item), None)
+def run(item: pytest.Item | None, following: pytest.Item | None) -> None:
+    """Run one test, and leave the fixtures that the following one shares."""
+    assert item is not None
     item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
 
 

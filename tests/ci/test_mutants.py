@@ -64,7 +64,7 @@ mutants.PATIENCE = 1
 module = importlib.import_module("code_under_test")
 given = [mutants.Mutant(*each) for each in json.loads(sys.argv[2])]
 trial = mutants.Trial(module, given)
-code = pytest.main(["-q", "-x", "-p", "no:cacheprovider", "test_code.py"], plugins=[trial])
+code = pytest.main(["-q", "-x", "-p", "no:cacheprovider", "test_more.py", "test_code.py"], plugins=[trial])
 print(json.dumps([int(code), trial.outcomes, mutants.difference("code.py", sys.argv[3], given[0])]))
 """
 
@@ -72,6 +72,7 @@ print(json.dumps([int(code), trial.outcomes, mutants.difference("code.py", sys.a
 def tried(folder: Path) -> list[object]:
     """Try the mistakes; the exit code of the tests, what became of each mistake, and the first as a diff."""
     (folder / "code_under_test.py").write_text(CODE)
+    (folder / "test_more.py").write_text("def test_nothing():\n    pass\n")
     given = json.dumps([(CODE.replace(right, wrong), function) for right, wrong, function, _ in MISTAKES])
     command = [sys.executable, "-c", DRIVER, ROOT / ".ci/mutants.py", given, CODE]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
