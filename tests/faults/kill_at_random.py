@@ -85,8 +85,7 @@ class Trial:
         self.room = room
         env = {key: value for key, value in env.items() if key != "MLFLOW_TRACKING_URI"}
         path = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
-        self.env = env | {"PATH": path, MARK: str(room), "GIT_AUTHOR_DATE": "2026-01-01T00:00:00Z",
-                          "GIT_COMMITTER_DATE": "2026-01-01T00:00:00Z"}  # fmt: skip
+        self.env = env | {"PATH": path, MARK: str(room)}
         pretrain.run(room / "encoder", steps=10, batch_size=4, lr=1e-3, seed=0, device="cpu")
         self.project = small(room / "project", self.env, room / "encoder")
         with (self.project.folder / "grid.yaml").open("w") as file:
