@@ -61,9 +61,9 @@ GRID = {
 MARK = "WINNOW_KILLED_AT_RANDOM"  # in the environment of all that is started here
 TRIES = 3  # of the same command after a kill
 GONE = 60  # seconds for what is left of a killed command to notice and end
-# What tells when, not what: logs, Git's and DVC's own books, databases, and the PID or time in a name.
-ASIDE = re.compile(r"^(\.git|\.dvc|\.winnow/(logs|prefect)|mlflow\.db.*|mlartifacts)(/|$)|__pycache__")
-SECONDS = re.compile(rb'"seconds": [0-9.e-]+|,[0-9.]+$', re.MULTILINE)  # how long a cell of bench took
+# Logs, databases, the books that Git, DVC and `source` keep of a folder: they say when and where, not what.
+ASIDE = re.compile(r"^(\.git|\.dvc|\.winnow/(logs|prefect|source)|mlflow\.db.*|mlartifacts)(/|$)|__pycache__")
+SECONDS = re.compile(rb'"(\w+_)?seconds": (\{[^}]*\}|[0-9.e-]+)')  # how long a cell of bench took
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ def saved_while(stage: str, change: Callable[[], object], copy: Project, process
 def refused(stage: str, change: Callable[[], object], copy: Project, processes: Processes) -> str:
     """The same, where the stage must fail and DVC must record nothing; all that was said."""
     before = recorded(copy, stage)
-    code, words = refused(stage, change, copy, processes)
+    code, words = saved_while(stage, change, copy, processes)
     assert code != 0, words
     assert recorded(copy, stage) == before
     return words
