@@ -74,7 +74,7 @@ POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsiz
         (b"%PDF-1.7\n" + bytes(60), "PDF, not an image"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n", "PostScript, not an image"),
         (zipped(), "a ZIP archive, not an image"),
-        (gzip.compress(b"x" * 60), "compressed by gzip, not an image"),
+        (gzip.compress(b"x" * 60, mtime=0), "compressed by gzip, not an image"),
         (tarred(), "a tar archive, not an image"),
         (bytes(128) + b"DICM" + bytes(60), "DICOM: convert it to JPEG or PNG"),
         (b"8BPS\0\1" + bytes(60), "Photoshop: convert it to JPEG or PNG"),
