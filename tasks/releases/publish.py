@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 
 from tasks import pipeline, tracking
 from tasks.errors import InputError
-from tasks.files import whole_folder
+from tasks.files import SCRATCH, whole_folder
 from tasks.releases import git_remote, manifest, remote, verify
 from tasks.releases.manifest import Release
 from tasks.repository import git
@@ -128,7 +128,8 @@ def _artifact(name: str) -> str:
 def _check_clean(small: str) -> None:
     """Refuse where more has changed than what publishing commits itself."""
     listed = git("status", "--porcelain", "-z", "--no-renames", "--untracked-files=all").split("\0")
-    changed = [line[3:] for line in listed if line and line[3:] != LOCK and not line[3:].startswith(f"{small}/")]
+    ours = (f"{small}/", f"{SCRATCH}/")  # what publishing commits, and what a project that ignores nothing would show
+    changed = [line[3:] for line in listed if line and line[3:] != LOCK and not line[3:].startswith(ours)]
     if changed:
         more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
         raise InputError(f"{changed[0]}{more} is not committed; commit, stash or ignore it, so that others get it too")
@@ -209,7 +210,8 @@ def _track(what: Publication) -> None:
     try:
         found = tracking.publish(what.release.manifest.name, what.release.fingerprint, tags, Path.cwd())
     except Exception as error:
-        say(f"  MLflow cannot be reached ({error}); the same command tags the run later")
+        place = tracking.uri(Path.cwd())
+        say(f"  MLflow at {place} cannot be reached ({error}); the same command tags the run later")
     else:
         say(
             f"  run {found}"

@@ -20,6 +20,7 @@ from tasks.releases import manifest
 from tasks.releases.manifest import Release
 
 SHOWN = 20  # faults of one kind that are named each; the rest is counted
+LONGEST = 400  # characters of a reason: enough for a long path
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ def _shard(data: Dataset, shard: str) -> Iterator[Fault]:
             elif sha256(image).hexdigest() != stated:
                 yield Fault(name, "its bytes have changed")
     except InputError as error:
-        yield Fault(f"shard {shard}", f"cannot be read to its end ({' '.join(str(error).split())[:120]})")
+        yield Fault(f"shard {shard}", f"cannot be read to its end ({' '.join(str(error).split())[:LONGEST]})")
 
 
 def _cut(faults: Iterable[Fault]) -> list[Fault]:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -62,14 +63,17 @@ def test_an_exit_inside_passes(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_every_command_ends_so(module: str, tmp_path: Path) -> None:
-    arguments = {"services": ["status"], "ui": ["--host", "0.0.0.0"]}.get(module, [])  # noqa: S104 it is refused
+    taken = socket.create_server(("127.0.0.1", 0))
+    arguments = {
+        "services": ["up", "--prefect", str(taken.getsockname()[1])],
+        "ui": ["--host", "0.0.0.0"],  # noqa: S104 it is refused
+    }.get(module, [])
     (tmp_path / "params.yaml").write_text('prepare: {sauce: "\x85"}\nrefresh: {sauce: 1}\n', encoding="utf-8")
-    services = tmp_path / ".winnow/services"
-    services.mkdir(parents=True)
-    (services / "x.json").write_text("[")
     env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    env.pop("PREFECT_API_URL", None)  # else it is asked for the server of that name
     command = [sys.executable, "-m", f"flows.{module}", *arguments]
-    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    with taken:
+        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr.count("Traceback")) == (2, 0), done.stderr
     assert "winnow: " in done.stderr
     assert "\x85" not in done.stderr

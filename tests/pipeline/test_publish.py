@@ -292,11 +292,11 @@ def test_the_password_of_a_tracking_server_is_printed_and_kept_nowhere(published
     away = published.env | {"MLFLOW_TRACKING_URI": f"http://me:{secret}@127.0.0.1:9"}
     done = publish(Project(published.folder, away), "--version", "1.0.0")
     assert done.returncode == 0, done.stdout
-    assert "MLflow cannot be reached (http://***@127.0.0.1:9 does not answer); the same command" in done.stdout
+    assert "MLflow at http://***@127.0.0.1:9 cannot be reached (it does not answer (" in done.stdout
     assert secret not in done.stdout
     recorded = Project(published.folder, away).run(*PUBLISH[:4], "release", "record")
     assert recorded.returncode == 2, recorded.stdout
-    assert "MLflow at http://***@127.0.0.1:9 does not answer" in recorded.stdout
+    assert "MLflow at http://***@127.0.0.1:9: it does not answer (" in recorded.stdout
     assert secret not in recorded.stdout
     for path in published.folder.rglob("*"):
         assert not path.is_file() or secret.encode() not in path.read_bytes(), path
