@@ -37,6 +37,17 @@ CLASSES = ["ant", "bee", "cat", "dog", "elk"]
 SIZES = [120, 80, 60, 30, 10]
 
 
+@pytest.fixture(autouse=True)
+def _no_tracking_server_is_left() -> Iterator[None]:
+    """MLflow puts the server in use into the environment, where the next test would take it for the user's."""
+    before = os.environ.get("MLFLOW_TRACKING_URI")
+    yield
+    if before is None:
+        os.environ.pop("MLFLOW_TRACKING_URI", None)
+    else:
+        os.environ["MLFLOW_TRACKING_URI"] = before
+
+
 @pytest.fixture
 def workdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Give an empty working directory, so that scratch folders stay out of the checkout."""
