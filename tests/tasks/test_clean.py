@@ -150,7 +150,7 @@ stages:
       outs:
         - ${item}/h
         - ../outside
-        - /root/outside
+        - /elsewhere/outside
         - .
 plots:
   - not.csv
@@ -161,5 +161,5 @@ metrics:
 
 def test_dvc_yaml_is_read_however_it_is_written() -> None:
     found = list(clean.outputs(OTHER))
-    assert found == ["a", "b c", "d", "e", "f", "g", "../outside", "/root/outside", "."]
+    assert found == ["a", "b c", "d", "e", "f", "g", "../outside", "/elsewhere/outside", "."]
     assert [name for name in found if clean.inside(Path(name))] == ["a", "b c", "d", "e", "f", "g"]
