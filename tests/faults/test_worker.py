@@ -7,10 +7,12 @@ from pathlib import Path
 
 import psutil
 import pytest
+from dotenv import dotenv_values
 from faulty import MODULE, check, unfinished
 from processes import Processes, free_port, until
 from support import Project
 
+from flows import login
 from tasks.files import read_json
 
 pytestmark = pytest.mark.slow
@@ -33,7 +35,8 @@ def test_the_refresh_is_finished_by_the_same_commands(here: Project, whole: Proj
     up = (*SERVICES, "up", "--prefect", str(prefect), "--mlflow", str(mlflow))
     done = here.run(*up, timeout=900)
     assert done.returncode == 0, done.stdout
-    processes = Processes(tmp_path, here.env | {"PREFECT_API_URL": f"http://127.0.0.1:{prefect}/api"})
+    signed_in = {key: str(value) for key, value in dotenv_values(here.folder / login.PLACE).items()}
+    processes = Processes(tmp_path, here.env | signed_in)
     processes.start(*RUN, at=here.folder)
     try:
         log = here.folder / ".winnow/services/worker.log"

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import psutil
 import pytest
+from dotenv import dotenv_values
 from processes import free_port, until
 from support import Project
 
+from flows import login
 from flows.processes import MARK
 
 LOOSE = {"publish": "when_better", "accuracy_loss": 0.9, "confidence": 0.999}  # its models hardly learn
@@ -49,9 +51,9 @@ def test_the_schedule_fires_and_a_version_appears(here: Project, tmp_path: Path)
 
     here.set(optimize={"keep": 0.6})
     here.commit()
-    fast = {"PREFECT_API_URL": f"http://127.0.0.1:{prefect}/api"}
+    signed_in = {key: str(value) for key, value in dotenv_values(here.folder / login.PLACE).items()}
     schedule = ["prefect", "deployment", "schedule", "create", "refresh/refresh", "--interval", "15"]
-    Project(here.folder, here.env | fast).do(*schedule)
+    Project(here.folder, here.env | signed_in).do(*schedule)
     log = here.folder / ".winnow/services/worker.log"
     until(lambda: "Published as" in log.read_text(), LONGEST)
     assert "Published as subset@v1.1.0." in log.read_text(), log.read_text()
