@@ -1,6 +1,8 @@
 """Places that a command writes to: refused before the work where they cannot be written, and kept for one command."""
 
+import errno
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,7 +31,7 @@ def check(option: str, place: Path) -> None:
     """Refuse a place that cannot be written.
 
     Raises:
-        InputError: its name is too long, or the folder that is to hold it is none or is closed to this user.
+        InputError: its name is too long, or the folder that is to hold it is none or takes no files from this user.
     """
     try:
         place.exists()
@@ -40,3 +42,12 @@ def check(option: str, place: Path) -> None:
         raise InputError(f"{option} {place}: {above} is a file, not a folder; name another place")
     if not os.access(above, os.W_OK | os.X_OK):
         raise InputError(f"{option} {place}: {above} cannot be written; change its permissions, or name another place")
+    try:
+        with tempfile.TemporaryFile(dir=above):  # root passes every check of permissions, in /proc too
+            pass
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise  # a full disk has a message of its own
+        raise InputError(
+            f"{option} {place}: {above} cannot be written ({error.strerror}); name another place"
+        ) from error

@@ -94,10 +94,16 @@ def room(target: Path) -> Iterator[Path]:
     """Give an empty folder beside `target`, which goes with the block.
 
     What killed runs left in the same place goes too: a run that is alive holds a lock in its own.
+
+    Raises:
+        WorkError: nothing can be made there.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(target.parent)
-    place = Path(tempfile.mkdtemp(PART, f".{target.name[:NAMED]}.", target.parent))
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(target.parent)
+        place = Path(tempfile.mkdtemp(PART, f".{target.name[:NAMED]}.", target.parent))
+    except FileNotFoundError as error:  # some file systems of the kernel, such as /proc, say so of new files
+        raise WorkError(f"{target.parent} takes no new files; name another place") from error
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, place, ignore_errors=True)
         with suppress(WorkError):  # no locks on this file system: then nobody removes it but this block
@@ -105,13 +111,22 @@ def room(target: Path) -> Iterator[Path]:
         yield place
 
 
+@contextmanager
+def temporary(name: str) -> Iterator[Path]:
+    """Give an empty folder in the system's place for temporary files (TMPDIR), as `room` does; `name` says what for."""
+    with room(Path(tempfile.gettempdir(), f"winnow-{name}")) as place:
+        folder = place / name
+        folder.mkdir()
+        yield folder
+
+
 def _sweep(folder: Path) -> None:
-    """Remove the rooms in a folder whose process is gone; looked for once a process, as folders may be long."""
+    """Remove this user's rooms in a folder whose process is gone; once a process, since folders may be long."""
     if (known := folder.absolute()) in _swept:
         return
     _swept.add(known)
     for place in folder.glob(f".*.*{PART}"):
-        if place.is_symlink() or not place.is_dir():
+        if place.is_symlink() or not place.is_dir() or place.lstat().st_uid != os.geteuid():
             continue
         if not (place / LOCK).is_file():
             with suppress(OSError):

@@ -29,7 +29,7 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".ti
 # Of several columns of images in a Parquet file, the first of these names is read.
 IMAGE_NAMES = ("image", "img", "images", "jpg", "jpeg", "png", "webp", "picture", "photo", "pixels", "input", "bytes")
 NO_IMAGES = ("label", "labels", "class", "target")  # binary columns that hold text
-BATCH = 64  # images asked for at a time, from Parquet or over a network
+BATCH = 64  # images asked for at a time, from Parquet or over a network; over a network at most LIMIT bytes, too
 
 Place = tuple[str, int, int]
 T = TypeVar("T")
@@ -102,15 +102,41 @@ def _local(root: str, name: str, start: int, size: int, inside: str | None) -> b
 
 
 def _remote(files: Any, root: str, run: Iterable[Place]) -> Iterator[bytes | OSError]:
-    for batch in batched(run, BATCH):
+    """Images of one file each or of ranges, over a network.
+
+    Of a file whose size is not known, only so much is asked for at first that a batch stays within LIMIT. One that is
+    longer is then read alone.
+    """
+    first = LIMIT // BATCH
+    for batch in _within(run, first):
         below = [place for place in batch if urls.is_below(place[0])]
-        paths = [f"{root}/{name}" for name, _, _ in below]
-        starts = [start for _, start, _ in below]
-        ends = [start + min(size or LIMIT + 1, LIMIT + 1) for _, start, size in below]
-        found = iter(files.cat_ranges(paths, starts, ends, on_error="return"))
-        for name, _, _ in batch:
+        found = iter(_ranges(files, root, [(name, start, size or first) for name, start, size in below]))
+        for name, start, size in batch:
             data = next(found) if urls.is_below(name) else OSError(OUTSIDE)
+            if size == WHOLE and isinstance(data, bytes) and len(data) == first:
+                (data,) = _ranges(files, root, [(name, start, LIMIT + 1)])
             yield _limited(data) if isinstance(data, bytes) else OSError(f"{type(data).__name__}: {data}")
+
+
+def _ranges(files: Any, root: str, wanted: list[Place]) -> list[Any]:
+    """Ranges of files, at once; errors in their place."""
+    paths = [f"{root}/{name}" for name, _, _ in wanted]
+    starts, ends = [start for _, start, _ in wanted], [start + min(size, LIMIT + 1) for _, start, size in wanted]
+    return list(files.cat_ranges(paths, starts, ends, on_error="return"))
+
+
+def _within(run: Iterable[Place], first: int) -> Iterator[list[Place]]:
+    """Batches of at most BATCH images and, but for an image that alone is larger, LIMIT bytes; unknown: `first`."""
+    batch, total = list[Place](), 0
+    for place in run:
+        size = place[2] or first
+        if batch and (len(batch) == BATCH or total + size > LIMIT):
+            yield batch
+            batch, total = [], 0
+        batch.append(place)
+        total += size
+    if batch:
+        yield batch
 
 
 def _limited(data: bytes) -> bytes | OSError:

@@ -4,12 +4,12 @@ A manifest names no commit, so that the same inputs give the same bytes. The lin
 commits the manifest, and Git finds that commit by it. What was never published can only be of the last commit.
 """
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tasks import files
 from tasks.errors import InputError
 from tasks.releases.manifest import Release
 from tasks.repository import git
@@ -76,9 +76,9 @@ def _history(repository: str) -> Iterator[Path]:
     if Path(repository).exists():
         yield Path(repository)
         return
-    with tempfile.TemporaryDirectory() as room:
-        git("clone", "--quiet", "--bare", "--", repository, room)
-        yield Path(room)
+    with files.temporary("history") as room:
+        git("clone", "--quiet", "--bare", "--", repository, str(room))
+        yield room
 
 
 def _published(release: Release, folder: Path) -> str | None:

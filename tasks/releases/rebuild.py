@@ -1,14 +1,13 @@
 """Rebuild: make a release again in a fresh clone, from Git, its parameters and its source, and compare the bytes."""
 
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 
-from tasks import pipeline, urls
+from tasks import files, pipeline, urls
 from tasks.errors import InputError
 from tasks.files import file_sha256, read_json
 from tasks.releases import manifest, versions
@@ -40,8 +39,8 @@ def run(release: Release, start: Origin, env: dict[str, str], source: str | None
     Raises:
         InputError: the commit cannot be had, an input has gone, or a stage failed.
     """
-    with tempfile.TemporaryDirectory(prefix="winnow-rebuild-", ignore_cleanup_errors=True) as room:
-        clone = Path(room) / "clone"
+    with files.temporary("rebuild") as room:
+        clone = room / "clone"
         say(f"clone {start.repository} at {start.commit[:12]}")
         git("clone", "--quiet", "--no-checkout", "--", start.repository, str(clone))
         git("checkout", "--quiet", "--detach", start.commit, at=clone)
@@ -51,7 +50,7 @@ def run(release: Release, start: Origin, env: dict[str, str], source: str | None
         parameters = _set_parameters(clone, release.manifest.parameters.stated(), source, say)
         _pull(clone, Path(start.repository))
         if source:
-            _move_source(clone, Path(room), parameters, Path(source))
+            _move_source(clone, room, parameters, Path(source))
         _link_inputs(clone, Path(start.repository), parameters)
         _reproduce(clone, env, say)
         found = _compare(release.folder, clone / versions.PLACE)
@@ -110,11 +109,11 @@ def _is_cut(here: object, value: object) -> bool:
 
 def _pull(clone: Path, original: Path) -> None:
     """Get the inputs that are under DVC, from the original's cache where it is at hand; never a result of a stage."""
-    if files := [path.relative_to(clone).as_posix() for path in clone.rglob("*.dvc") if path.is_file()]:
+    if inputs := [path.relative_to(clone).as_posix() for path in clone.rglob("*.dvc") if path.is_file()]:
         cache = original.absolute() / ".dvc/cache"
         if cache.is_dir():
             _dvc(clone, "remote", "add", "--quiet", "--local", "--default", "original", str(cache))
-        _dvc(clone, "pull", "--quiet", *files)
+        _dvc(clone, "pull", "--quiet", *inputs)
 
 
 def _dvc(clone: Path, *arguments: str) -> None:

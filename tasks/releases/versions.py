@@ -1,10 +1,10 @@
 """Releases by name: a folder, a Git revision, or a version such as v1.2.0."""
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tasks import files
 from tasks.errors import InputError
 from tasks.releases import manifest
 from tasks.releases.manifest import Release
@@ -29,12 +29,12 @@ def opened(name: str) -> Iterator[Release]:
     from dvc.repo import Repo
     from dvc.scm import SCMError
 
-    with tempfile.TemporaryDirectory() as room:
+    with files.temporary("version") as room:
         try:
-            Repo.get(".", PLACE, out=f"{room}/release", rev=_revision(name))
+            Repo.get(".", PLACE, out=str(room / "release"), rev=_revision(name))
         except (DvcException, SCMError) as error:
             raise InputError(f"{name} is no folder, and DVC cannot get it as a Git revision: {error}") from error
-        yield manifest.load(Path(room) / "release")
+        yield manifest.load(room / "release")
 
 
 def _revision(name: str) -> str:

@@ -7,14 +7,13 @@ data, and the page allows no other. The same release gives the same bytes.
 import base64
 import hashlib
 import io
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from PIL import Image
 
-from tasks import dataset, reasons
+from tasks import dataset, files, reasons
 from tasks.dataset import Dataset
 from tasks.reasons import REASONS
 from tasks.reports import figures, galleries, pages
@@ -84,8 +83,8 @@ def _uri(image: Image.Image) -> str:
 
 def _figures(table: pd.DataFrame, described: dict[str, Any]) -> dict[str, str]:
     """Figures as SVG that takes the colours of the page."""
-    with tempfile.TemporaryDirectory() as room:
-        scores, accuracy = Path(room) / "scores.svg", Path(room) / "accuracy.svg"
+    with files.temporary("figures") as room:
+        scores, accuracy = room / "scores.svg", room / "accuracy.svg"
         figures.scores(table, scores)
         figures.accuracy(described["results"]["accuracy"], described["parameters"]["evaluate"]["seeds"], accuracy)
         return {path.stem: path.read_text(encoding="utf-8") for path in (scores, accuracy)}

@@ -46,6 +46,23 @@ def test_a_file_system_that_is_read_only(workdir: Path) -> None:
         assert "cannot be written" in refusal(Path("disk/deep/out"))
 
 
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="no /proc")
+def test_a_file_system_of_the_kernel() -> None:
+    """Where root may write as far as permissions say, and nobody can make a file."""
+    for place in (Path("/proc/out.csv"), Path("/proc/deep/out.csv"), Path("/proc/self/out.csv")):
+        assert refusal(place).startswith(f"--out {place}: /proc")
+        assert " cannot be written" in refusal(place)
+    done = CliRunner().invoke(app, ["select", "features", "--keep", "0.5", "--out", "/proc/out.csv"])
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1), done.output
+
+
+def test_a_full_disk_is_not_taken_for_a_closed_one(workdir: Path) -> None:
+    with mounted(workdir / "disk", "nr_inodes=2"):
+        Path("disk/a").touch()
+        with pytest.raises(OSError, match="No space left"):
+            places.check("--out", Path("disk/out"))
+
+
 @pytest.mark.parametrize(
     "command",
     [

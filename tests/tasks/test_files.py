@@ -6,7 +6,9 @@ import os
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from hypothesis import strategies as st
 from support import ROOT
 
 from tasks import files
-from tasks.errors import InputError
+from tasks.errors import InputError, WorkError
 
 pytestmark = pytest.mark.usefixtures("workdir")
 
@@ -104,6 +106,47 @@ def test_what_a_live_run_is_writing_is_left_to_it(kind: str) -> None:
     written = Path("out/a") if kind == "whole_folder" else Path("out")
     assert written.read_text() == "new"
     assert os.listdir() == ["out"]
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="no /proc")
+@pytest.mark.parametrize("target", ["/proc/out", "/proc/deep/out"])
+@pytest.mark.parametrize("kind", [files.whole_folder, files.whole_file])
+def test_a_place_that_takes_no_new_files_is_named(
+    target: str, kind: Callable[[Path], AbstractContextManager[Path]]
+) -> None:
+    with pytest.raises(WorkError, match=f"^{Path(target).parent} takes no new files"), kind(Path(target)):
+        pytest.fail("the work begins")
+
+
+def test_a_temporary_folder_goes_with_its_block_and_that_of_a_killed_run_with_the_next(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(workdir))
+    env = os.environ | {"TMPDIR": str(workdir)}
+    killed = KILLED.replace('getattr(files, sys.argv[1])(Path("out"))', 'files.temporary("out")')
+    alive = killed.replace("os.kill(os.getpid(), signal.SIGKILL)", "print(fresh, flush=True); sys.stdin.read()")
+    assert subprocess.run([sys.executable, "-c", killed], env=env, check=False).returncode == -9
+    (left,) = os.listdir()
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", alive], env=env, text=True, **pipes) as other:  # type: ignore[call-overload]
+        theirs = Path(other.stdout.readline().rstrip())
+        with files.temporary("out") as ours:
+            assert {ours.parent.name, theirs.parent.name} == set(os.listdir())
+            assert not Path(left).exists()
+            assert (list(ours.iterdir()), (theirs / "a").read_text()) == ([], "new")
+        other.communicate("")
+        assert other.returncode == 0
+    assert os.listdir() == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to another user")
+def test_what_another_user_has_left_is_left_alone() -> None:
+    for name, owner in ((".a.1.winnow", 1), (".a.2.winnow", 0)):
+        Path(name).mkdir()
+        Path(name, "lock").touch()
+        os.chown(name, owner, owner)
+    with files.room(Path("out")):
+        assert {name for name in os.listdir() if name.startswith(".a")} == {".a.1.winnow"}
 
 
 def test_only_what_a_run_of_winnow_left_is_removed() -> None:

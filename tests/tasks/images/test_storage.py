@@ -68,6 +68,31 @@ def test_a_file_that_cannot_be_read_does_not_stop_the_others(tmp_path: Path, mon
     assert found[5] == b"good"
 
 
+def test_what_is_asked_for_at_once_over_a_network_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether or not the index knows how long an image is, and however many long ones there are."""
+    monkeypatch.setattr(storage, "LIMIT", 6400)
+    files, asked = fsspec.filesystem("memory"), list[list[int]]()
+    lengths = [50] * 70 + [100, 99, 101, 5000, 6400, 6401, 9000, 0] + [3000] * 5
+    images = [bytes([number]) * length for number, length in enumerate(lengths)]
+    for number, image in enumerate(images):
+        files.pipe_file(f"/bounded/{number}", image)
+    cat_ranges = files.cat_ranges
+
+    def noted(paths: list[str], starts: list[int], ends: list[int], **options: object) -> list[bytes]:
+        asked.append([end - start for start, end in zip(starts, ends, strict=True)])
+        return list(cat_ranges(paths, starts, ends, **options))
+
+    monkeypatch.setattr(files, "cat_ranges", noted)
+    expected = [image if len(image) <= 6400 else "larger than 0 MiB" for image in images]
+    for known in (False, True):
+        asked.clear()
+        rows = [(str(number), 0, len(image) if known else 0) for number, image in enumerate(images)]
+        found = storage.read("memory://bounded", places(*rows))
+        assert [str(each) if isinstance(each, OSError) else each for each in found] == expected
+        assert max(map(sum, asked)) <= 6401
+        assert max(map(len, asked)) == storage.BATCH
+
+
 def test_a_damaged_parquet_file_is_named(tmp_path: Path) -> None:
     path = write(tmp_path / "rows.parquet", [bytes([i]) * 1000 for i in range(50)])
     data = bytearray(path.read_bytes())

@@ -4,10 +4,13 @@ import json
 import os
 import shutil
 import subprocess
+import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support import ROOT
 
 from tasks import pipeline
 from tasks.errors import InputError
@@ -62,6 +65,32 @@ def rebuilt(project: Path, source: str | None = None) -> tuple[dict[str, str], l
     release, said = manifest.load(project / "data/release"), list[str]()
     env = dict(os.environ) | {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
     return rebuild.run(release, origin.find(release), env, source, said.append), said
+
+
+KILLED = """
+import os, signal
+from pathlib import Path
+from tasks.releases import manifest, origin, rebuild
+def say(line):
+    if line.startswith("run"):
+        os.kill(os.getpid(), signal.SIGKILL)
+release = manifest.load(Path("data/release"))
+rebuild.run(release, origin.find(release), dict(os.environ), None, say)
+"""
+
+
+def test_what_a_killed_one_left_goes_with_the_next(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = tmp_path / "temporary"
+    room.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(room))
+    env = os.environ | {"TMPDIR": str(room), "PYTHONPATH": str(ROOT)}
+    assert subprocess.run([sys.executable, "-c", KILLED], env=env, check=False).returncode == -9
+    assert any(room.rglob("clone/dvc.yaml"))
+    files, _ = rebuilt(project)
+    assert not any(files.values())
+    assert not any(room.iterdir())
 
 
 def commit(project: Path) -> str:
