@@ -6,6 +6,7 @@ The mutants that no test found are written to .winnow/mutants.diff. The last lin
 """
 
 import argparse
+import ast
 import contextlib
 import difflib
 import importlib
@@ -98,6 +99,8 @@ def judge(path: str, most: int, seed: int) -> Verdict:
     """Try the mutants of a module; this takes a process of its own."""
     sys.path.insert(0, str(ROOT))
     source = Path(path).read_text()
+    threads = importlib.import_module("tasks.threads")
+    vars(threads)["THREADS"] = 1  # a fork has none of the others, and would wait for them for ever
     module = importlib.import_module(path.removesuffix(".py").replace("/", "."))
     here = without_device(source)
     found = [mutant for mutant in mutants(path, source)
@@ -129,7 +132,8 @@ def mutants(path: str, source: str) -> Iterator[Mutant]:
 
 def without_device(source: str) -> str:
     """A source without the device where tensors lie: to forget it is no mistake that tests without a GPU can find."""
-    return re.sub(r"(, )?device=[\w.]+|\.to\((device|None)\)", "", source)
+    plain = ast.unparse(ast.parse(source))  # with no comma left after an argument that was the last
+    return re.sub(r"(, )?device=[\w.]+|\.to\((device|None)\)", "", plain)
 
 
 def functions(module: Any) -> Iterator[tuple[str, Any]]:
@@ -163,9 +167,9 @@ class Trial:
         took: dict[pytest.Item, float] = {}
         start = time.process_time()
         for item, following in pairwise([*session.items, session.items[0]]):
-            before = time.process_time()
+            before = time.monotonic()  # as tests may start other processes
             run(item, following)
-            took[item] = time.process_time() - before
+            took[item] = time.monotonic() - before
             if session.testsfailed:
                 return True
         limit = int(PATIENCE * (time.process_time() - start + 1)) + 1

@@ -64,7 +64,7 @@ def _ids(release: Release, scores: pd.DataFrame | None) -> Iterator[Fault]:
     if not path.is_file():
         return
     try:
-        listed = pd.Series(lines(path.read_bytes()), dtype=str)
+        listed = pd.Series(lines(path.read_bytes()))
     except UnicodeDecodeError as error:
         yield Fault("ids.txt", f"is not UTF-8 (byte {error.start})")
         return

@@ -37,33 +37,33 @@ def find(data: Features, alignment: np.ndarray, cosine: float, device: str) -> p
     """
     n = len(data.labels)
     order = np.lexsort((data.ids, -alignment))  # an image is compared with those that come before it
-    basis = _main_directions(data, order, device)
+    basis = _main_directions(data, order, device=device)
     labels = torch.from_numpy(data.labels[order]).to(device)
     best = torch.full((2, n), -1.0, device=device)  # of another class, and of its own
     of = torch.zeros((2, n), dtype=torch.int64, device=device)
     starts = range(0, n, BLOCK)
     for j in track(starts, "near duplicates", disable=not sys.stderr.isatty(), transient=True):
-        later = _rows(data, order[j : j + BLOCK], device)
+        later = _rows(data, order[j : j + BLOCK], device=device)
         later_bound = _bounding(later, basis)
         for i in range(0, j + 1, BLOCK):
-            earlier = _rows(data, order[i : i + BLOCK], device) if i < j else later
+            earlier = _rows(data, order[i : i + BLOCK], device=device) if i < j else later
             maybe = _candidates(_bounding(earlier, basis) @ later_bound.T, cosine - ROOM, diagonal=i == j)
             if len(maybe):
                 _update(best, of, earlier, later, labels, i, j, maybe, cosine)
     return _table(data, order, best.cpu().numpy(), of.cpu().numpy(), cosine)
 
 
-def _rows(data: Features, members: np.ndarray, device: str) -> Tensor:
+def _rows(data: Features, members: np.ndarray, *, device: str) -> Tensor:
     return torch.from_numpy(data.rows(members)).to(device)
 
 
-def _main_directions(data: Features, order: np.ndarray, device: str) -> Tensor | None:
+def _main_directions(data: Features, order: np.ndarray, *, device: str) -> Tensor | None:
     """(d, DIRECTIONS) orthonormal: where the features of a seeded sample are longest; None where d is small."""
     n, d = data.image.shape
     if d <= 2 * DIRECTIONS:
         return None
     some = np.sort(np.random.default_rng(0).choice(n, size=min(n, 4 * BLOCK), replace=False))
-    rows = _rows(data, order[some], device)
+    rows = _rows(data, order[some], device=device)
     return torch.linalg.eigh(rows.T @ rows).eigenvectors[:, -DIRECTIONS:]
 
 
@@ -114,7 +114,7 @@ def _table(data: Features, order: np.ndarray, best: np.ndarray, of: np.ndarray, 
         {
             "id": data.ids[row],
             "of": data.ids[order[of[kind, found]]],
-            "cosine": best[kind, found].clip(max=1).astype(np.float32),
+            "cosine": best[kind, found].clip(max=1),
             "same_class": kind == 1,
         }
     )

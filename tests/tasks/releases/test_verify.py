@@ -43,8 +43,11 @@ def test_a_release_as_made_has_no_fault(released: Path) -> None:
 
 @pytest.mark.parametrize("name", ["card.md", "ids.txt", "figures/classes.png"])
 def test_a_flipped_byte_of_a_file_is_named(released: Path, name: str) -> None:
+    before = file_sha256(released / name)
     flip(released / name, 5)
-    assert faults(released)[0][0] == name
+    found = file_sha256(released / name)
+    what = f"is not the file that was released: SHA-256 {found[:12]}…, stated {before[:12]}…"
+    assert faults(released)[0] == (name, what)
 
 
 def test_a_missing_file_and_one_too_many_are_named(released: Path) -> None:
@@ -82,12 +85,37 @@ def test_an_id_that_stands_twice_is_named(released: Path) -> None:
     assert ("ids.txt", "'red/1.png' stands twice") in faults(released)
 
 
+def test_a_table_that_cannot_be_trusted_or_read_does_not_hide_what_is_wrong_with_the_ids(released: Path) -> None:
+    flip(released / "scores.parquet", 0)
+    ids = (released / "ids.txt").read_text()
+    (released / "ids.txt").write_text(f"{ids}red/99.png\nred/1.png\n")
+    found = faults(released)
+    assert [where for where, _ in found] == ["ids.txt", "scores.parquet", "ids.txt"]
+    assert found[2] == ("ids.txt", "'red/1.png' stands twice")
+
+
+def test_a_list_of_no_ids_is_compared_too(released: Path) -> None:
+    (released / "ids.txt").write_bytes(b"")
+    restate(released, "ids.txt")
+    found = faults(released)
+    assert len(found) == 16
+    assert all(where == "ids.txt" and what.endswith("was selected and is not there") for where, what in found)
+
+
+def test_without_images_the_files_alone_are_looked_at(released: Path) -> None:
+    assert verify.run(manifest.load(released)) == []
+
+
 def test_an_edited_label_is_noticed_even_where_the_hash_of_the_file_was_edited_too(released: Path) -> None:
     table = pd.read_parquet(released / "scores.parquet")
     table.loc[3, "label"] = (table.loc[3, "label"] + 1) % 3
     table.to_parquet(released / "scores.parquet", index=False)
     restate(released, "scores.parquet")
     assert ("scores.parquet", "ids and labels of the pool are not those in the manifest") in faults(released)
+    table.loc[table["selected"], "label"] = (table.loc[table["selected"], "label"] + 1) % 3
+    table.to_parquet(released / "scores.parquet", index=False)
+    restate(released, "scores.parquet")
+    assert ("scores.parquet", "ids and labels of the subset are not those in the manifest") in faults(released)
 
 
 def test_a_flipped_byte_of_an_image_names_the_sample(released: Path) -> None:
@@ -113,8 +141,13 @@ def test_a_file_of_many_images_that_is_cut_short_is_named(released: Path) -> Non
     copies.write_bytes(copies.read_bytes()[:-200])
     ((where, what),) = faults(released)
     assert where == "shard 00000"
-    assert what.startswith("cannot be read to its end (")
-    assert "copies/00000.parquet" in what
+    assert what.startswith(f"cannot be read to its end (prepare.source: {copies} ")
+    opened, long = manifest.load(released), released.parents[1].joinpath(*["n" * 100] * 4, "images")
+    long.parent.mkdir(parents=True)
+    images.rename(long)
+    (fault,) = verify.run(opened, found.find(opened, long, None))
+    reason = f"prepare.source: {long / 'copies/00000.parquet'}"
+    assert fault.what == f"cannot be read to its end ({reason[:400]})"
 
 
 def test_images_that_the_source_no_longer_has_are_named(released: Path) -> None:
@@ -148,11 +181,13 @@ def test_other_held_out_images_are_one_fault_and_none_where_others_are_named(rel
 def test_many_faults_of_a_kind_are_counted(released: Path, many: int) -> None:
     path = released.parent / "prepare/images/index.parquet"
     index = pd.read_parquet(path)
-    changed = index["id"].isin(manifest.load(released).scores["id"][:many])
+    ids = manifest.load(released).scores["id"][:many]
+    changed = index["id"].isin(ids)
     index.assign(sha256=index["sha256"].mask(changed, "0" * 64)).to_parquet(path, index=False)
-    more = [f"and {many - verify.SHOWN} more like it"] if many > verify.SHOWN else []
-    expected = [OTHER] * verify.SHOWN + more + ["its bytes have changed"] * verify.SHOWN + more
-    assert [what for _, what in faults(released)] == expected
+    more = [("…", f"and {many - verify.SHOWN} more like it")] if many > verify.SHOWN else []
+    other = [(name, OTHER) for name in ids[: verify.SHOWN]]
+    spoilt = [(name, "its bytes have changed") for name in index["id"][changed][: verify.SHOWN]]
+    assert faults(released) == [*other, *more, *spoilt, *more]
 
 
 @pytest.mark.parametrize(

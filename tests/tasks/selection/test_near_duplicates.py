@@ -87,6 +87,7 @@ def test_copies_are_found_up_to_a_cosine_of_one(d: int) -> None:
     made.image[20:] = 3 * made.image[:20]
     found = near_duplicates.find(made, -np.arange(40.0), 0.99999, "cpu")
     assert found[["id", "of"]].to_numpy().tolist() == [[f"i{k + 20}", f"i{k}"] for k in range(20)]
+    assert found["cosine"].dtype == np.float32
     assert found["cosine"].between(1 - 1e-6, 1).all(), "rounding makes no cosine greater than one"
 
 
@@ -97,6 +98,49 @@ def test_the_bound_is_no_looser_than_it_has_to_be() -> None:
     assert bounding.shape == (50, 65)
     assert bounding.square().sum(1).numpy() == pytest.approx(np.ones(50), abs=1e-5)  # of an image with itself: one
     assert (bounding @ bounding.T >= rows @ rows.T - 1e-5).all()
+
+
+def test_the_main_directions_are_those_of_a_sample_none_of_which_is_drawn_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(near_duplicates, "BLOCK", 16)
+    made = data(200, 129, 0, spread=1.0)
+    basis = near_duplicates._main_directions(made, np.arange(200), device="cpu")
+    assert basis is not None
+    assert basis.shape == (129, 64)
+    unit = torch.from_numpy(features.unit(made.image))
+    left = (unit - unit @ basis @ basis.T).norm(dim=1)
+    drawn = np.sort(np.random.default_rng(0).choice(200, size=64, replace=False))
+    assert np.flatnonzero(left < 1e-3).tolist() == drawn.tolist(), "64 images span 64 directions"
+    assert near_duplicates._main_directions(data(200, 128, 0), np.arange(200), device="cpu") is None
+
+
+def test_images_that_are_far_apart_are_not_compared_exactly(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[int] = []
+    monkeypatch.setattr(near_duplicates, "_update", lambda *given: compared.append(len(given[7])))
+    made = replace(data(40, 200, 0), image=np.eye(40, 200, dtype=np.float32))
+    assert near_duplicates.find(made, np.zeros(40), 0.9, "cpu").empty
+    assert compared == []
+
+
+def test_candidates_are_sought_along_the_main_directions(monkeypatch: pytest.MonkeyPatch) -> None:
+    widths: list[int] = []
+    bound = near_duplicates._bounding
+
+    def bounding(rows: torch.Tensor, basis: torch.Tensor | None) -> torch.Tensor:
+        found = bound(rows, basis)
+        widths.append(found.shape[1])
+        return found
+
+    monkeypatch.setattr(near_duplicates, "_bounding", bounding)
+    near_duplicates.find(data(40, 200, 0), np.zeros(40), 0.9, "cpu")
+    assert set(widths) == {near_duplicates.DIRECTIONS + 1}
+
+
+def test_a_pair_at_the_very_bound_counts() -> None:
+    made = data(2, 4, 0)
+    made.image[:] = [[1, 0, 0, 0], [0.5, 0.5, 0.5, 0.5]]
+    assert near_duplicates.find(made, np.zeros(2), 0.5, "cpu")["cosine"].tolist() == [0.5]
 
 
 @pytest.mark.parametrize("block", [1, 2, 3, 4096])
