@@ -1,5 +1,6 @@
 """Outputs are whole or absent, whatever happens in between, and hashes tell lists of parts apart."""
 
+import ctypes
 import errno
 import hashlib
 import os
@@ -9,9 +10,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from faulty import mounted
 from hypothesis import given
@@ -182,8 +185,30 @@ def test_outputs_on_another_file_system(workdir: Path, linked: str) -> None:
         assert os.listdir("data") == ["out"]
 
 
+def test_a_room_is_named_after_its_target_and_says_who_works_in_it() -> None:
+    name = "n" * 60
+    with files.whole_file(Path(name)) as partial:
+        place = partial.parent
+        assert (place / "lock").read_text().endswith(f", which works in {place}")
+        assert place.name.startswith(f".{name[:50]}.")
+        assert place.name.endswith(".winnow")
+        partial.write_text("new")
+
+
+def test_what_killed_runs_left_is_looked_for_once_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "_swept", set())
+    for left in ([], [".out.x.winnow"], []):
+        for name in left:
+            Path(name).mkdir()
+        with files.whole_file(Path("out")) as partial:
+            partial.write_text("new")
+        assert sorted(os.listdir()) == [*left, "out"]
+        if left:
+            files._swept.clear()
+
+
 def test_a_mount_point_is_refused_before_the_work(workdir: Path) -> None:
-    with mounted(workdir / "out", "size=1m"), pytest.raises(InputError, match="out is a mount point"):  # noqa: SIM117
+    with mounted(workdir / "out", "size=1m"), pytest.raises(InputError, match=r"^out is a mount point .*; mount the"):  # noqa: SIM117
         with files.whole_folder(Path("out")):
             raise AssertionError("the work begins")
 
@@ -233,6 +258,90 @@ def test_a_system_without_fdatasync_syncs_all_the_same(monkeypatch: pytest.Monke
     assert Path("a").read_bytes() == b"x"
 
 
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the system is asked to put on the disk, which it still does."""
+    done: list[str] = []
+    real = os.fsync
+
+    def fsync(file: int) -> None:
+        done.append(name_of(file))
+        real(file)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    return done
+
+
+def name_of(file: int) -> str:
+    """The path that a descriptor stands for."""
+    return Path(f"/proc/self/fd/{file}").readlink().relative_to(Path.cwd()).as_posix()
+
+
+def test_all_files_and_folders_of_a_folder_are_put_on_the_disk(asked: list[str]) -> None:
+    Path("tree/deep").mkdir(parents=True)
+    for name in ("tree/a", "tree/deep/b"):
+        Path(name).touch()
+    Path("tree/link").symlink_to("nowhere")
+    before = os.listdir("/proc/self/fd")
+    files.sync_folder(Path("tree"))
+    assert sorted(asked) == ["tree", "tree/a", "tree/deep", "tree/deep/b"]
+    assert len(os.listdir("/proc/self/fd")) == len(before), "and closed again"
+
+
+@pytest.mark.parametrize(("number", "passes"), [(errno.EINVAL, True), (errno.ENOTSUP, True), (errno.EIO, False)])
+def test_a_file_system_that_cannot_sync_folders_is_no_error(
+    monkeypatch: pytest.MonkeyPatch, number: int, passes: bool
+) -> None:
+    def fsync(_: int) -> None:
+        raise OSError(number, "Not so")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with nullcontext() if passes else pytest.raises(OSError, match="Not so"):
+        files.sync(Path())
+
+
+@pytest.mark.parametrize(("answer", "one_by_one"), [(0, 0), (-1, 3), (None, 3)])
+def test_many_files_are_put_on_the_disk_in_one_step_where_the_system_can(
+    monkeypatch: pytest.MonkeyPatch, asked: list[str], answer: int | None, one_by_one: int
+) -> None:
+    for name in ("a", "b", "c"):
+        Path(name).touch()
+    whole: list[str] = []
+
+    def syncfs(file: int) -> int | None:
+        whole.append(name_of(file))
+        return answer
+
+    system = SimpleNamespace() if answer is None else SimpleNamespace(syncfs=syncfs)
+    monkeypatch.setattr(ctypes, "CDLL", {None: system}.__getitem__)
+    before = os.listdir("/proc/self/fd")
+    monkeypatch.setattr(files, "MANY", 3)
+    files.sync_all([Path("a"), Path("b"), Path("c")])
+    assert (asked, whole) == (["a", "b", "c"], []), "few, one by one"
+    asked.clear()
+    monkeypatch.setattr(files, "MANY", 2)
+    files.sync_all([Path("a"), Path("b"), Path("c")])
+    assert (len(asked), whole) == (one_by_one, [] if answer is None else ["a"])
+    assert len(os.listdir("/proc/self/fd")) == len(before), "and closed again"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no syncfs")
+def test_linux_puts_a_whole_file_system_on_the_disk(asked: list[str]) -> None:
+    assert files._sync_system(Path()) is True
+    assert asked == []
+
+
+@pytest.mark.parametrize("system", [SimpleNamespace(), SimpleNamespace(renameat2=lambda *_: -1)], ids=["none", "fails"])
+def test_a_folder_is_replaced_where_the_system_cannot_swap_two(
+    monkeypatch: pytest.MonkeyPatch, system: SimpleNamespace
+) -> None:
+    fill("old")
+    monkeypatch.setattr(ctypes, "CDLL", {None: system}.__getitem__)
+    fill("new")
+    assert os.listdir("deep") == ["out"]
+    assert os.listdir("deep/out") == ["new"]
+
+
 def test_at_every_moment_of_a_replacement_the_old_or_the_new_folder_is_there() -> None:
     Path("out").mkdir()
     Path("out/a").write_text("old")
@@ -270,10 +379,76 @@ def test_scratch_of_other_work_is_another_folder() -> None:
         assert one != two
 
 
+def test_scratch_says_who_works_in_it_and_is_in_the_way_of_no_file() -> None:
+    Path(".winnow/embed").mkdir(parents=True)
+    Path(".winnow/embed/note").touch()
+    with files.scratch("embed", "key") as folder:
+        assert folder == Path(".winnow/embed/key")
+        assert folder.with_name("key.lock").read_text().endswith(f", which works in {folder}")
+    assert os.listdir(".winnow/embed") == ["note"]
+
+
+def test_pieces_of_an_output_lie_beside_it_and_go_when_it_is_made_of_others() -> None:
+    target = Path("deep/[a]" + "n" * 60)
+    start = f".[a]{'n' * 47}."
+    Path("deep").mkdir()
+    for name in (".a.0f.part", f"{start}0f0.part", f"{start}0g.part", f"{start}0.part"):
+        Path("deep", name).mkdir()
+    Path("deep", f"{start}ff.part").touch()
+    kept = sorted(os.listdir("deep"))
+    with pytest.raises(OSError, match="disk"):
+        fail(files.unfinished(target, "0f"), "piece")
+    with files.unfinished(target, "0f") as folder:
+        assert folder == Path.cwd() / f"deep/{start}0f.part"
+        assert (folder / "piece").read_text() == "written"
+        with files.unfinished(target, "1e"):
+            assert (folder / "piece").exists(), "other work that goes on keeps its own"
+    with pytest.raises(OSError, match="disk"):
+        fail(files.unfinished(target, "0f"), "piece")
+    with files.unfinished(target, "1e") as folder:
+        assert os.listdir(folder) == []
+        assert sorted(os.listdir("deep")) == sorted([*kept, folder.name, f"{folder.name}.lock"])
+    assert sorted(os.listdir("deep")) == kept
+
+
+def test_rows_have_their_room_on_the_disk_from_the_start(workdir: Path) -> None:
+    with mounted(workdir / "small", "size=256k"):
+        rows = files.new_rows(Path("small/rows.npy"), (1000, 8))
+        assert (rows.shape, rows.dtype) == ((1000, 8), np.float16)
+        about = Path("small/rows.npy").stat()
+        assert about.st_blocks * 512 >= about.st_size > 16_000
+        rows[:] = 1
+        rows.flush()
+        assert (np.load("small/rows.npy") == 1).all()
+        with pytest.raises(OSError, match="No space left"):
+            files.new_rows(Path("small/more.npy"), (100_000, 8))
+
+
+def test_rows_are_made_where_a_system_reserves_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "posix_fallocate")
+    assert files.new_rows(Path("rows.npy"), (3, 2)).shape == (3, 2)
+
+
+def test_memory_of_rows_is_given_back_and_they_stay(workdir: Path) -> None:
+    rows = files.new_rows(Path("rows.npy"), (100_000, 8))
+    rows[:] = 1
+    assert resident(workdir / "rows.npy") > 1_000
+    files.forget(rows)
+    assert resident(workdir / "rows.npy") == 0
+    assert (rows == 1).all()
+    files.forget(np.ones(3))  # in memory alone
+
+
+def resident(path: Path) -> int:
+    """KiB of a mapped file that this process holds in memory."""
+    _, _, after = Path("/proc/self/smaps").read_text().partition(f"{path}\n")
+    return int(after.partition("Rss:")[2].split()[0])
+
+
 def test_json_is_the_same_bytes_for_the_same_value() -> None:
     files.write_json(Path("one"), {"b": 1, "a": "é"})
     files.write_json(Path("two"), {"a": "é", "b": 1})
-    assert Path("one").read_bytes() == Path("two").read_bytes()
+    assert Path("one").read_bytes() == Path("two").read_bytes() == '{\n  "a": "é",\n  "b": 1\n}\n'.encode()
     assert files.read_json(Path("one")) == {"a": "é", "b": 1}
 
 
@@ -287,11 +462,12 @@ def test_json_with_a_byte_order_mark_is_read() -> None:
     [
         (b"[" * 200_000, "nested too deeply"),
         (b'{"a": ' * 200_000, "nested too deeply"),
-        (b"\xff\xfe[]", "not UTF-8 (byte 0)"),
+        (b"[\xff\xfe]", "not UTF-8 (byte 1)"),
         (b"[1,", "is not JSON"),
         (b"", "is not JSON"),
         (b"9" * 5_000, "is not JSON"),
-        (b" " * 1001, "larger than 1,000 bytes"),
+        (b" " * 1000, "is not JSON (Expecting value"),
+        (b" " * 1001, "larger than 1,000 bytes, so it is not what it should be"),
     ],
 )
 def test_what_is_no_json_is_refused_by_the_name_of_its_file(data: bytes, words: str) -> None:
@@ -305,6 +481,9 @@ def test_what_is_no_json_is_refused_by_the_name_of_its_file(data: bytes, words: 
 def test_json_with_a_key_twice_is_refused() -> None:
     Path("one.json").write_text('{"a": {"b": 1, "c": 2, "b": 1}}')
     with pytest.raises(InputError, match=r"one\.json is not JSON \(the key 'b' stands twice\)"):
+        files.read_json(Path("one.json"))
+    Path("one.json").write_text(f'{{"{"b" * 150}": 1, "{"b" * 150}": 1}}')
+    with pytest.raises(InputError, match=rf"the key '{'b' * 100}' stands twice\)"):
         files.read_json(Path("one.json"))
 
 
@@ -331,6 +510,11 @@ PARTS = st.lists(st.binary(max_size=3), max_size=4)
 @given(PARTS, PARTS)
 def test_hashes_agree_only_for_equal_lists_of_parts(one: list[bytes], two: list[bytes]) -> None:
     assert (files.sha256(*one) == files.sha256(*two)) == (one == two)
+
+
+def test_each_part_of_a_hash_is_preceded_by_its_length() -> None:
+    parts = b"\0\0\0\0\0\0\0\3abc" + b"\0\0\0\0\0\0\0\2\xc3\xa9"
+    assert files.sha256(b"abc", "é") == hashlib.sha256(parts).hexdigest()
 
 
 def led_to(error: Exception, first: Exception, *, explicitly: bool) -> Exception:
@@ -407,10 +591,29 @@ WRITES = {
 }
 
 
-@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG])
-def test_a_file_system_that_refuses_is_one_line_with_the_file_and_the_way_out(number: int) -> None:
-    words = files.refused(led_to(RuntimeError("x"), OSError(number, "Not so", "some/file"), explicitly=True))
-    assert words is not None
-    assert words.startswith("some/file: Not so; ")
+PERMISSIONS = "change its permissions, or name another place"
+
+
+@pytest.mark.parametrize(
+    ("number", "way_out"),
+    [
+        (errno.EACCES, PERMISSIONS),
+        (errno.EPERM, PERMISSIONS),
+        (errno.EROFS, "make it writable, or name another place"),
+        (errno.ENAMETOOLONG, "choose a shorter name"),
+    ],
+)
+@pytest.mark.parametrize("name", ["some/file", b"some/file", Path("some/file")], ids=type)
+def test_a_file_system_that_refuses_is_one_line_with_the_file_and_the_way_out(
+    number: int, way_out: str, name: object
+) -> None:
+    error = led_to(RuntimeError("x"), OSError(number, "Not so", name), explicitly=True)
+    assert files.refused(error) == f"some/file: Not so; {way_out}"
     assert files.refused(OSError(number, "Not so")) is None, "with no file it may be a socket"
-    assert files.refused(FileNotFoundError(errno.ENOENT, "gone", "some/file")) is None
+    assert files.refused(FileNotFoundError(errno.ENOENT, "gone", name)) is None
+
+
+def test_errors_that_led_to_one_another_are_looked_through_once() -> None:
+    one, two = RuntimeError("one"), RuntimeError("two")
+    one.__cause__, two.__context__ = two, one
+    assert not files.is_full(one)
