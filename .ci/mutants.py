@@ -102,9 +102,9 @@ def judge(path: str, most: int, seed: int) -> Verdict:
     threads = importlib.import_module("tasks.threads")
     vars(threads)["THREADS"] = 1  # a fork has none of the others, and would wait for them for ever
     module = importlib.import_module(path.removesuffix(".py").replace("/", "."))
-    here = without_device(source)
+    here = testable(source)
     found = [mutant for mutant in mutants(path, source)
-             if without_device(mutant.source) != here and (mutant.function or changed(module, mutant))]  # fmt: skip
+             if testable(mutant.source) != here and (mutant.function or changed(module, mutant))]  # fmt: skip
     chosen = random.Random(seed).sample(found, min(most, len(found)))  # noqa: S311 no secret
     trial = Trial(module, chosen)
     tests = [str(Path("tests", path).with_name(f"test_{Path(path).name}")), *MORE_TESTS.get(path, ())]
@@ -130,10 +130,13 @@ def mutants(path: str, source: str) -> Iterator[Mutant]:
         yield Mutant(with_it.code, next((name for name, node in functions(module) if node is outer), ""))
 
 
-def without_device(source: str) -> str:
-    """A source without the device where tensors lie: to forget it is no mistake that tests without a GPU can find."""
+def testable(source: str) -> str:
+    """A source without what no test can find here: the device where tensors lie, and `strict` of `zip`.
+
+    Without a GPU there is one device. And `strict` states that two lists are always of one length.
+    """
     plain = ast.unparse(ast.parse(source))  # with no comma left after an argument that was the last
-    return re.sub(r"(, )?device=[\w.]+|\.to\((device|None)\)", "", plain)
+    return re.sub(r"(, )?device=[\w.]+|\.to\((device|None)\)|, strict=\w+", "", plain)
 
 
 def functions(module: Any) -> Iterator[tuple[str, Any]]:

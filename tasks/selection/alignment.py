@@ -117,8 +117,8 @@ def fit(parts: Tensor, labels: Tensor, start: Noise, weight: np.ndarray) -> Mixt
         total = float(likelihood.log().sum(dtype=torch.float64)) + fitted[0].log_prior
         return -total / len(labels), -slope * weight / len(labels)
 
-    found = minimize(loss, np.log(weight), jac=True, method="L-BFGS-B", bounds=[(-7, 4)] * len(parts),
-                     options={"maxiter": 25, "ftol": 3e-5})  # fmt: skip
+    bounds = [(-7, 4)] * len(parts)  # which make SciPy search by L-BFGS-B
+    found = minimize(loss, np.log(weight), jac=True, bounds=bounds, options={"maxiter": 25, "ftol": 3e-5})
     return at(np.exp(found.x), parts, labels, fitted[0])
 
 

@@ -121,8 +121,10 @@ def test_a_ratio_means_that_share_of_the_pool(n: int, keep: float) -> None:
     if round(keep * n):
         assert budget.total(keep, n) == round(keep * n)
     else:
-        with pytest.raises(InputError, match="keeps none"):
+        with pytest.raises(InputError) as refusal:
             budget.total(keep, n)
+        words = f"optimize.keep is {keep}: of {n} samples that keeps none; raise it to {1 / n:.2g} or more"
+        assert str(refusal.value) == words
 
 
 @pytest.mark.parametrize("n", [2, 10, 16, 60, 1000])
@@ -134,14 +136,32 @@ def test_the_ratio_that_a_refusal_advises_is_accepted(n: int) -> None:
 
 @pytest.mark.parametrize("keep", [0.0, -0.1, 1.0001, math.nan, math.inf])
 def test_a_ratio_outside_zero_to_one_is_refused(keep: float) -> None:
-    with pytest.raises(InputError, match=r"optimize\.keep is"):
+    with pytest.raises(InputError) as refusal:
         budget.total(keep, 100)
+    words = f"optimize.keep is {keep}: it is the share of the pool to keep, above 0 and at most 1"
+    assert str(refusal.value) == words
 
 
-@pytest.mark.parametrize(("k", "balance"), [(-1, "uniform"), (11, "proportional"), (3, "none")])
-def test_a_split_that_cannot_be_is_a_mistake_of_the_program(k: int, balance: Balance) -> None:
-    with pytest.raises(ValueError, match=r"budget of|balance"):
+@pytest.mark.parametrize(
+    ("k", "balance", "words"),
+    [
+        (-1, "uniform", "^a budget of -1 does not fit a pool of 10$"),
+        (11, "proportional", "^a budget of 11 does not fit a pool of 10$"),
+        (3, "none", "^balance 'none' has no shares by class$"),
+    ],
+)
+def test_a_split_that_cannot_be_is_a_mistake_of_the_program(k: int, balance: Balance, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
         budget.shares(np.array([4, 6]), k, balance)
+
+
+@pytest.mark.parametrize("balance", ["proportional", "uniform"])
+def test_classes_without_samples_share_nothing(balance: Balance) -> None:
+    assert budget.shares(np.zeros(2, np.int64), 0, balance).tolist() == [0, 0]
+
+
+def test_what_a_full_class_cannot_take_goes_to_the_others_by_weight() -> None:
+    assert budget._largest_remainder([4, 1, 3], 8, [1, 9, 9]).tolist() == [1, 2, 5]
 
 
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=60), st.integers(0, 2**32), st.floats(0, 1))

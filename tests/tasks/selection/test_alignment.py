@@ -1,11 +1,14 @@
 """Labels are judged well and with calibrated odds, in any order of rows, and zero-shot is left where nothing helps."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from scipy import optimize
 from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 from torch.nn import functional as F
@@ -248,6 +251,28 @@ def test_weight_and_noise_rate_are_found_again() -> None:
     p = torch.softmax(torch.tensordot(torch.from_numpy(fitted.weight).float(), torch.cat([parts, other]), 1), 1)
     found = noise.mass(p, fitted.noise.cell[labels], 2) @ fitted.noise.factor
     assert fitted.loss == pytest.approx(-float(found.log().sum()) - fitted.noise.log_prior, rel=1e-4)
+
+
+def test_the_search_minimises_the_loss_that_mixtures_are_compared_by(monkeypatch: pytest.MonkeyPatch) -> None:
+    parts, labels, text = labelled([0.75, 0.25], 0)
+    how = noise.by_names(text, 0)
+    found: list[float] = []
+    rounds: list[int] = []
+
+    def minimize(loss: Callable[[np.ndarray], tuple[float, np.ndarray]], start: np.ndarray, **given: Any) -> Any:
+        result = optimize.minimize(loss, start, **given)
+        rounds.append(result.nfev)
+        found.extend(loss(start)[0] for _ in range(60))  # its noise is fitted a little further each time
+        return result
+
+    monkeypatch.setattr(alignment, "minimize", minimize)
+    both = torch.cat([parts, torch.randn(parts.shape, generator=torch.Generator().manual_seed(0))])
+    weight = np.array([0.2, 0.2])
+    alignment.fit(both, labels, how, weight)
+    at = alignment.at(weight, both, labels, how)
+    assert abs(at.noise.log_prior) > 1
+    assert found[-1] == pytest.approx(at.loss / len(labels), rel=1e-7)
+    assert rounds[0] < 25, "it stops where a step gains little"
 
 
 def test_names_that_are_near_have_rates_of_their_own_where_labels_say_so() -> None:
