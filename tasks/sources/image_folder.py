@@ -226,6 +226,12 @@ def _parts(base: str, top: Folder, held_out: str | None, notes: list[str], passe
     alike = Counter(tuple(sorted(folder.folders)) for folder in folders.values() if len(folder.folders) > 1)
     if (same := next((names for names, count in alike.items() if count > 1), None)) is not None:
         several = [name for name, folder in folders.items() if tuple(sorted(folder.folders)) == same]
+        if splits.look_like(several):
+            raise InputError(
+                f"prepare.source: the folders {splits.shown(several)} of {base} hold the same folders "
+                f"({splits.shown(same)}) and look like splits; call them train and test, or set prepare.held_out to "
+                "the one to hold out"
+            )
         notes.append(
             f"the folders {splits.shown(several)} hold the same folders ({splits.shown(same)}); each is taken for a "
             "class, and if they are splits prepare.held_out names one of them"
@@ -252,8 +258,8 @@ def _by_class(folders: dict[str, Folder]) -> dict[str, Classes]:
 
 def _holds_splits(folder: Folder) -> bool:
     """Whether a class has all its images in folders of splits, one to choose from among them."""
-    known = [splits.known(name) for name in folder.folders]
-    return all(known) and splits.TRAIN in known and not folder.images
+    means = splits.among(folder.folders).values()
+    return all(means) and splits.TRAIN in means and not folder.images
 
 
 def _empty(base: str, folder: Folder) -> Classes:

@@ -208,12 +208,11 @@ def _split_column(name: str, file: pq.ParquetFile, schema: pa.Schema) -> str | N
     """The column that tells the split: `split`, or another of splits.COLUMNS if all that it holds names splits."""
     if found := find_column(schema.names, "split"):
         return None if pa.types.is_nested(schema.field(found).type) else found
-    for other in splits.COLUMNS:
-        found = find_column(schema.names, other)
-        if found and is_text(schema.field(found).type):
-            values = _column(name, file, found).unique().to_pylist()
-            if all(value and splits.known(value) for value in values):
-                return found
+    for found in splits.columns([field.name for field in schema if is_text(field.type)]):
+        values = _column(name, file, found).unique().to_pylist()
+        one = found.strip().casefold() in splits.COLUMNS and all(value and splits.known(value) for value in values)
+        if one or splits.are_names(values):  # a file may hold one split
+            return found
     return None
 
 

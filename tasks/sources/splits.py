@@ -1,11 +1,12 @@
 """The names of splits, in any case and spelling, and which split is chosen from, held out or not used."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Literal
 
 from tasks.errors import InputError
+from tasks.sources.base import find_column
 
 Role = Literal["train", "test"]
 
@@ -21,11 +22,15 @@ SPELLINGS = {
     "heldout": "holdout",
     "development": "dev",
     "evaluation": "eval",
+    "validate": "validation",
 }
 KNOWN = {name: name for name in (TRAIN, *HELD_OUT)} | SPELLINGS
 # Words that may stand beside the name of a split: `train_images`, `test set`.
 FILLERS = {"set", "sets", "data", "dataset", "split", "image", "images", "img", "imgs", "samples", "files", "folder"}
 COLUMNS = ("split", "subset", "partition", "set", "usage", "phase", "fold", "dataset", "data_set", "data_split")
+MOST = 20  # splits: a column of more values holds something else
+# A column counts as one that may tell the split if one of these words, or the name of a split, is in its name.
+COLUMN_WORDS = {*COLUMNS, "stage", "mode", "type", "part"}
 
 
 def known(name: str) -> str | None:
@@ -42,19 +47,56 @@ def among(names: Iterable[str]) -> dict[str, str | None]:
     """The split that each of some names means, `known` by itself or beside the others.
 
     `seg_train` and `seg_test` are a pair, in which nothing but the name of the split differs; `seg_train` alone is not.
+    Where no name means the other side by itself, a longer one does: `train` is held against `public_test`, and `val`
+    against `train_mini`.
     """
     found = {name: known(name) for name in names}
     pairs: dict[tuple[str, ...], dict[str, str]] = {}
+    longer: dict[str, str] = {}
     for name in found:
         words = _words(name)
         places = [place for place, word in enumerate(words) if word in KNOWN]
         if len(places) == 1:
             rest = words[: places[0]] + words[places[0] + 1 :]
-            pairs.setdefault(tuple(rest), {})[name] = KNOWN[words[places[0]]]
+            pairs.setdefault(tuple(rest), {})[name] = longer[name] = KNOWN[words[places[0]]]
     for pair in pairs.values():
         if len(set(pair.values())) > 1 and TRAIN in pair.values():
             found |= pair
+    sides = {split == TRAIN for split in found.values() if split}
+    if len(sides) == 1:
+        found |= {name: split for name, split in longer.items() if (split == TRAIN) not in sides}
     return found
+
+
+def of_paths(paths: Iterable[str]) -> list[str] | None:
+    """The split that each path tells by the first of its folders that means one; None unless all do, and differ."""
+    parts = [next(filter(known, PurePosixPath(path).parts[:-1]), "") for path in paths]
+    return parts if all(parts) and len({known(part) for part in parts}) > 1 else None
+
+
+def columns(header: Sequence[str]) -> list[str]:
+    """The columns that may hold the names of splits, by their own names, the likeliest first."""
+    usual = [found for name in COLUMNS if (found := find_column(header, name))]
+    words = COLUMN_WORDS | set(KNOWN)
+    return list(dict.fromkeys([*usual, *(name for name in header if not words.isdisjoint(_words(name)))]))
+
+
+def are_names(values: Iterable[object]) -> bool:
+    """Whether values are the names of several splits and nothing else."""
+    found = {value if isinstance(value, str) else "" for value in values}
+    return 1 < len(found) <= MOST and all(among(found).values())
+
+
+def look_like(names: Iterable[str]) -> bool:
+    """Whether names look like those of splits, though they are spelt in no known way: `xtrain` and `xtest`."""
+    words = [word for name in names for word in _words(name)]
+    sides = {
+        split == TRAIN
+        for name, split in KNOWN.items()
+        for word in words
+        if word.startswith(name) or word.endswith(name)
+    }
+    return len(sides) == 2
 
 
 def of_file(path: str) -> str:

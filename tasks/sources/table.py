@@ -34,11 +34,11 @@ def open_table(base: str, name: str, label: str, held_out: str | None) -> Source
     Raises:
         InputError: the table cannot be read, lacks a column, or has bad rows: the first few by number, and how many.
     """
-    table = tabular.read(base, name, lambda header: [*_parts(header, label).values(), *_may_split(header)])
+    table = tabular.read(base, name, lambda header: _wanted(header, label))
     parts, notes = _parts(table.header, label), list(table.notes)
     if not parts:
         raise _no_columns(name, table.header, label)
-    if "split" not in parts and (column := _split_column(table)):
+    if "split" not in parts and (column := _split_column(table, parts)):
         parts["split"] = column
     notes += _said(table.header, parts, label)
     rows = pd.DataFrame({part: _texts(table.columns[parts[part]]) for part in parts if part != "label"}, dtype=object)
@@ -50,7 +50,9 @@ def open_table(base: str, name: str, label: str, held_out: str | None) -> Source
         rows = rows[~blank]
     _refuse_faulty(name, rows, [part for part in parts if part != "label"], parts, table.first)
     if "split" not in rows:
-        rows["split"] = splits.TRAIN
+        told = splits.of_paths(rows["path"].str.replace("\\", "/"))
+        rows["split"] = told or splits.TRAIN
+        notes += ["splits are in the paths"] if told else []
     counts = Counter(rows["split"].tolist())
     roles = splits.roles(counts, held_out, strict=True)
     rows = rows[rows["split"].isin(roles)]
@@ -90,20 +92,24 @@ def _parts(header: list[str], label: str) -> Parts:
     )
 
 
+def _wanted(header: list[str], label: str) -> list[str]:
+    parts = _parts(header, label)
+    return [*parts.values(), *_may_split(header, parts)] if parts else []
+
+
 def is_table(header: list[str]) -> bool:
     """Whether these columns are those of a table of paths."""
     return _path_column(header) is not None
 
 
-def _may_split(header: list[str]) -> list[str]:
-    return [found for name in splits.COLUMNS if (found := find_column(header, name))]
+def _may_split(header: list[str], parts: Parts) -> list[str]:
+    return [name for name in splits.columns(header) if header.count(name) == 1 and name not in parts.values()]
 
 
-def _split_column(table: Table) -> str | None:
+def _split_column(table: Table, parts: Parts) -> str | None:
     """Another column than `split`, if all that it holds are names of splits."""
-    for column in _may_split(table.header):
-        found = {text for text in _texts(table.columns[column]) if text}
-        if len(found) > 1 and all(map(splits.known, found)):
+    for column in _may_split(table.header, parts):
+        if splits.are_names(text for text in _texts(table.columns[column]) if text):
             return column
     return None
 

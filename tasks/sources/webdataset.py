@@ -132,10 +132,9 @@ def _splits(found: Found) -> list[str] | None:
     said = [sample.split for _, sample in found]
     keys = {split[0] for split in said if split}
     if len(keys) != 1:
-        folders = [next(filter(splits.known, PurePosixPath(sample.key).parts[:-1]), "") for _, sample in found]
-        return folders if all(folders) else None
+        return splits.of_paths(sample.key for _, sample in found)
     values = [split[1] if split else "" for split in said]
-    if keys.pop().casefold() != "split" and not all(map(splits.known, values)):
+    if keys.pop().casefold() != "split" and not splits.are_names(values):
         return None
     if bad := [f"{name}: {sample.key}" for name, sample in found if not sample.split]:
         raise faults("the shards", [f"{one} has no `split` in its json" for one in bad[:SHOWN]], len(bad), "samples")

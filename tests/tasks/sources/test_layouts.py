@@ -27,7 +27,8 @@ def each(pattern: str, *values: str) -> list[str]:
 @pytest.mark.parametrize(
     ("train", "test"),
     [("Train", "Test"), ("training", "testing"), ("TRAIN", "VAL"), ("train_images", "test_images"), ("train", "dev"),
-     ("trainset", "holdout"), ("Training Set", "Eval")],
+     ("trainset", "holdout"), ("Training Set", "Eval"), ("train", "validate"), ("train", "public_test"),
+     ("2021_train_mini", "2021_valid")],
 )  # fmt: skip
 @pytest.mark.parametrize(
     "pattern", ["{0}/{1}/{2}.png", "{1}/{0}/{2}.png", "data/{0}/{1}/{2}.png", "a/b/{0}/{1}/{2}.png"]
@@ -87,6 +88,7 @@ def test_unlabelled_images_beside_splits_are_not_used(tmp_path: Path) -> None:
         (["a/train/x/0.jpg", "b/train/x/0.jpg"], ["a, b hold splits of their own; name one of them"]),
         (["cat/train/0.jpg", "cat/test/0.jpg", "dog/0.jpg"], ["'cat' holds folders of splits (", "and 'dog' does not"]),
         (["test/a/0.jpg", "val/a/0.jpg"], ["no split to choose from: test, val; prepare.held_out names"]),
+        (each("{}/{}/{}.png", "xtrain", "xtest"), ["xtest, xtrain", "hold the same folders (cat, dog) and look like"]),
         (["train/a/0.jpg", "test/A/0.jpg"], ["the split test has the class 'A', which is not among"]),
     ],
 )

@@ -53,6 +53,16 @@ def test_a_file_is_named_for_its_split(path: str, split: str) -> None:
         (["fold1", "fold2", "fold3"], "fold2", {"fold1": "train", "fold2": "test", "fold3": "train"}),
         (["fold1", "fold2"], None, {"fold1": "train", "fold2": "train"}),
         (["test"], None, {"test": "train"}),
+        (["train", "validate"], None, {"train": "train", "validate": "test"}),
+        (
+            ["Training", "PublicTest", "PrivateTest"],
+            None,
+            {"Training": "train", "PublicTest": "test", "PrivateTest": "test"},
+        ),
+        (["train_mini", "val"], None, {"train_mini": "train", "val": "test"}),
+        (["train", "Test-Standard", "extra"], None, {"train": "train", "Test-Standard": "test"}),
+        (["train", "train_extra", "val"], None, {"train": "train", "val": "test"}),
+        (["train", "test", "test_hard"], None, {"train": "train", "test": "test"}),
     ],
 )
 def test_which_part_is_held_out(names: list[str], held_out: str | None, expected: dict[str, str] | None) -> None:
@@ -76,3 +86,25 @@ def test_what_becomes_of_each_split_is_said_with_counts() -> None:
     assert splits.note({"train": 800}, {"train": "train"}) is None
     assert splits.note({"imgs": 80, "more": 20}, {"imgs": "train", "more": "train"}) is None
     assert splits.note({"test": 80}, {"test": "train"}) == "splits: test 80 to choose from"
+
+
+@pytest.mark.parametrize(
+    ("paths", "told"),
+    [
+        (["train/cat/0.png", "images/Test/dog/1.png"], ["train", "Test"]),
+        (["train/cat/0.png", "train/dog/1.png"], None),
+        (["train/cat/0.png", "cat/1.png"], None),
+        (["cat/train", "cat/test"], None),
+        ([], None),
+    ],
+)
+def test_paths_tell_splits_if_all_do_and_they_differ(paths: list[str], told: list[str] | None) -> None:
+    assert splits.of_paths(paths) == told
+
+
+def test_values_are_names_of_splits_if_nothing_else_is_among_them() -> None:
+    assert splits.are_names(["Training", "PublicTest", "Training"])
+    assert not splits.are_names(["train", "train"])
+    assert not splits.are_names(["train", "test", "cat"])
+    assert not splits.are_names(["train", "test", None])
+    assert not splits.are_names(f"{name}{number}" for name in ("train", "test") for number in range(20))

@@ -150,13 +150,30 @@ def test_json_lines_are_a_table(tmp_path: Path) -> None:
     assert "row 2: no JSON object: '[1]'" in refusal(write(tmp_path, '{"path": "a"}\n[1]\n', "metadata.jsonl"))
 
 
-@pytest.mark.parametrize(("column", "values"), [("split", "TT"), ("Split", "tv"), ("subset", "te"), ("set", "tT")])
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [("split", "TT"), ("Split", "tv"), ("subset", "te"), ("set", "tT"), ("Usage", "tp"), ("data set", "tv"),
+     ("set_type", "tT"), ("train_test", "tT"), ("stage", "te")],
+)  # fmt: skip
 def test_a_column_tells_the_split_in_any_spelling(tmp_path: Path, column: str, values: str) -> None:
-    names = {"T": "Testing", "t": "train", "v": "Val", "e": "eval"}
+    names = {"T": "Testing", "t": "train", "v": "Val", "e": "eval", "p": "PublicTest"}
     text = f"path,label,{column}\na.png,x,Train\nb.png,x,{names[values[1]]}\n"
     source = open_source(write(tmp_path, text))
     assert source.table["split"].tolist() == ["train", "test"]
     assert any(note.startswith("splits: ") for note in source.notes)
+
+
+def test_a_column_of_another_meaning_is_no_split(tmp_path: Path) -> None:
+    text = "path,label,type,type,mode\na.png,x,train,1,train\nb.png,x,test,2,ship\n"
+    assert open_source(write(tmp_path, text)).table["split"].tolist() == ["train", "train"]
+
+
+@pytest.mark.parametrize("slash", ["/", "\\"])
+def test_paths_tell_the_split_if_no_column_does(tmp_path: Path, slash: str) -> None:
+    text = "path,label\nTrain/cat/0.png,cat\ntest/cat/0.png,cat\n".replace("/", slash)
+    source = open_source(tables(tmp_path, text, "Train/cat/0.png", "test/cat/0.png"))
+    assert source.table["split"].tolist() == ["train", "test"]
+    assert {"splits: Train 1 to choose from; test 1 held out", "splits are in the paths"} <= set(source.notes)
 
 
 def test_a_split_that_is_not_used_may_lack_labels(tmp_path: Path) -> None:
