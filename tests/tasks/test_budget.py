@@ -156,8 +156,10 @@ def test_a_split_that_cannot_be_is_a_mistake_of_the_program(k: int, balance: Bal
 
 
 @pytest.mark.parametrize("balance", ["proportional", "uniform"])
-def test_classes_without_samples_share_nothing(balance: Balance) -> None:
-    assert budget.shares(np.zeros(2, np.int64), 0, balance).tolist() == [0, 0]
+@pytest.mark.parametrize("classes", [0, 2])
+def test_classes_without_samples_share_nothing(balance: Balance, classes: int) -> None:
+    split = budget.shares(np.zeros(classes, np.int64), 0, balance)
+    assert (split.tolist(), split.dtype) == ([0] * classes, np.int64)
 
 
 def test_what_a_full_class_cannot_take_goes_to_the_others_by_weight() -> None:

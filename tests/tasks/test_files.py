@@ -331,6 +331,15 @@ def test_linux_puts_a_whole_file_system_on_the_disk(asked: list[str]) -> None:
     assert asked == []
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems replace a folder in two steps")
+def test_linux_swaps_two_folders_in_one_step() -> None:
+    for name in ("new", "old"):
+        Path(name).mkdir()
+        Path(name, name).touch()
+    files._exchange(Path("new"), Path("old"))
+    assert (os.listdir("new"), os.listdir("old")) == (["old"], ["new"])
+
+
 @pytest.mark.parametrize("system", [SimpleNamespace(), SimpleNamespace(renameat2=lambda *_: -1)], ids=["none", "fails"])
 def test_a_folder_is_replaced_where_the_system_cannot_swap_two(
     monkeypatch: pytest.MonkeyPatch, system: SimpleNamespace

@@ -112,6 +112,7 @@ def test_labels_that_are_pure_noise_teach_nothing(planted: Features, seed: int) 
 
 def check_finite(judged: Alignment, n: int) -> None:
     assert len(judged.log_odds) == len(judged.predicted) == len(judged.damaged) == n
+    assert (judged.log_odds.dtype, judged.predicted.dtype, judged.damaged.dtype) == (np.float32, np.int64, bool)
     assert all(np.isfinite(part).all() for part in (judged.log_odds, judged.weight, judged.bias))
     numbers = [value for key, value in judged.choice.items() if key != "share"]
     assert np.isfinite([*numbers, *judged.choice["share"].values()]).all()
@@ -194,7 +195,7 @@ def test_damage_is_found_among_what_is_doubted() -> None:
 
 def test_damage_is_what_is_doubted_and_farther_than_what_is_trusted() -> None:
     trusted = np.linspace(0, 1, 101)
-    distance, odds = np.array([*trusted, 0.98, 1, 5, 5, 5]), np.array([5.0] * 101 + [-1, -1, -1, 1, 5])
+    distance, odds = np.array([*trusted, trusted[99], 1, 5, 5, 5]), np.array([5.0] * 101 + [-1, -1, -1, 1, 5])
     assert np.flatnonzero(alignment.unlike_the_trusted(distance[:-1], odds[:-1])).tolist() == [102, 103]
     assert not alignment.unlike_the_trusted(distance, np.minimum(odds, -1)).any()  # nothing is trusted
 
@@ -287,18 +288,19 @@ def test_names_that_are_near_have_rates_of_their_own_where_labels_say_so() -> No
 def test_what_was_chosen_is_said_in_numbers() -> None:
     how = replace(noise.by_names(torch.eye(3), 0), rate=np.array([0.9, 0.1]))
     spread = torch.tensor([-1.0, 0, 1]) * (1.5**0.5)  # a deviation of one over the classes
-    parts = torch.stack([spread.repeat(4, 1), 2 * spread.repeat(4, 1), 0 * spread.repeat(4, 1)])
+    spread = spread.repeat(4, 1) * torch.tensor([0.5, 1.5, 0.25, 1.75])[:, None]  # of one on average
+    parts = torch.stack([spread, 2 * spread, 0 * spread])
     zero_shot = Mixture(np.array([0.25]), how, 130.0)
     said = alignment.describe(Mixture(np.array([0.2, 0.3, 0.5]), how, 100.5), zero_shot, parts)
     share = {"zero_shot": 0.25, "discriminant": 0.75, "logistic": 0.0}  # 0.2 to 2 * 0.3
     assert said == {"temperature": 0.04, "gain_nats": 29.5, "share": share, "noise_rate": 0.1}
 
 
-@pytest.mark.parametrize(("gain", "earned"), [(13.81, False), (13.82, True)])
-def test_parameters_are_earned_by_the_bayesian_information_criterion(gain: float, earned: bool) -> None:
+@pytest.mark.parametrize(("gain", "n", "earned"), [(13.81, 1000, False), (13.82, 1000, True), (0, 1, False)])
+def test_parameters_are_earned_by_the_bayesian_information_criterion(gain: float, n: int, earned: bool) -> None:
     how = noise.by_names(torch.eye(3), 0)
     rich, plain = Mixture(np.ones(5), how, 100.0), Mixture(np.ones(1), how, 100 + gain)
-    assert alignment.earns(rich, plain, 4, 1000) == earned  # 4 / 2 * log(1000) = 13.816
+    assert alignment.earns(rich, plain, 4, n) == earned  # 4 / 2 * log(1000) = 13.816
 
 
 @pytest.mark.parametrize("seed", range(4))
