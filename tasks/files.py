@@ -278,7 +278,8 @@ def forget(rows: np.ndarray) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as JSON that is the same bytes for the same value."""
-    path.write_text(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False)
+    path.write_bytes(f"{text}\n".encode())
 
 
 def read_json(path: Path, largest: int = LARGEST_JSON) -> Any:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tracemalloc
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -325,6 +326,13 @@ def test_many_files_are_put_on_the_disk_in_one_step_where_the_system_can(
     assert len(os.listdir("/proc/self/fd")) == len(before), "and closed again"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="macOS has no fdatasync")
+def test_linux_puts_the_bytes_of_a_file_on_the_disk_without_its_times(asked: list[str]) -> None:
+    with Path("a").open("wb") as file:
+        files.sync_data(file.fileno())
+    assert asked == []
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no syncfs")
 def test_linux_puts_a_whole_file_system_on_the_disk(asked: list[str]) -> None:
     assert files._sync_system(Path()) is True
@@ -488,12 +496,24 @@ def test_what_is_no_json_is_refused_by_the_name_of_its_file(data: bytes, words: 
 
 
 def test_json_with_a_key_twice_is_refused() -> None:
-    Path("one.json").write_text('{"a": {"b": 1, "c": 2, "b": 1}}')
+    Path("one.json").write_text('{"a": {"c": 2, "b": 1, "b": 1}}')
     with pytest.raises(InputError, match=r"one\.json is not JSON \(the key 'b' stands twice\)"):
         files.read_json(Path("one.json"))
     Path("one.json").write_text(f'{{"{"b" * 150}": 1, "{"b" * 150}": 1}}')
     with pytest.raises(InputError, match=rf"the key '{'b' * 100}' stands twice\)"):
         files.read_json(Path("one.json"))
+
+
+def test_of_a_file_that_is_too_large_no_more_is_read_than_tells_it() -> None:
+    Path("one.json").touch()
+    os.truncate("one.json", 100 * 2**20)
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError, match="larger than"):
+            files.read_json(Path("one.json"), largest=1000)
+        assert tracemalloc.get_traced_memory()[1] < 10 * 2**20
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_pipe_in_place_of_json_is_not_waited_for() -> None:

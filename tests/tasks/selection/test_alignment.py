@@ -197,6 +197,8 @@ def test_damage_is_what_is_doubted_and_farther_than_what_is_trusted() -> None:
     trusted = np.linspace(0, 1, 101)
     distance, odds = np.array([*trusted, trusted[99], 1, 5, 5, 5]), np.array([5.0] * 101 + [-1, -1, -1, 1, 5])
     assert np.flatnonzero(alignment.unlike_the_trusted(distance[:-1], odds[:-1])).tolist() == [102, 103]
+    nearly = np.append(distance[:-1], 100), np.append(odds[:-1], alignment.TRUSTED)  # log odds of 9, and no more
+    assert np.flatnonzero(alignment.unlike_the_trusted(*nearly)).tolist() == [102, 103]
     assert not alignment.unlike_the_trusted(distance, np.minimum(odds, -1)).any()  # nothing is trusted
 
 
@@ -274,6 +276,13 @@ def test_the_search_minimises_the_loss_that_mixtures_are_compared_by(monkeypatch
     assert abs(at.noise.log_prior) > 1
     assert found[-1] == pytest.approx(at.loss / len(labels), rel=1e-7)
     assert rounds[0] < 25, "it stops where a step gains little"
+
+
+def test_a_head_that_is_always_right_has_the_largest_weight() -> None:
+    labels = torch.arange(1000) % 10
+    parts = 0.1 * F.one_hot(labels, 10).float()[None]
+    fitted = alignment.fit(parts, labels, noise.by_names(torch.eye(10), 0), np.ones(1))
+    assert np.log(fitted.weight) == pytest.approx([4])
 
 
 def test_names_that_are_near_have_rates_of_their_own_where_labels_say_so() -> None:
