@@ -5,6 +5,8 @@ A source is listed first (cheap, no image is read), so that bad input is refused
 
 import fnmatch
 import posixpath
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from os import PathLike, fspath
 from typing import NamedTuple
@@ -37,11 +39,29 @@ def open_source(
     """
     name = fspath(source).rstrip("/") or "/"
     by_file = held_out is not None and held_out.lower().endswith(".txt")
-    opened = _open(name, label, None if by_file else held_out, follow_links)
+    with readable(name):
+        opened = _open(name, label, None if by_file else held_out, follow_links)
     if by_file:
         _hold_out(opened, str(held_out))
     check(name, opened)
     return opened
+
+
+@contextmanager
+def readable(source: str) -> Iterator[None]:
+    """Name the source where its files cannot be listed: a folder that is closed, a link to itself, folders in folders.
+
+    Raises:
+        InputError: instead of the error of the file system.
+    """
+    try:
+        yield
+    except (OSError, RecursionError) as error:
+        raise _unlisted(source, error) from error
+
+
+def _unlisted(source: str, error: Exception) -> InputError:
+    return InputError(f"prepare.source: {source} cannot be read ({error})")
 
 
 class Located(NamedTuple):
@@ -59,6 +79,10 @@ def locate(source: str, *, follow_links: bool = False) -> Located:
         InputError: nothing is there.
     """
     files, path = storage.connect(source)
+    try:
+        files.exists(path)
+    except (OSError, ValueError) as error:  # the file systems of hubs have errors of their own for what is no name
+        raise _unlisted(source, error) from error
     base, name = posixpath.split(source)
     base = base or "."
     if "*" in name:
@@ -70,23 +94,51 @@ def locate(source: str, *, follow_links: bool = False) -> Located:
         return Located(base, [name], [])
     if not files.exists(path):
         raise InputError(f"prepare.source: {source} does not exist")
+    return _in_folder(source, follow_links)
+
+
+def _in_folder(source: str, follow_links: bool) -> Located:
+    """The Parquet files or shards of a folder, else of the folders in it, else an image folder."""
     parquet, tars = (listing.matching(source, suffix) for suffix in (".parquet", ".tar"))
+    folders = listing.folders(source) if parquet or tars else []
+    if folders and parquet and not tars and not _holds_data(source, parquet):
+        found = _nested(source, follow_links, without=parquet)
+        beside = f"{len(parquet)} Parquet files beside the folders are passed over; they hold no images and no paths"
+        return found._replace(notes=[beside, *found.notes])
+    notes = [f"the folders {shown(folders)} beside the files are passed over"] if folders else []
     stems = {posixpath.splitext(name)[0] for name in parquet}
     if tars and parquet:
         if any(posixpath.splitext(name)[0] in stems for name in tars):  # as img2dataset writes them
-            return Located(source, tars, [f"{len(parquet)} Parquet files beside the tar shards are passed over"])
+            return Located(
+                source, tars, [f"{len(parquet)} Parquet files beside the tar shards are passed over", *notes]
+            )
         beside = f"{len(tars)} tar files beside the Parquet are passed over; the pattern *.tar reads them"
-        return Located(source, parquet, [beside])
+        return Located(source, parquet, [beside, *notes])
     if parquet or tars:
-        return Located(source, parquet or tars, [])
-    return _nested(source, follow_links)
+        return Located(source, parquet or tars, notes)
+    return _nested(source, follow_links, without=())
 
 
-def _nested(source: str, follow_links: bool) -> Located:
-    """A folder whose Parquet files or shards lie in folders, as in a clone from the hub; else an image folder."""
+def _holds_data(source: str, parquet: list[str]) -> bool:
+    """Whether Parquet files hold images or their paths, by the first; img2dataset's tell where the images are."""
+    from tasks.sources import table
+
+    files, root = storage.connect(source)
+    with storage.open_parquet(files, f"{root}/{parquet[0]}") as file:
+        schema = file.schema_arrow
+    return bool(storage.image_columns(schema)) or table.is_table(schema.names) or {"url", "status"} <= set(schema.names)
+
+
+def _nested(source: str, follow_links: bool, without: Collection[str]) -> Located:
+    """A folder whose Parquet files or shards lie in folders, as in a clone from the hub; else an image folder.
+
+    The files `without` are not read.
+    """
     found: dict[str, list[str]] = {".parquet": [], ".tar": []}
     images = 0
     for name in listing.walk(source, follow_links=follow_links):
+        if name in without:
+            continue
         suffix = posixpath.splitext(name)[1].lower()
         if suffix in found:
             found[suffix].append(name)
@@ -122,8 +174,10 @@ def _open(source: str, label: str, held_out: str | None, follow_links: bool) -> 
 
 def _unread(names: list[str]) -> str:
     """Why files of other kinds are not read, and what to do."""
-    from tasks.sources import image_folder
+    from tasks.sources import image_folder, tabular
 
+    if len(names) > 1 and all(name.lower().endswith(tabular.SUFFIXES) for name in names):
+        return f"is {len(names)} tables ({shown(names)}); name one, whose column `split` says what is held out"
     if packed := next((name for name in names if name.lower().endswith(image_folder.PACKED)), None):
         return f"holds {packed}, which is compressed: gunzip shards of tar, and unpack an archive of folders"
     if sheet := next((name for name in names if name.lower().endswith((".xlsx", ".xls", ".ods"))), None):

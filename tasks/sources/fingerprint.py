@@ -18,7 +18,7 @@ from rich.progress import track
 
 from tasks.files import SEEN, file_sha256, sha256, whole_file, write_json
 from tasks.images import storage
-from tasks.sources import is_table, listing, locate, table, torchvision
+from tasks.sources import is_table, listing, locate, readable, table, torchvision
 
 STATE = ["size", "modified", "changed", "inode"]
 TICK = 100_000_000  # nanoseconds: two changes that are nearer in time may leave the same times
@@ -43,7 +43,8 @@ def of(source: str, held_out: str | None = None, *, follow_links: bool = False) 
     Raises:
         InputError: the source cannot be found, or a link leads out of it that is not to be followed.
     """
-    found = {} if source.startswith(torchvision.PREFIX) else _fingerprints(source, follow_links)
+    with readable(source):
+        found = {} if source.startswith(torchvision.PREFIX) else _fingerprints(source, follow_links)
     if held_out and held_out.lower().endswith(".txt"):
         found[f"held_out {held_out}"] = _list(held_out)
     lines = (f"{size} {told} {name}" for name, (size, told) in sorted(found.items()))

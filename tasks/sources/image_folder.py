@@ -1,5 +1,6 @@
 """An image folder: a folder a class, as torchvision's ImageFolder has it, with folders of splits above or below."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -32,6 +33,11 @@ SIDECARS = (
 )
 
 PACKED = (".gz", ".tgz", ".zip", ".bz2", ".xz", ".zst", ".7z", ".rar")
+
+# Files that tell of a data set, wherever they lie in it.
+ABOUT = re.compile(
+    r"(readme|licen[cs]e|copying)([._-].*)?[.](txt|md|rst|html?|pdf)|readme|licen[cs]e|md5sums|sha\d+sums"
+)
 
 Classes = dict[str, list[str]]  # the files of each class
 
@@ -109,6 +115,7 @@ def open_image_folder(base: str, held_out: str | None, follow_links: bool = Fals
     """
     hidden, passed, notes = Counter[str](), Counter[str](), list[str]()
     files, sidecars = _without_sidecars(list(listing.walk(base, hidden=hidden, follow_links=follow_links)))
+    files, about = _without_about(files)
     whole = _tree(files)
     top = whole
     while below := _below(top):
@@ -142,9 +149,13 @@ def open_image_folder(base: str, held_out: str | None, follow_links: bool = Fals
         for name, found in sorted(parts[split].items())
         for file in found
     ]
+    pool = [found for split, found in parts.items() if roles.get(split) == "train"]
+    if deep := sorted({name for found in pool for name, inner in found.items() if _folders(inner) > 1}):
+        notes.append(f"the classes {splits.shown(deep)} hold several folders, whose images all count for the class")
     counts = {split: sum(map(len, found.values())) for split, found in parts.items()}
     beside = len(files) - len(rows) - sum(n for split, n in counts.items() if split not in roles) - passed.total()
     passed.update({"files beside the folders of classes": beside, "files beside an image of the same name": sidecars})
+    passed["README, LICENSE and the like beside images"] = about
     passed += hidden
     notes += [f"{what}: {n} passed over" for what, n in passed.items()]
     if said := splits.note(counts, roles):
@@ -160,6 +171,22 @@ def _without_sidecars(files: list[str]) -> tuple[list[str], int]:
     known = {*images, *(file.rpartition(".")[0] for file in images)}
     kept = [file for file in files if not file.lower().endswith(SIDECARS) or file.rpartition(".")[0] not in known]
     return kept, len(files) - len(kept)
+
+
+def _without_about(files: list[str]) -> tuple[list[str], int]:
+    """The files of folders without README and the like, where images lie beside, and how many these are."""
+    images = {file.rpartition("/")[0] for file in files if is_image(file)}
+    kept = [
+        file
+        for file in files
+        if file.rpartition("/")[0] not in images or not ABOUT.fullmatch(file.rpartition("/")[2].casefold())
+    ]
+    return kept, len(files) - len(kept)
+
+
+def _folders(files: list[str]) -> int:
+    """How many folders files are right in."""
+    return len({file.rpartition("/")[0] for file in files})
 
 
 def _tree(files: Iterable[str]) -> Folder:

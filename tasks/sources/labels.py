@@ -16,7 +16,8 @@ MISSING = {"nan", "NaN", "<NA>", "NaT"}  # how programs write a missing value; `
 DOUBTFUL = {"na", "n/a", "#n/a", "none", "null", "?", "-"}
 WHOLE = re.compile(r"(0|-?[1-9][0-9]*)")  # as it is written: `007` is a name
 ZEROS = re.compile(r"-?[0-9]+\.0+")
-NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?")
+NUMBER = re.compile(r"-?[0-9]+([.,][0-9]+)?([eE][-+]?[0-9]+)?")
+SEVERAL = re.compile(r"\s*[,;|]\s*|\s+")  # between the labels of a list
 NO_LABEL, NOT_UTF8 = "no label", "a label that is not UTF-8"
 
 
@@ -102,9 +103,10 @@ def _refuse_numbers(names: list[str], codes: np.ndarray, where: str) -> None:
         return
     fractions = [name for name in names if not re.fullmatch("-?[0-9]+([.]0+)?", name)]
     if fractions:
+        what = "measurements or lists" if "," in fractions[0] else "measurements"
         raise InputError(
-            f"prepare.source: {where}: labels such as {fractions[0]} are measurements, not classes; prepare.label "
-            "names another column"
+            f"prepare.source: {where}: labels such as {fractions[0]} are {what}, not classes; prepare.label names "
+            "another column"
         )
     negative = [place for place, name in enumerate(names) if name.startswith("-")]
     if negative and set(names) != {"-1", "1"}:
@@ -124,6 +126,10 @@ def doubts(names: list[str], samples: int) -> list[str]:
     bare = {name.lstrip("0") for name in names if name.isdecimal()}
     if len(bare) < sum(name.isdecimal() for name in names):
         said.append("some labels differ only in leading zeros; they are different classes")
+    known = set(names)
+    if found := [name for name in names if len(parts := SEVERAL.split(name)) > 1 and known.issuperset(parts)]:
+        said.append(f"{len(found)} labels such as {found[0]!r} look like lists of other classes; each is taken for a "
+                    "class of its own, and an image has one")  # fmt: skip
     if names and all(map(WHOLE.fullmatch, names)) and names != [str(number) for number in range(len(names))]:
         said.append(f"labels are {len(names)} numbers from {names[0]} to {names[-1]}; classes have these names")
     if samples > 20 and len(names) > samples / 2:

@@ -14,13 +14,14 @@ Folder = tuple[int, int]
 SYSTEM = {
     "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "$recycle.bin",
     "system volume information", "lost+found", "#recycle", "__pycache__", "network trash folder", "temporary items",
+    "thumbs.db:encryptable", "picasa.ini", "zbthumbnail.info",
 }  # fmt: skip
 HIDDEN = "hidden files, and those of operating systems"
 
 
 def is_system(name: str) -> bool:
     """Whether a file or folder is hidden, or is there for an operating system."""
-    return name.startswith(".") or name.casefold() in SYSTEM
+    return name.startswith((".", "~$")) or name.casefold() in SYSTEM
 
 
 def folders(base: str, within: str = "") -> list[str]:

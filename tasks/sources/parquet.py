@@ -33,6 +33,7 @@ class Rows:
         classes: the names in its schema; None if the labels are names themselves.
         notes: which columns were taken.
         largest: bytes of its largest row group.
+        lost: (n,) bool, where img2dataset could not download the image.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Rows:
     classes: list[str] | None
     notes: list[str]
     largest: int
+    lost: np.ndarray
 
 
 def open_parquet(base: str, names: list[str], label: str, held_out: str | None) -> Source:
@@ -70,7 +72,7 @@ def open_parquet(base: str, names: list[str], label: str, held_out: str | None) 
     if not counts:
         raise InputError(f"prepare.source: {next(iter(names), base)} has no rows")
     found = _share_names(found)
-    keep = [np.isin(rows.splits, list(roles)) for rows in found]
+    keep = [np.isin(rows.splits, list(roles)) & ~rows.lost for rows in found]
     for rows, kept in zip(found, keep, strict=True):
         _refuse_faulty(rows, kept)
 
@@ -88,6 +90,8 @@ def open_parquet(base: str, names: list[str], label: str, held_out: str | None) 
     in_place = all(rows.largest <= LARGEST_GROUP for rows in found)
     columns = dict.fromkeys(note for rows in found for note in rows.notes)
     said = [splits.note(counts, roles), *columns, *notes]
+    if lost := sum(int(rows.lost.sum()) for rows in found):
+        said.append(f"{lost} rows whose `status` is not success, and which have no image: passed over")
     return Source(
         base, classes, table, None if in_place else lambda: _all(files, root, table), tuple(filter(None, said))
     )
@@ -117,7 +121,19 @@ def _rows(name: str, file: pq.ParquetFile, label: str, split: str | None) -> Row
         parts = _texts(name, file, split_column)
     _refuse_absent(name, file, image)
     largest = max((int(about.row_group(i).total_byte_size) for i in range(about.num_row_groups)), default=0)
-    return Rows(name, _ids(name, file, image), said, wrong, parts, classes, notes, largest)
+    ids = _ids(name, file, image)
+    if len(set(ids)) < len(ids):
+        notes.append("images are numbered, since several in a file have the same path")
+        ids = _numbered(name, len(ids))
+    return Rows(name, ids, said, wrong, parts, classes, notes, largest, _lost(name, file, schema))
+
+
+def _lost(name: str, file: pq.ParquetFile, schema: pa.Schema) -> np.ndarray:
+    """The rows that img2dataset wrote for images which it could not download: they have a `status`, and no image."""
+    if not {"url", "status", "key"} <= set(schema.names) or not is_text(schema.field("status").type):
+        return np.zeros(file.metadata.num_rows, dtype=bool)
+    status = _column(name, file, "status").to_pylist()
+    return np.array([said != "success" for said in status], dtype=bool)
 
 
 def _refuse_absent(name: str, file: pq.ParquetFile, image: str) -> None:
@@ -233,12 +249,19 @@ def _ids(name: str, file: pq.ParquetFile, image: str) -> np.ndarray:
     return np.array([f"{stem}/{path or f'{row:08d}'}" for row, path in enumerate(paths)], dtype=object)
 
 
+def _numbered(name: str, rows: int) -> np.ndarray:
+    return np.array([f"{name.removesuffix('.parquet')}/{row:08d}" for row in range(rows)], dtype=object)
+
+
 def _named(said: np.ndarray, wrong: np.ndarray, classes: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """Numbers as the names that the schema has for them."""
     names = {str(number): name for number, name in enumerate(classes)} | {None: None}
     found = np.array([names.get(number) for number in said], dtype=object)
     outside = np.array([number not in names for number in said], dtype=bool)
-    told = [f"label {number}, outside the {len(classes)} classes" for number in said[outside]]
+    told = [
+        f"label {number}, outside the {len(classes)} classes" + (", so no label" if number[0] == "-" else "")
+        for number in said[outside]
+    ]
     wrong = wrong.copy()
     wrong[outside] = told
     return found, wrong

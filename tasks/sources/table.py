@@ -22,6 +22,7 @@ from tasks.sources.tabular import Table
 PATHS = ("path", "file_name", "filename", "file", "image", "image_path", "img_path", "file_path", "filepath", "img",
          "image_name", "image_file", "image_filename", "image_id")  # fmt: skip
 DRIVE = re.compile(r"[A-Za-z]:[\\/]")
+URL = re.compile(r"^[a-z][a-z0-9+.]*://", re.IGNORECASE)
 
 Parts = dict[str, str]  # the columns that count, by what they hold: path, label, split, id
 
@@ -145,8 +146,8 @@ def _texts(values: pa.ChunkedArray | list[Any]) -> list[str | None]:
 
 
 def _text(value: Any) -> str | None:
-    """A value as text; None for what is missing, blank or not UTF-8."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
+    """A value as text; None for what is missing, blank, several values or not UTF-8."""
+    if value is None or isinstance(value, (list, dict)) or (isinstance(value, float) and math.isnan(value)):
         return None
     try:
         return (value.decode() if isinstance(value, bytes) else str(value)).strip() or None
@@ -160,6 +161,8 @@ def _refuse_faulty(name: str, rows: pd.DataFrame, check: list[str], parts: Parts
     if "path" in check:
         outside = ~rows["path"].map(lambda value: value is None or is_below(value)).astype(bool)
         faulty[outside] = "its path leads out of the table's folder, which paths are relative to: "
+        remote = outside & rows["path"].str.contains(URL, na=False)
+        faulty[remote] = "its path is a URL, and images are read from the table's folder; download them there: "
         drives = outside & rows["path"].map(lambda value: bool(value and DRIVE.match(value))).astype(bool)
         faulty[drives] = "its path has a drive of Windows, and paths are relative to the table's folder: "
     for part in check:

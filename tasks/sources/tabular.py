@@ -105,7 +105,11 @@ def _csv(file: Any, name: str, wanted: Wanted) -> Table:
         file = io.BytesIO(text.utf8(head + file.read(), f"prepare.source: {name}"))
         head = file.read(HEAD)
     file.seek(0)
-    start = head.decode("utf-8-sig", "replace")
+    start = head.decode("utf-8-sig", "replace").lstrip("\r\n")
+    if "\0" in start.partition("\n")[0]:
+        raise InputError(
+            f"prepare.source: {name} is not in UTF-8: its first line holds zeros, as UTF-16 does; save it as UTF-8"
+        )
     named = SEP_LINE.match(start)
     usual = named[1] if named else "\t" if name.lower().endswith(".tsv") else ","
     separator, header = _header(start[named.end() if named else 0 :], usual, wanted)
@@ -124,7 +128,18 @@ def _csv(file: Any, name: str, wanted: Wanted) -> Table:
     if bad.count:
         raise faults(name, bad.shown, bad.count)
     notes = [] if separator == usual else [f"{name} has {SEPARATORS[separator]} between its values"]
+    if '"' in start or table.num_rows == 0:
+        notes += _broken(file, name, table.num_rows)
     return Table(header, dict(zip(table.column_names, table.columns, strict=True)), 3 if named else 2, notes)
+
+
+def _broken(file: Any, name: str, rows: int) -> list[str]:
+    """A word on values with line breaks, which a quote that is not closed makes of rows, so that these are lost."""
+    file.seek(0)
+    lines = sum(1 for line in file if line.strip()) - 1
+    if lines <= rows:
+        return []
+    return [f"{lines} lines of {name} are {rows} rows, since values hold line breaks; is a quote not closed?"]
 
 
 def _header(start: str, usual: str, wanted: Wanted) -> tuple[str, list[str]]:

@@ -17,7 +17,10 @@ from tasks.names import quoted
 from tasks.sources import labels, listing, splits
 from tasks.sources.base import SHOWN, Source, faults, find_column, listed
 
-IMAGES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "ppm", "image", "img")
+IMAGES = (
+    *("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "ppm", "image", "img"),
+    *("jfif", "jpe", "pgm", "jp2", "tga", "heic", "heif", "jxl"),  # some are set aside, with a reason
+)
 LARGEST_LABEL = 2**20  # bytes of a member that holds a label
 LARGEST_HEADER = 2**16  # bytes of a long name, or of what else stands before a member; names have some hundreds
 HEADERS = (
@@ -199,9 +202,12 @@ def _samples(base: str, name: str, label: str, passed: Counter[str]) -> list[Sam
                 sample = samples.setdefault(parts[1].removeprefix("./"), Sample(parts[1]))
                 kind = parts[2].lower()
                 if kind in sample.kinds:
-                    raise ValueError(f"{path}: duplicate file name")
+                    raise InputError(
+                        f"prepare.source: {name}: {path}: duplicate file name; each member must have its own"
+                    )
                 sample.kinds.append(kind)
                 _add(sample, kind, member, file, label)
+            _refuse_rest(name, file, shard)
     except (tarfile.TarError, OSError, ValueError, RecursionError) as error:
         if isinstance(error, InputError):
             raise
@@ -213,6 +219,17 @@ def _samples(base: str, name: str, label: str, passed: Counter[str]) -> list[Sam
     if len(real) < len(samples):
         passed["members that are no part of a sample"] += len(samples) - len(real)
     return real
+
+
+def _refuse_rest(name: str, file: Any, shard: tarfile.TarFile) -> None:
+    """Refuse a shard that goes on where tarfile stops, whose further members would be lost without a word."""
+    file.seek(shard.offset)
+    while chunk := file.read(2**20):
+        if chunk.strip(b"\0"):
+            raise InputError(
+                f"prepare.source: {name} goes on after its end, so not all of it would be read: it is damaged, or "
+                "several tars put together (`tar --concatenate` does that, `cat` does not)"
+            )
 
 
 def _members(shard: tarfile.TarFile, name: str) -> Iterator[tuple[str, Member]]:

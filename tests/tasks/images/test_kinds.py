@@ -1,5 +1,6 @@
 """What is no image is told by what it is, in a line that says what to do where something can be done."""
 
+import base64
 import gzip
 import io
 import json
@@ -70,6 +71,10 @@ POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsiz
         (b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", "XML, not an image"),
         (b"<?xml?>\n<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG, a drawing of lines: convert it to PNG"),
         (json.dumps({"error": "not found"}).encode(), "JSON, not an image"),
+        (base64.b64encode(b"\xff\xd8\xff\xe0" + bytes(60)), "an image in base64: decode it"),
+        (b"data:image/png;base64," + base64.b64encode(bytes(60)), "an image in base64 (a data URL): decode it"),
+        (b"[InternetShortcut]\r\nURL=https://example.com/\r\n", "a link of Windows, not the image"),
+        (b"SIMPLE  =                    T" + bytes(60), "FITS: convert it to JPEG or PNG"),
         ("keine Datei: ü".encode() * 999, "text, not an image"),
         (b"%PDF-1.7\n" + bytes(60), "PDF, not an image"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n", "PostScript, not an image"),

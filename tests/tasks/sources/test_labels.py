@@ -87,6 +87,7 @@ def test_whole_numbers_are_in_their_order_and_all_else_is_text(given: list[str],
     ("given", "words"),
     [
         (["0.5", "1.25", "2"], r"list\.csv: labels such as 0\.5 are measurements, not classes; prepare\.label names"),
+        (["0,5", "1,5", "2"], r"labels such as 0,5 are measurements or lists, not classes"),
         (["0", "1", "-1", "-1"], r"list\.csv: 2 labels are negative \(-1 first\), as those of samples without a label"),
     ],
 )
@@ -101,6 +102,7 @@ def test_numbers_that_are_no_classes_are_refused(given: list[str], words: str) -
         (["NA", "DE"], "label 'NA' is read as the name of a class"),
         (["1", "2"], "labels are 2 numbers from 1 to 2; classes have these names"),
         (["0", "7"], "labels are 2 numbers from 0 to 7; classes have"),
+        (["cat", "dog", "cat, dog", "dog|cat"], "2 labels such as 'cat, dog' look like lists of other classes"),
         (["07", "7"], "differ only in leading zeros"),
         (["1.0", "2.0"], "labels such as 1.0 are read as whole numbers"),
         ([str(row) for row in range(30)], "30 images have 30 classes; does prepare.label name the right column?"),
@@ -112,3 +114,4 @@ def test_what_is_odd_is_said(given: list[str], words: str) -> None:
 
 def test_plain_labels_need_no_word() -> None:
     assert labels.classes(["0", "1", "2"] * 10, "list.csv")[2] == []
+    assert labels.classes(["bear", "polar bear"], "list.csv")[2] == []

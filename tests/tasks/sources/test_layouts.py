@@ -98,7 +98,7 @@ def test_a_layout_that_can_mean_several_things_is_refused(tmp_path: Path, names:
 
 
 def test_files_of_systems_and_sidecars_are_passed_over_with_a_count(tmp_path: Path) -> None:
-    system = ["Thumbs.db", "desktop.ini", ".DS_Store", "._0.png", "Icon\r", "ehthumbs.db"]
+    system = ["Thumbs.db", "desktop.ini", ".DS_Store", "._0.png", "Icon\r", "ehthumbs.db", "Picasa.ini", "~$0.docx"]
     names = [f"{folder}/{name}" for folder in ("cat", "dog") for name in ("0.png", *system)]
     make(tmp_path, *names, "@eaDir/x.png", "__MACOSX/cat/0.png", "$RECYCLE.BIN/x.png", ".ipynb_checkpoints/a.png")
     make(tmp_path, "cat/0.txt", "cat/0.png.json", "dog/0.xml", "cat/alone.txt", "README.md")
@@ -108,8 +108,20 @@ def test_files_of_systems_and_sidecars_are_passed_over_with_a_count(tmp_path: Pa
     assert set(source.notes) == {
         "files beside the folders of classes: 1 passed over",
         "files beside an image of the same name: 3 passed over",
-        "hidden files, and those of operating systems: 16 passed over",
+        "hidden files, and those of operating systems: 20 passed over",
     }
+
+
+def test_what_tells_of_a_data_set_is_no_image(tmp_path: Path) -> None:
+    source = open_source(make(tmp_path, "cat/0.png", "cat/README.txt", "dog/0.png", "dog/LICENSE", "dog/licensed.png"))
+    assert list(parts(source)) == ["cat/0.png", "dog/0.png", "dog/licensed.png"]
+    assert source.notes == ("README, LICENSE and the like beside images: 2 passed over",)
+
+
+def test_classes_that_hold_folders_are_said(tmp_path: Path) -> None:
+    source = open_source(make(tmp_path, "animals/cat/0.png", "animals/dog/0.png", "plants/oak/0.png"))
+    assert source.classes == ["animals", "plants"]
+    assert source.notes == ("the classes animals hold several folders, whose images all count for the class",)
 
 
 def test_a_folder_of_what_is_said_of_images_is_no_class(tmp_path: Path) -> None:

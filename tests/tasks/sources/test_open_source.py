@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 from support import encoded, refusal
 
-from tasks.sources import open_source
+from tasks.errors import InputError
+from tasks.sources import fingerprint, open_source
 
 
 def write_parquet(
@@ -88,9 +89,11 @@ def test_an_image_that_is_null_is_read_as_empty(tmp_path: Path) -> None:
     assert encoded(source) == [b"x", b""]
 
 
-def test_an_id_that_stands_twice_is_named(tmp_path: Path) -> None:
-    message = refusal(write_parquet(tmp_path / "mine.parquet", [0, 0, 0], paths=["a", "b", "a"]))
-    assert "'mine/a' twice" in message
+def test_images_are_numbered_if_their_paths_do_not_tell_them_apart(tmp_path: Path) -> None:
+    """The hub keeps the last part of a path: `cat/1.png` and `dog/1.png` are both `1.png`."""
+    source = open_source(write_parquet(tmp_path / "mine.parquet", [0, 0, 0], paths=["a", "b", "a"]))
+    assert source.table["id"].tolist() == ["mine/00000000", "mine/00000001", "mine/00000002"]
+    assert "images are numbered, since several in a file have the same path" in source.notes
 
 
 @pytest.mark.parametrize("label", [2, -1])
@@ -311,3 +314,39 @@ def test_metadata_that_cannot_be_read_names_no_class(tmp_path: Path) -> None:
     deep = pq.read_table(path).replace_schema_metadata({"huggingface": "[" * 200_000})
     pq.write_table(deep, path)
     assert open_source(path).classes == ["0", "1"]
+
+
+def test_rows_that_img2dataset_could_not_download_are_passed_over(tmp_path: Path) -> None:
+    status = ["success", "failed_to_download", "success"]
+    columns = {"jpg": [b"0", None, b"2"], "label": ["a", "b", "b"], "url": ["u"] * 3, "key": ["k"] * 3}
+    pq.write_table(pa.table(columns | {"status": status}), tmp_path / "00000.parquet")
+    source = open_source(tmp_path)
+    assert encoded(source) == [b"0", b"2"]
+    assert source.notes == ("1 rows whose `status` is not success, and which have no image: passed over",)
+
+
+def test_folders_beside_shards_or_parquet_are_said(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "0.png").write_bytes(name.encode())
+    pq.write_table(pa.table({"features": [[0.5], [1.5]]}), tmp_path / "features.parquet")
+    source = open_source(tmp_path)
+    assert source.classes == ["cat", "dog"]
+    assert source.notes[0] == "1 Parquet files beside the folders are passed over; they hold no images and no paths"
+    write_parquet(tmp_path / "features.parquet", [0, 1])
+    assert "the folders cat, dog beside the files are passed over" in open_source(tmp_path).notes
+
+
+@pytest.mark.parametrize("source", ["/dev/null", "hf://datasets/mnist"])
+def test_what_no_file_system_can_list_is_named(source: str) -> None:
+    for opened in (open_source, fingerprint.of):
+        with pytest.raises(InputError, match=f"prepare.source: {source} cannot be read"):
+            opened(source)
+
+
+def test_a_link_to_itself_is_named(tmp_path: Path) -> None:
+    (tmp_path / "cat").mkdir()
+    (tmp_path / "cat/loop").symlink_to("loop")
+    for opened in (open_source, fingerprint.of):
+        with pytest.raises(InputError, match=r"cannot be read .*cat/loop"):
+            opened(tmp_path if opened is open_source else str(tmp_path))

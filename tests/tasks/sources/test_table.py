@@ -58,7 +58,7 @@ def test_a_million_bad_rows_are_one_short_error(tmp_path: Path) -> None:
     [
         ("../../etc/passwd,x", "row 3: its path leads out of the table's folder"),
         ("/etc/passwd,x", "row 3: its path leads out of the table's folder"),
-        ("https://example.com/a.png,x", "row 3: its path leads out of the table's folder"),
+        ("https://example.com/a.png,x", "row 3: its path is a URL, and images are read from the table's folder"),
         (",x", "row 3: no `path`"),
         ("b.png,", "row 3: no `label`"),
         ("b.png,  ", "row 3: no `label`"),
@@ -125,6 +125,13 @@ def tables(folder: Path, text: str, *images: str) -> Path:
         ("path,label\na.png,x\n,\nb.png,y\n,\n\n\n", "utf-8", "2 empty rows of list.csv are passed over"),
         ("Path, Label \na.png,x\nb.png,y\n", "utf-8", "labels are in the column ` Label `"),
         ("image_path,label\na.png,x\nb.png,y\n", "utf-8", None),
+        ("\r\n\npath,label\na.png,x\nb.png,y\n", "utf-8", None),
+        ('path,label,about\na.png,x,"one"\n\nb.png,y,two\n', "utf-8", None),
+        (
+            'path,label,about\na.png,x,"one\ne.png,x,two"\nb.png,y,three\n',
+            "utf-8",
+            "3 lines of list.csv are 2 rows, since values hold line breaks; is a quote not closed?",
+        ),
         (
             "other,file,path,label\n-,-,a.png,x\n-,-,b.png,y\n",
             "utf-8",
@@ -137,6 +144,23 @@ def test_tables_are_read_as_programs_save_them(tmp_path: Path, text: str, encodi
     assert source.table["id"].tolist() == ["a.png", "b.png"]
     assert source.classes == ["x", "y"]
     assert source.notes == ((note,) if note else ())
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32"])
+def test_an_encoding_without_a_mark_is_named(tmp_path: Path, encoding: str) -> None:
+    assert "list.csv is not in UTF-8: its" in refusal(write(tmp_path, "path,label\na.png,x\n".encode(encoding)))
+
+
+@pytest.mark.parametrize("path", ['["a.png"]', '{"path": "a.png"}'])
+def test_what_is_not_one_path_is_none(tmp_path: Path, path: str) -> None:
+    message = refusal(write(tmp_path, f'{{"image": {path}, "label": "x"}}\n', "metadata.jsonl"))
+    assert "row 1: no `image`" in message
+
+
+def test_of_several_tables_one_is_to_be_named(tmp_path: Path) -> None:
+    for name in ("train.csv", "test.csv"):
+        write(tmp_path, "path,label\na.png,x\n", name)
+    assert "*.csv is 2 tables (test.csv, train.csv); name one" in refusal(tmp_path / "*.csv")
 
 
 def test_json_lines_are_a_table(tmp_path: Path) -> None:

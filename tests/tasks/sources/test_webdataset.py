@@ -111,7 +111,24 @@ def test_a_key_that_stands_twice_is_named(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "twice.tar", "w") as tar:
         for name in ("a.jpg", "a.jpg", "a.cls"):
             tar.addfile(*member(name, b"0"))
-    assert "a.jpg: duplicate file name" in refusal(tmp_path / "twice.tar")
+    message = refusal(tmp_path / "twice.tar")
+    assert "twice.tar: a.jpg: duplicate file name" in message
+    assert "compressed" not in message
+
+
+def test_a_shard_that_goes_on_after_its_end_is_refused(tmp_path: Path) -> None:
+    path = shard(tmp_path / "mine.tar", samples(4))
+    whole = path.read_bytes()
+    path.write_bytes(whole + bytes(100_000))
+    assert len(open_source(path).table) == 4
+    path.write_bytes(whole + shard(tmp_path / "more.tar", samples(4, 4)).read_bytes())
+    assert "mine.tar goes on after its end, so not all of it would be read" in refusal(path)
+
+
+@pytest.mark.parametrize("kind", ["jfif", "pgm", "jp2", "HEIC"])
+def test_a_kind_of_image_that_is_seldom_is_one_too(tmp_path: Path, kind: str) -> None:
+    tar(tmp_path / "mine.tar", (f"a.{kind}", b"image"), ("a.cls", b"x"))
+    assert encoded(open_source(tmp_path / "mine.tar")) == [b"image"]
 
 
 def tar(path: Path, *members: tuple[str, bytes]) -> Path:
