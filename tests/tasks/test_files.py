@@ -186,6 +186,19 @@ def test_outputs_on_another_file_system(workdir: Path, linked: str) -> None:
         assert os.listdir("data") == ["out"]
 
 
+def test_what_is_left_alone_keeps_nothing_that_killed_runs_left() -> None:
+    for i in range(6):
+        Path(f".out.{i}link.winnow").symlink_to("elsewhere")
+        Path(f".out.{i}file.winnow").touch()
+        Path(f".out.{i}bare.winnow").mkdir()  # killed before it took its lock
+        Path(f".out.{i}left.winnow").mkdir()
+        Path(f".out.{i}left.winnow/lock").touch()
+    with files.whole_file(Path("out")) as partial:
+        partial.write_text("new")
+    kept = [f".out.{i}{kind}.winnow" for i in range(6) for kind in ("file", "link")]
+    assert sorted(os.listdir()) == [*kept, "out"]
+
+
 def test_a_room_is_named_after_its_target_and_says_who_works_in_it() -> None:
     name = "n" * 60
     with files.whole_file(Path(name)) as partial:
@@ -555,7 +568,15 @@ def led_to(error: Exception, first: Exception, *, explicitly: bool) -> Exception
     return error
 
 
+class OwnWordsError(OSError):
+    """As some libraries have, which leave the number out of what they say."""
+
+    def __str__(self) -> str:
+        return "could not write"
+
+
 FULL = [
+    OwnWordsError(errno.ENOSPC, "No space left on device"),
     OSError(errno.ENOSPC, "No space left on device"),
     OSError(errno.EDQUOT, "Disk quota exceeded"),
     OSError("480000 requested and 65408 written"),  # NumPy
@@ -577,7 +598,9 @@ NOT_FULL = [
 def test_a_full_disk_is_recognised_wherever_it_stands_in_the_chain(error: Exception) -> None:
     assert files.is_full(error)
     assert files.is_full(led_to(RuntimeError("unexpected pos 704"), error, explicitly=True))
-    assert files.is_full(led_to(AttributeError("no fileno"), error, explicitly=False))
+    later = led_to(AttributeError("no fileno"), error, explicitly=False)
+    assert files.is_full(later)
+    assert files.is_full(led_to(later, ValueError("another"), explicitly=True))
     assert files.refused(error) == "the disk is full; free some of it, and the same command goes on from here"
 
 

@@ -56,7 +56,11 @@ def write(
                           "reason": np.where(kept, "", "redundant"), "evidence": "", "sha256": "0"})  # fmt: skip
     table.loc[table.index[~kept][:faulty], "reason"] = "suspected label"
     table.to_parquet(folder / "scores.parquet", index=False)
-    rows = [{"arm": arm, "seed": i, "accuracy": a} for i, a in enumerate(accuracies) for arm in ("subset", "random")]
+    rows = [
+        {"arm": arm, "seed": i, "accuracy": a}
+        for i, subset in enumerate(accuracies)
+        for arm, a in (("subset", subset), ("random", 0.5 - i / 100))
+    ]
     pd.DataFrame(rows).to_csv(folder / "accuracy.csv", index=False)
     counts = {name: {"pool": 20, "kept": int(kept[label == c].sum())} for c, name in enumerate(CLASSES)}
     same = {"mean": 0.9, "std": 0.0}
@@ -142,6 +146,15 @@ def test_a_loss_of_accuracy_is_told_from_noise(accuracies: tuple[float, ...], fa
     with pair(0, accuracies=accuracies) as (champion, candidate):
         faults = gate.faults(gate.judge(candidate, champion, Limits()))
         assert [fault in said for said in faults] == [True] if fault else faults == []
+
+
+def test_a_release_without_its_trainings_is_judged_by_its_mean() -> None:
+    with pair(0) as (champion, candidate):
+        for release in (champion, candidate):
+            (release.folder / "accuracy.csv").unlink()
+        checks = gate.judge(manifest.load(candidate.folder), manifest.load(champion.folder), Limits())
+        (found,) = [(check.champion, check.candidate) for check in checks if check.name == "accuracy"]
+        assert found == ("90.00%", "90.00%")
 
 
 def test_seeds_are_paired_on_the_same_images_alone() -> None:
