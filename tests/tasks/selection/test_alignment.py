@@ -197,7 +197,8 @@ def test_damage_is_what_is_doubted_and_farther_than_what_is_trusted() -> None:
     trusted = np.linspace(0, 1, 101)
     distance, odds = np.array([*trusted, trusted[99], 1, 5, 5, 5]), np.array([5.0] * 101 + [-1, -1, -1, 1, 5])
     assert np.flatnonzero(alignment.unlike_the_trusted(distance[:-1], odds[:-1])).tolist() == [102, 103]
-    nearly = np.append(distance[:-1], 100), np.append(odds[:-1], alignment.TRUSTED)  # log odds of 9, and no more
+    # Neither trusted, with odds of 9 and no more, nor doubted, with even odds.
+    nearly = np.append(distance[:-1], [100] * 6), np.append(odds[:-1], [alignment.TRUSTED] * 5 + [0])
     assert np.flatnonzero(alignment.unlike_the_trusted(*nearly)).tolist() == [102, 103]
     assert not alignment.unlike_the_trusted(distance, np.minimum(odds, -1)).any()  # nothing is trusted
 
@@ -295,14 +296,14 @@ def test_names_that_are_near_have_rates_of_their_own_where_labels_say_so() -> No
 
 
 def test_what_was_chosen_is_said_in_numbers() -> None:
-    how = replace(noise.by_names(torch.eye(3), 0), rate=np.array([0.9, 0.1]))
-    spread = torch.tensor([-1.0, 0, 1]) * (1.5**0.5)  # a deviation of one over the classes
-    spread = spread.repeat(4, 1) * torch.tensor([0.5, 1.5, 0.25, 1.75])[:, None]  # of one on average
-    parts = torch.stack([spread, 2 * spread, 0 * spread])
-    zero_shot = Mixture(np.array([0.25]), how, 130.0)
-    said = alignment.describe(Mixture(np.array([0.2, 0.3, 0.5]), how, 100.5), zero_shot, parts)
-    share = {"zero_shot": 0.25, "discriminant": 0.75, "logistic": 0.0}  # 0.2 to 2 * 0.3
-    assert said == {"temperature": 0.04, "gain_nats": 29.5, "share": share, "noise_rate": 0.1}
+    how = replace(noise.by_names(torch.eye(3), 0), rate=np.array([0.8765432, 0.1234568]))
+    spread = (torch.tensor([-1.0, 0, 1]) * (1.5**0.5)).repeat(4, 1)  # a deviation of one over the classes
+    uneven = spread * torch.tensor([0.5, 1.5, 0.25, 1.75])[:, None]  # of one on average
+    parts = torch.stack([uneven, 2 * spread, 0 * spread])
+    zero_shot = Mixture(np.array([0.3]), how, 130.00045)
+    said = alignment.describe(Mixture(np.array([0.3, 0.3, 0.5]), how, 100.5), zero_shot, parts)
+    share = {"zero_shot": 0.3333, "discriminant": 0.6667, "logistic": 0.0}  # 0.3 to 2 * 0.3
+    assert said == {"temperature": 0.033333, "gain_nats": 29.5, "share": share, "noise_rate": 0.12346}
 
 
 @pytest.mark.parametrize(("gain", "n", "earned"), [(13.81, 1000, False), (13.82, 1000, True), (0, 1, False)])
