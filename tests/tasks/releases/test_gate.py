@@ -326,6 +326,21 @@ def test_other_columns_are_those_of_the_champion(theirs: object, ours: object, f
         assert gate.faults(gate.judge(candidate, champion, Limits())) == ([fault] if fault else [])
 
 
+def test_images_that_could_not_be_read_are_a_share_of_all_that_there_were() -> None:
+    with pair(0) as (champion, candidate):
+        more = replace(candidate, manifest=candidate.manifest.model_copy(update={"quarantined": 20}))
+        (found,) = [check for check in gate.judge(more, champion, LOOSE) if check.name == CHECKS["faulty_rise"]]
+        assert (found.champion, found.candidate) == ("3.3%", "27.5%")  # 2 of 60, and 22 of 80
+
+
+def test_every_column_that_is_missing_is_told_at_once() -> None:
+    with pair(0) as (champion, candidate):
+        champion.scores.assign(one=1, two=2).to_parquet(champion.folder / "scores.parquet", index=False)
+        faults = gate.faults(gate.judge(candidate, manifest.load(champion.folder), Limits()))
+        parts = [f"the champion has a column {name}, and this has none" for name in ("one", "two")]
+        assert faults == [f"scores.parquet: {'; '.join(parts)}"]
+
+
 def test_a_real_release_holds_against_itself_and_its_damaged_copy_does_not(released: Path) -> None:
     champion = manifest.load(released)
     assert refused(champion, champion, Limits(least_kept=0)) == []

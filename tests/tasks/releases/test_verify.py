@@ -86,7 +86,7 @@ def test_an_id_that_stands_twice_is_named(released: Path) -> None:
 
 
 def test_a_table_that_cannot_be_trusted_or_read_does_not_hide_what_is_wrong_with_the_ids(released: Path) -> None:
-    flip(released / "scores.parquet", 0)
+    flip(released / "scores.parquet", -1)
     assert [where for where, _ in faults(released)] == ["scores.parquet"]
     ids = (released / "ids.txt").read_text()
     (released / "ids.txt").write_text(f"{ids}red/99.png\nred/1.png\n")
