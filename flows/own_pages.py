@@ -29,10 +29,19 @@ class OwnPages:
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         """Answer with 400 for another name and 403 for another origin, or hand the request on."""
         headers = Headers(scope=scope) if scope["type"] in ("http", "websocket") else Headers()
-        if "origin" in headers and headers["origin"] != f"http://{headers.get('host')}":
+        if _is_foreign(headers):
             await PlainTextResponse("a page of another origin may not ask here", 403)(scope, receive, send)
         else:
             await self.app(scope, receive, send)
+
+
+def _is_foreign(headers: Headers) -> bool:
+    """Whether a page of another origin asks. Browsers name no origin for what a page only shows: images, frames."""
+    own = f"http://{headers.get('host')}"
+    if any(origin != own for origin in headers.getlist("origin")):
+        return True
+    opens_a_page = (headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")) == ("navigate", "document")
+    return headers.get("sec-fetch-site") in ("cross-site", "same-site") and not opens_a_page  # as a link does
 
 
 def protocol(config: "Config", *given: Any, **named: Any) -> asyncio.Protocol:

@@ -15,7 +15,8 @@ import pandas as pd
 
 from tasks import text
 from tasks.errors import InputError
-from tasks.names import quoted
+from tasks.names import SHOWN, quoted
+from tasks.say import one_line
 
 DECISIONS = ("keep", "drop", "relabel")
 PROVENANCE = ["given", "by", "on", "release"]
@@ -88,7 +89,11 @@ def _read(path: Path, classes: list[str], ids: Container[str]) -> pd.DataFrame:
         raise
     except (ValueError, OSError) as error:  # no rows, no table
         raise InputError(f"prepare.corrections: {path} is not a readable CSV table ({error})") from error
+    if not isinstance(table.index, pd.RangeIndex):  # pandas takes what is too many for names of rows
+        raise InputError(f"prepare.corrections: {path} has rows with more values than its header has columns")
     table = table.rename(columns=lambda name: name.strip().lower())
+    if twice := [column for column in COLUMNS if list(table.columns).count(column) > 1]:
+        raise InputError(f"prepare.corrections: {path} has the column {twice[0]!r} twice")
     if missing := [column for column in COLUMNS[:3] if column not in table]:
         raise InputError(f"prepare.corrections: {path} has no column {missing[0]!r}; it needs id, decision and label")
     table = table.reindex(columns=COLUMNS, fill_value="").fillna("")
@@ -113,4 +118,4 @@ def _check(path: Path, table: pd.DataFrame, classes: list[str]) -> None:
             first = int(np.flatnonzero(wrong)[0])
             row, line = table.iloc[first], table.index.tolist()[first]  # rows keep their numbers, those left out too
             words = what.format(decision=row["decision"], label=row["label"])
-            raise InputError(f"prepare.corrections: {path}: line {line + 2}, {row['id']}: {words}")
+            raise InputError(f"prepare.corrections: {path}: line {line + 2}, {one_line(row['id'][:SHOWN])}: {words}")

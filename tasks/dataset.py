@@ -28,6 +28,12 @@ from tasks.files import SEEN, read_json
 from tasks.images import storage
 from tasks.images.picture import decode
 
+TEXTS = ("id", "split", "shard", "sha256", "file")
+NUMBERS = ("label", "row", "width", "height", "place", "size")
+COLUMNS = (*TEXTS, *NUMBERS, "copied")
+SPLITS = ("train", "test")
+LARGEST = 2**63 - 1  # bytes of a file
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -139,15 +145,21 @@ def _json(path: Path, kind: type) -> Any:
 
 
 def _checked(index: pd.DataFrame) -> pd.DataFrame:
-    """The index, if it has the columns of one, of their types."""
-    for column in ("id", "split", "shard", "sha256", "file"):
+    """The index, if it has the columns of one, of their types, and nothing in them that none has."""
+    for column in TEXTS:
         if not pd.api.types.is_string_dtype(index[column]):
             raise TypeError(f"its column {column} is no text")
-    for column in ("label", "row", "width", "height", "place", "size"):
+    for column in NUMBERS:
         if not pd.api.types.is_integer_dtype(index[column]):
             raise TypeError(f"its column {column} holds no whole numbers")
     if not pd.api.types.is_bool_dtype(index["copied"]):
         raise TypeError("its column copied is neither true nor false")
+    if gaps := [name for name in COLUMNS if index[name].isna().any()]:
+        raise ValueError(f"its column {gaps[0]} has gaps")
+    if not index["split"].isin(SPLITS).all():  # exports name files for it
+        raise ValueError(f"its column split holds more than {' and '.join(SPLITS)}")
+    if (index[["place", "size"]] > LARGEST).any(axis=None):
+        raise ValueError("an image of it lies in no place of a file")
     if not index["id"].is_unique:
         raise ValueError("it has an id twice")
     return index

@@ -10,6 +10,8 @@
 """
 
 import logging
+import os
+import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +19,10 @@ from pathlib import Path
 import numpy as np
 
 from tasks.errors import InputError
-from tasks.files import forget, new_rows, read_json, sha256, whole_file, write_json
+from tasks.files import forget, is_stream, new_rows, read_json, sha256, whole_file, write_json
 from tasks.names import check_classes, check_names, lines, quoted
 
+LONGEST = 300  # characters of a library's words that a message repeats
 CHUNK = 8192  # rows read at a time, so that a file larger than memory can be checked
 
 log = logging.getLogger(__name__)
@@ -126,9 +129,11 @@ def _array(path: Path) -> np.ndarray:
     if not path.is_file():
         raise InputError(f"{path} is missing; a feature folder holds image.npy, text.npy, labels.npy, classes.json")
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise InputError(f"{path} is not a NumPy array file ({error}); write it with numpy.save") from error
+        with np.errstate(all="ignore"):
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # whatever numpy makes of a header that lies
+        why = textwrap.shorten(str(error), LONGEST, placeholder=" ...")
+        raise InputError(f"{path} is not a NumPy array file ({why}); write it with numpy.save") from error
     if not isinstance(array, np.ndarray) or array.ndim == 0:
         raise InputError(f"{path} is an archive or a single number; write one array with numpy.save")
     return array
@@ -145,8 +150,10 @@ def _classes(path: Path) -> list[str]:
 
 
 def _ids(path: Path, n: int) -> np.ndarray:
-    if not path.exists():
+    if not os.path.lexists(path):  # a link that leads nowhere is no list left out
         return np.array([f"{row:08d}" for row in range(n)])
+    if is_stream(path):
+        raise InputError(f"{path} cannot be read: it is a pipe or a device")
     try:
         ids = lines(path.read_bytes())
     except (OSError, UnicodeDecodeError) as error:
@@ -219,7 +226,8 @@ def _check_labels(folder: Path, labels: np.ndarray, classes: list[str]) -> None:
 
 def _check_rows(path: Path, features: np.ndarray, names: np.ndarray | list[str]) -> None:
     for start in range(0, len(features), CHUNK):
-        rows = features[start : start + CHUNK].astype(np.float32)
+        with np.errstate(over="ignore"):  # what is too large for float32 is infinite, and refused below
+            rows = features[start : start + CHUNK].astype(np.float32)
         lengths = np.einsum("nd,nd->n", rows, rows)
         bad = np.flatnonzero(~np.isfinite(lengths) | (lengths == 0))
         if bad.size:

@@ -282,14 +282,19 @@ def write_json(path: Path, value: Any) -> None:
     path.write_bytes(f"{text}\n".encode())
 
 
+def is_stream(path: Path) -> bool:
+    """Whether a path is a pipe, socket or device, which could keep a reader waiting for ever, or never end."""
+    return path.exists() and not (path.is_file() or path.is_dir())
+
+
 def read_json(path: Path, largest: int = LARGEST_JSON) -> Any:
     """Read a JSON file of at most `largest` bytes, whoever made it.
 
     Raises:
         InputError: it cannot be read, is no JSON, is too large, or is nested too deeply.
     """
-    if path.exists() and not (path.is_file() or path.is_dir()):
-        raise InputError(f"{path} is not JSON: it is a pipe or a device")  # which could keep a reader waiting for ever
+    if is_stream(path):
+        raise InputError(f"{path} is not JSON: it is a pipe or a device")
     try:
         with path.open("rb") as file:
             data = file.read(largest + 1)

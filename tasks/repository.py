@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 from tasks.errors import InputError
+from tasks.redact import redact
 
 PROTOCOLS = "file:git:http:https:ssh"  # others run programs (ext) or are remote helpers that happen to be installed
 QUEUED = "/.dvc/tmp/exps/"  # in the path of a queued experiment
@@ -19,7 +20,14 @@ def git(*arguments: str, at: Path = Path()) -> str:
     """
     allowed = os.environ.get("GIT_ALLOW_PROTOCOL", PROTOCOLS).split(":")
     env = os.environ | {"GIT_ALLOW_PROTOCOL": ":".join(name for name in allowed if name in PROTOCOLS.split(":"))}
-    done = subprocess.run(["git", "-C", str(at), *arguments], capture_output=True, text=True, check=False, env=env)
+    done = subprocess.run(
+        ["git", "-C", str(at), *arguments],
+        capture_output=True,
+        check=False,
+        env=env,
+        encoding="utf-8",
+        errors="surrogateescape",
+    )  # names in Git are bytes
     if done.returncode:
         raise InputError(f"git {arguments[0]} failed: " + " ".join((done.stderr or done.stdout).split()[-40:]))
     return done.stdout
@@ -39,7 +47,8 @@ def url() -> str | None:
         listed = git("remote", "get-url", "origin").strip()
     except InputError:
         return None
-    return re.sub(r"^(https?://)[^/@]*@", r"\1", listed)
+    bare = re.sub(r"^(https?://)[^/]*@", r"\1", listed, flags=re.IGNORECASE)
+    return redact(bare.partition("?")[0].partition("#")[0])
 
 
 def project(folder: Path) -> Path:

@@ -15,6 +15,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from tasks.errors import InputError
+from tasks.say import one_line
 
 LOCAL = ("file", "local")
 PROTOCOLS = (*LOCAL, "http", "https", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "hf", "memory")
@@ -40,19 +41,22 @@ def check(location: str) -> None:
     Raises:
         InputError: its protocol is not one of PROTOCOLS, it chains several (`a::b`), or its host is malformed.
     """
+    shown = one_line(location)
+    if "\0" in location or not _is_text(location):
+        raise InputError(f"{shown} cannot be opened: it has characters that no path or URL has")
     if "::" in _without_ipv6(location) and "://" in location:
-        raise InputError(f"{location} cannot be opened: a URL must name one place, and `::` chains several")
+        raise InputError(f"{shown} cannot be opened: a URL must name one place, and `::` chains several")
     name = protocol(location)
     if name is not None and name not in PROTOCOLS:
         raise InputError(
-            f"{location} cannot be opened: {name} is not one of the protocols that Winnow speaks, which are "
+            f"{shown} cannot be opened: {name} is not one of the protocols that Winnow speaks, which are "
             f"{', '.join(PROTOCOLS)}"
         )
     if name is not None:
         try:
             urlsplit(location)
         except ValueError as error:
-            raise InputError(f"{location} cannot be opened: {error}") from error
+            raise InputError(f"{shown} cannot be opened: {error}") from error
 
 
 def _without_ipv6(location: str) -> str:
@@ -66,6 +70,15 @@ def _without_ipv6(location: str) -> str:
     return f"{found['before']}host{location[found.end() :]}"
 
 
+def _is_text(location: str) -> bool:
+    """Whether a file may be called so; names that are not UTF-8 are text to Python too."""
+    try:
+        os.fsencode(location)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def local(location: str) -> Path:
     """The absolute path of a location on this machine; `~` is the home folder.
 
@@ -74,7 +87,7 @@ def local(location: str) -> Path:
     """
     check(location)
     if is_remote(location):
-        raise InputError(f"{location} is no path on this machine")
+        raise InputError(f"{one_line(location)} is no path on this machine")
     name = protocol(location)
     path = location.removeprefix(f"{name}://") if name else location
     return Path.cwd() / os.path.expanduser(path)
@@ -93,7 +106,7 @@ def connect(location: str) -> tuple[Any, str]:
         kind = fsspec.get_filesystem_class(protocol(location))
         files = kind(**kind._get_kwargs_from_urls(location))
     except (ValueError, ImportError) as error:
-        raise InputError(f"{location} cannot be opened: {error}") from error
+        raise InputError(f"{one_line(location)} cannot be opened: {error}") from error
     return files, str(kind._strip_protocol(location)).rstrip("/") or "/"
 
 

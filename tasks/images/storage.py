@@ -150,6 +150,17 @@ def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
         yield batch
 
 
+def open_file(files: Any, path: str) -> Any:
+    """Open a file for reading, unless it is a pipe or a device, which could keep the reader waiting for ever.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    if is_local(files) and not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError("it is not a regular file")
+    return files.open(path, "rb")
+
+
 def open_parquet(files: Any, path: str) -> pq.ParquetFile:
     """Open a Parquet file; as a context, it is closed at the end.
 
@@ -157,6 +168,8 @@ def open_parquet(files: Any, path: str) -> pq.ParquetFile:
         InputError: it is none, or is gone.
     """
     try:
+        if is_local(files):
+            open_file(files, path).close()
         file = pq.ParquetFile(path if is_local(files) else files.open(path, "rb"))
         _ = file.schema_arrow.names  # are they text?
         return file
@@ -169,13 +182,13 @@ def open_parquet(files: Any, path: str) -> pq.ParquetFile:
 def said(files: Any, path: str, error: Exception) -> str:
     """What a file is that cannot be read as what its name says, such as a Git LFS pointer; else the error."""
     try:
-        with files.open(path, "rb") as file:
+        with open_file(files, path) as file:
             what = kinds.other(file.read(kinds.TEXT))
     except OSError:
         what = None
     if what and what not in ("Parquet", "a tar archive"):  # those are damaged
         return f"it is {what}"
-    return str(error.args[0]) if error.args else type(error).__name__
+    return getattr(error, "strerror", None) or (str(error.args[0]) if error.args else type(error).__name__)
 
 
 def image_columns(schema: pa.Schema) -> list[str]:

@@ -26,6 +26,7 @@ from tasks.releases import pieces
 from tasks.releases.formats import WRITERS, Piece, Sample, Writer
 from tasks.releases.manifest import Release
 from tasks.reports import pages
+from tasks.say import one_line
 
 FORMATS = ("ids", *WRITERS)
 THREADS = min(8, os.cpu_count() or 1)  # a piece in memory each
@@ -92,8 +93,8 @@ def _images(release: Release, request: Request, images: Path | None, source: str
         raise InputError(f"{release.images} {found.NONE}")
     if data.lost:
         raise InputError(
-            f"the source of the images, {data.source}, has moved or gone; name where it lies now with --source. "
-            "--format ids needs no images"
+            f"the source of the images, {one_line(data.source)}, has moved or gone; name where it lies now with "
+            "--source. --format ids needs no images"
         )
     return data
 

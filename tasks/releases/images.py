@@ -15,8 +15,10 @@ from ruamel.yaml.error import YAMLError
 from tasks import dataset, urls
 from tasks.dataset import Dataset
 from tasks.errors import InputError
+from tasks.names import check_names
 from tasks.releases import versions
 from tasks.releases.manifest import Release
+from tasks.say import one_line
 
 NONE = (
     "holds no images (no index.parquet); name the folder that `prepare` wrote with --images, or get it with "
@@ -56,7 +58,8 @@ def find(release: Release, images: Path | None, source: str | None) -> Dataset |
     if _is_within(data, tree):
         return replace(data, follow_links=False)
     raise NotNamedError(
-        f"their source, {data.source}, lies outside {tree}, where the release came from; name it with --source"
+        f"their source, {one_line(data.source)}, lies outside {tree}, where the release came from; name it with "
+        "--source"
     )
 
 
@@ -70,7 +73,9 @@ def _check_option(source: str) -> None:
 def _load(folder: Path, source: str | None) -> Dataset:
     if not (folder / "index.parquet").is_file():
         raise InputError(f"{folder} {NONE}")
-    return dataset.load(folder, source)
+    data = dataset.load(folder, source)
+    check_names(data.index["id"], str(folder / "index.parquet"))
+    return data
 
 
 def _checked(data: Dataset) -> Dataset:

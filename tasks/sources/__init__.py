@@ -94,6 +94,8 @@ def locate(source: str, *, follow_links: bool = False) -> Located:
         return Located(base, [name], [])
     if not files.exists(path):
         raise InputError(f"prepare.source: {source} does not exist")
+    if storage.is_local(files) and not files.isdir(path):
+        raise InputError(f"prepare.source: {source} cannot be read: it is a pipe or a device")
     return _in_folder(source, follow_links)
 
 
@@ -204,7 +206,8 @@ def _hold_out(source: Source, path: str) -> None:
     """Hold out the images that a file names, one id a line, and no others."""
     files, where = storage.connect(path)
     try:
-        wanted = set(text.lines(files.cat_file(where), f"prepare.held_out: {path}"))
+        with storage.open_file(files, where) as file:
+            wanted = set(text.lines(file.read(), f"prepare.held_out: {path}"))
     except OSError as error:
         raise InputError(f"prepare.held_out: {path} cannot be read ({error})") from error
     ids = set(source.table["id"])

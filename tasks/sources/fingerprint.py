@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 from rich.progress import track
 
-from tasks.files import SEEN, file_sha256, sha256, whole_file, write_json
+from tasks.files import SEEN, file_sha256, is_stream, sha256, whole_file, write_json
 from tasks.images import storage
 from tasks.sources import is_table, listing, locate, readable, table, torchvision
 
@@ -82,7 +82,7 @@ def _list(held_out: str) -> tuple[int, str]:
     if not storage.is_local(files):
         return _info(files, path)
     try:
-        return Path(path).stat().st_size, file_sha256(Path(path))
+        return Path(path).stat().st_size, "no file" if is_stream(Path(path)) else file_sha256(Path(path))
     except OSError as error:
         return 0, type(error).__name__
 

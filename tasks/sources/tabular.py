@@ -52,7 +52,7 @@ def read(base: str, name: str, wanted: Wanted) -> Table:
     try:
         if name.lower().endswith(".parquet"):
             return _parquet(files, f"{root}/{name}", name, wanted)
-        with files.open(f"{root}/{name}", "rb") as file:
+        with storage.open_file(files, f"{root}/{name}") as file:
             if name.lower().endswith(JSON):
                 return _json_lines(file.read(), name, wanted)
             return _csv(file, name, wanted)

@@ -191,7 +191,10 @@ def _samples(base: str, name: str, label: str, passed: Counter[str]) -> list[Sam
     files, root = storage.connect(base)
     samples: dict[str, Sample] = {}
     try:
-        with files.open(f"{root}/{name}", "rb") as file, tarfile.open(fileobj=file, mode="r:", tarinfo=Header) as shard:
+        with (
+            storage.open_file(files, f"{root}/{name}") as file,
+            tarfile.open(fileobj=file, mode="r:", tarinfo=Header) as shard,
+        ):
             for path, member in _members(shard, name):
                 if any(map(listing.is_system, PurePosixPath(path).parts)):
                     passed[listing.HIDDEN] += 1

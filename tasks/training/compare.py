@@ -1,13 +1,17 @@
 """Is one arm better than another? Paired by seed, since two arms of a seed share what chance gave them."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_bool_dtype, is_numeric_dtype
 from scipy import stats
 
 from tasks.errors import InputError
+from tasks.files import is_stream
+from tasks.say import one_line
 
 ARM = ("arm", "method")  # the column that says what a model was trained on, in whichever table
 SHARES = ("accuracy", "worst_class", "calibration_error", "wrong_left", "damaged_left")
@@ -48,12 +52,18 @@ def read(path: Path) -> pd.DataFrame:
     Raises:
         InputError: there is none, or it is not CSV.
     """
+    if is_stream(path):
+        raise InputError(f"{path} is not a table in CSV: it is a pipe or a device")
     try:
-        return pd.read_csv(path)
+        table = pd.read_csv(path, dtype=dict.fromkeys(ARM, "str"))
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist; `dvc repro` writes data/evaluate/accuracy.csv") from error
     except (ValueError, OSError) as error:
-        raise InputError(f"{path} is not a table in CSV ({error})") from error
+        raise InputError(f"{path} is not a table in CSV ({one_line(error)})") from error
+    for name in set(ARM) & set(table.columns):
+        if (blank := table[name].isna()).any():
+            raise InputError(f"{path}: line {int(np.flatnonzero(blank)[0]) + 2} has no {name}")
+    return table
 
 
 def compare(table: pd.DataFrame, a: str, b: str, measure: str = "accuracy") -> list[Difference]:
@@ -66,7 +76,7 @@ def compare(table: pd.DataFrame, a: str, b: str, measure: str = "accuracy") -> l
         measure: the column that is compared.
 
     Returns:
-        A difference a setting, in the order of the table.
+        A difference a setting, in the order of the table; of the seeds for which both arms have the measure.
 
     Raises:
         InputError: the table lacks a column, an arm is not in it, a cell stands twice, or no setting has both.
@@ -74,16 +84,18 @@ def compare(table: pd.DataFrame, a: str, b: str, measure: str = "accuracy") -> l
     arm = _arm_column(table)
     for name in (a, b):
         if name not in set(table[arm]):
-            raise InputError(f"no {arm} is called {name!r}; there are {', '.join(sorted(set(table[arm])))}")
+            raise InputError(f"no {arm} is called {name!r}; there are {_listed(sorted(set(table[arm])))}")
     settings = [name for name in table.columns if name not in (arm, "seed", *MEASURED) and not elsewhere(name)]
     cell = [*settings, arm, "seed"]
     if (twice := table.duplicated(cell)).any():
         raise InputError(f"a cell stands twice: {table.loc[twice, cell].iloc[0].to_dict()}")
     known = [name for name in table.columns if name in SHARES or elsewhere(name)]
     if measure not in known:
-        raise InputError(f"no measure is called {measure!r}; there are {', '.join(known)}")
+        raise InputError(f"no measure is called {measure!r}; there are {_listed(known)}")
+    _check_numbers(table[measure], measure)
     of = {name: table.loc[table[arm] == name, [*settings, "seed", measure]] for name in (a, b)}
     pairs = of[a].merge(of[b], on=[*settings, "seed"], suffixes=("_a", "_b"))
+    pairs = pairs.dropna(subset=[f"{measure}_a", f"{measure}_b"])
     if pairs.empty:
         raise InputError(f"{a} and {b} have no setting and seed in common")
     groups = pairs.groupby(settings, sort=False, dropna=False) if settings else [((), pairs)]
@@ -98,11 +110,23 @@ def elsewhere(name: str) -> bool:
     return name.startswith("accuracy_")
 
 
+def _listed(names: Iterable[object]) -> str:
+    return ", ".join(map(one_line, names))
+
+
+def _check_numbers(values: pd.Series, measure: str) -> None:
+    """Refuse a measure that is not of numbers. One that is missing was not measured: its pair is left out."""
+    if not is_numeric_dtype(values) or is_bool_dtype(values):
+        raise InputError(f"{measure} should hold numbers, and does not in every row")
+    if np.isinf(values.to_numpy(dtype=float)).any():
+        raise InputError(f"{measure} should hold numbers, and one is infinite")
+
+
 def _arm_column(table: pd.DataFrame) -> str:
     arm = next((name for name in ARM if name in table.columns), None)
     if arm is None or not {"accuracy", "seed"} <= set(table.columns):
         raise InputError(f"a table of results has columns accuracy, seed, and {' or '.join(ARM)}; these are "
-                         f"{', '.join(map(str, table.columns))}")  # fmt: skip
+                         f"{_listed(table.columns)}")  # fmt: skip
     return arm
 
 

@@ -130,6 +130,13 @@ def test_a_page_of_another_origin_or_by_another_name_is_refused(environment: dic
         ):
             assert ask(url, path, Origin=origin, Host=here) == 403, (path, origin)
             assert ask(url, path, "POST", "{}", Origin=origin, Host=here, Content_Type=text) == 403, (path, origin)
+        for site in ("cross-site", "same-site"):
+            for mode, kind in (("no-cors", "image"), ("no-cors", "script"), ("navigate", "iframe")):
+                headers = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": mode, "Sec-Fetch-Dest": kind}
+                assert ask(url, path, Host=here, **headers) == 403, (path, headers)
+    followed = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+    assert ask(url, "/api/health", Host=here, **followed) == 200, "a link leads here"
+    assert ask(url, "/api/health", Host=here, **{"Sec-Fetch-Site": "same-origin"}) == 200
     assert ask(url, "/api/health", Origin=f"http://{here}", Host=here) == 200
     assert ask(url, "/api/health", Origin=f"http://localhost:{port}", Host=f"localhost:{port}") == 200
 

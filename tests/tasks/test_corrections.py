@@ -77,6 +77,10 @@ def test_a_sample_that_has_gone_is_said_and_passed_over(tmp_path: Path, caplog: 
         ("id,decision,label\na,drop,bee\n", "drop takes no label"),
         ("id,decision,label\na,drop,\na,keep,\n", "different decisions"),
         ("", "not a readable CSV"),
+        ("id,decision,label\na,drop,,x\n", "rows with more values than its header has columns"),
+        ("id,decision,label\na,drop,,x,y\n", "rows with more values than its header has columns"),
+        ("ID ,id,decision,label\na,b,drop,\n", "the column 'id' twice"),
+        ('id,decision,label\n"a\nwinnow: all is well",delete,\n', r"line 2, a\\nwinnow: all is well: the decision"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_with_its_line(tmp_path: Path, text: str, word: str) -> None:

@@ -1,6 +1,7 @@
 """A feature folder is read as it is, or refused with the file, row or class at fault."""
 
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from tasks import features
 from tasks.errors import InputError
 from tasks.features import Features
+from tasks.reach import within
 
 Write = Callable[..., Path]
 
@@ -24,7 +26,7 @@ def with_row(rows: np.ndarray, row: int, value: float) -> np.ndarray:
 
 def refusal(folder: Path) -> str:
     with pytest.raises(InputError) as error:
-        features.load(folder)
+        within(60, lambda: features.load(folder))
     return str(error.value)
 
 
@@ -149,6 +151,17 @@ def archive(path: Path) -> None:
         np.savez(file, image=np.ones((2, 2)))
 
 
+def state(path: Path, shape: str) -> None:
+    """Write an array whose header states a shape that none has."""
+    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
+    path.write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode() + bytes(64))
+
+
+def instead(path: Path, make: Callable[[], object]) -> None:
+    path.unlink()
+    make()
+
+
 @pytest.mark.parametrize(
     ("name", "spoil"),
     [
@@ -156,6 +169,8 @@ def archive(path: Path) -> None:
         ("image.npy", lambda path: path.write_bytes(path.read_bytes()[:300])),
         ("image.npy", lambda path: path.write_bytes(b"")),
         ("image.npy", archive),
+        ("image.npy", lambda path: state(path, f"({10**40}, 8)")),
+        ("image.npy", lambda path: state(path, "(True, 8)")),
         ("classes.json", lambda path: path.write_text("[")),
         ("classes.json", lambda path: path.write_bytes(b"\xff")),
         ("classes.json", lambda path: path.write_text("[" * 200_000)),
@@ -163,6 +178,9 @@ def archive(path: Path) -> None:
         ("classes.json", lambda path: path.write_text('{"a": 1}')),
         ("classes.json", lambda path: path.write_text('["\\ud800"]')),
         ("ids.txt", lambda path: path.write_bytes(b"\xff\n" * 300)),
+        ("ids.txt", lambda path: instead(path, lambda: os.mkfifo(path))),
+        ("ids.txt", lambda path: instead(path, lambda: path.symlink_to("/dev/zero"))),
+        ("ids.txt", lambda path: instead(path, lambda: path.symlink_to("nowhere"))),
     ],
 )
 def test_a_file_of_another_kind_is_named(write_features: Write, name: str, spoil: Callable[[Path], object]) -> None:

@@ -17,6 +17,14 @@ from tasks.redact import redact, secret_in
             "https://h/x?y=1&X-Amz-Signature=***",
             "the value of X-Amz-Signature",
         ),
+        ("https://h/x#access_token=ab", "https://h/x#access_token=***", "the value of access_token"),
+        ("https://h/x?client_secret=ab", "https://h/x?client_secret=***", "the value of client_secret"),
+        ("https://h/x?a=1;private_token=ab", "https://h/x?a=1;private_token=***", "the value of private_token"),
+        (
+            "https://h/x?aws_secret_access_key=a",
+            "https://h/x?aws_secret_access_key=***",
+            "the value of aws_secret_access_key",
+        ),
         ("https://h/x?sv=2&sig=ab", "https://h/x?sv=2&sig=***", "the value of sig"),
         ("https://h/x?token=ab#top", "https://h/x?token=***#top", "the value of token"),
     ],
@@ -37,4 +45,21 @@ def test_what_the_environment_names_as_a_secret_is_blotted_out(monkeypatch: pyte
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI")
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "wJalrXUtnFEMI/longer")
     monkeypatch.setenv("SHORT_TOKEN", "the")
+    monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", "AccountName=me;AccountKey=4242abcd==")
+    monkeypatch.setenv("GITHUB_PAT", "p@ss/w0rd x")
+    assert redact("AccountName=me;AccountKey=4242abcd==") == "***"
+    assert redact("p@ss/w0rd x, p%40ss%2Fw0rd%20x and p%40ss%2Fw0rd+x") == "***, *** and ***"
     assert redact("the key wJalrXUtnFEMI, and wJalrXUtnFEMI/longer") == "the key ***, and ***"
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("{'Authorization': 'Basic dTpwdzQyNDI='}", "{'Authorization': 'Basic ***'}"),
+        ("Authorization: Bearer eyJhbGci.9-_x", "Authorization: Bearer ***"),
+        ("AccountKey=QUJD4242==;EndpointSuffix=x", "AccountKey=***;EndpointSuffix=x"),
+        ("basic authentication is readable on its way", "basic authentication is readable on its way"),
+    ],
+)
+def test_logins_as_http_and_azure_carry_them_are_blotted_out(text: str, left: str) -> None:
+    assert redact(text) == left

@@ -15,6 +15,10 @@ from tasks.repository import git
         ("https://ada:secret@host/ada/it.git", "https://host/ada/it.git"),
         ("https://token@host/it", "https://host/it"),
         ("https://host/a@b", "https://host/a@b"),
+        ("HTTPS://ada:s@cret@host/it", "HTTPS://host/it"),
+        ("https://host/it?private_token=secret", "https://host/it"),
+        ("ssh://git:secret@host/it", "ssh://***@host/it"),
+        ("ssh://git@host/it", "ssh://git@host/it"),
         ("git@host:ada/it.git", "git@host:ada/it.git"),
     ],
 )
@@ -45,6 +49,12 @@ def test_the_project_of_a_queued_experiment_is_the_one_that_queued_it(
     tmp_path: Path, inside: str, outside: str
 ) -> None:
     assert repository.project(tmp_path / inside) == (tmp_path / outside).resolve()
+
+
+def test_names_that_are_no_text_are_read_from_git(workdir: Path) -> None:
+    git("init", "-q")
+    (workdir / ".git/config").write_bytes((workdir / ".git/config").read_bytes() + b"[user]\n\tname = J\xf6rg\n")
+    assert git("config", "user.name").strip() == "J\udcf6rg"
 
 
 def test_what_fails_is_said_in_gits_words(workdir: Path) -> None:

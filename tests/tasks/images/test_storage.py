@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from tasks.errors import InputError
 from tasks.images import storage
+from tasks.reach import within
 
 
 def places(*rows: tuple[str, int, int]) -> pd.DataFrame:
@@ -103,6 +104,12 @@ def test_a_damaged_parquet_file_is_named(tmp_path: Path) -> None:
     path.write_bytes(b"PAR1")
     with pytest.raises(InputError, match=r"rows\.parquet is not a readable Parquet file"):
         list(storage.read(str(tmp_path), places(("rows.parquet", 3, storage.ROW))))
+
+
+def test_a_pipe_in_place_of_a_parquet_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "rows.parquet")
+    with pytest.raises(InputError, match=r"rows\.parquet is not a readable Parquet file \(it is not a regular file\)"):
+        within(20, lambda: list(storage.read(str(tmp_path), places(("rows.parquet", 3, storage.ROW)))))
 
 
 class Harmful:

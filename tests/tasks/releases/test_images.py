@@ -1,5 +1,6 @@
 """A release opens nothing but what came with it, until a person names more."""
 
+import json
 import shutil
 import socket
 import subprocess
@@ -199,6 +200,49 @@ def test_an_index_of_other_columns_is_named(got: Path, change: str) -> None:
     changed[change].to_parquet(path, index=False)
     with pytest.raises(InputError, match=r"index\.parquet cannot be read"):
         images.find(manifest.load(got), None, "originals")
+
+
+HOSTILE = {
+    "split": ["/elsewhere", "../../elsewhere", "a\0b", "", None],
+    "shard": [None],
+    "file": [None],
+    "place": [2**64 - 1],
+    "copied": [None],
+    "id": ["\x1b[2Jforged", "a\nb", "a\u202eb", "x" * 2000],
+}
+
+
+@pytest.mark.parametrize(("column", "value"), [(name, value) for name, every in HOSTILE.items() for value in every])
+def test_an_index_with_what_no_index_has_is_refused(got: Path, column: str, value: object) -> None:
+    """An export names folders for splits: they could lead anywhere."""
+    path = got.parent / "prepare/images/index.parquet"
+    index = pd.read_parquet(path)
+    held_out = index.index[index["split"] == "test"][0]
+    values = index[column].astype(object)
+    values[held_out] = value
+    index[column] = values.astype("uint64") if column == "place" else values
+    index.to_parquet(path, index=False)
+    wanted = ("--source", "originals")
+    for arguments in (["release", "verify", got], ["export", got, "--format", "imagefolder", "--test", "--out", "out"]):
+        done = winnow(*arguments, *wanted)
+        assert done.exit_code == 2, done.output
+        assert "index.parquet" in done.stderr
+        assert not set(done.output) & {"\x1b", "\u202e", "\0"}
+
+
+@pytest.mark.parametrize("source", ["\0", "a\0b", "\ud800", "a\x1b[2J\nwinnow: it is whole"])
+def test_a_source_that_no_file_can_have_is_shown_as_it_is_written(got: Path, source: str) -> None:
+    (got.parent / "prepare/images/source.json").write_text(json.dumps({"source": source}))
+    told = winnow("release", "verify", got)
+    assert (told.exit_code, "the images were not looked at" in told.output) == (0, True)
+    named = winnow("release", "verify", got, "--images", got.parent / "prepare/images")
+    assert named.exit_code in (1, 2), named.output
+    refused = winnow("export", got, "--format", "parquet", "--out", "out")
+    assert refused.exit_code == 2, refused.output
+    for done in (told, named, refused):
+        assert not set(done.output) & {"\x1b", "\0"}
+        assert "Traceback" not in done.output
+        assert not [line for line in done.output.splitlines() if line.startswith("winnow: it is whole")]
 
 
 def test_sizes_and_places_of_a_stranger_are_bounded(got: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from support import encoded, refusal
 
 from tasks.errors import InputError
+from tasks.reach import within
 from tasks.sources import fingerprint, open_source
 
 
@@ -350,3 +351,22 @@ def test_a_link_to_itself_is_named(tmp_path: Path) -> None:
     for opened in (open_source, fingerprint.of):
         with pytest.raises(InputError, match=r"cannot be read .*cat/loop"):
             opened(tmp_path if opened is open_source else str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["train.parquet", "train.tar", "list.csv", "list.jsonl"])
+def test_a_pipe_is_no_source(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    assert f"{name} cannot be read: it is a pipe or a device" in refusal(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["train.parquet", "train.tar"])
+def test_a_pipe_in_a_source_is_not_waited_for(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    assert "it is not a regular file" in within(20, lambda: refusal(tmp_path))
+
+
+def test_a_pipe_of_ids_to_hold_out_is_not_waited_for(tmp_path: Path) -> None:
+    touch(tmp_path / "set/cat/0.png", tmp_path / "set/dog/0.png")
+    os.mkfifo(tmp_path / "ids.txt")
+    with pytest.raises(InputError, match=r"ids\.txt cannot be read \(it is not a regular file\)"):
+        within(20, lambda: open_source(tmp_path / "set", held_out=str(tmp_path / "ids.txt")))

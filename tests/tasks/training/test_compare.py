@@ -1,5 +1,8 @@
 """Two arms are compared seed by seed."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,6 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from tasks.errors import InputError
+from tasks.reach import within
 from tasks.training import compare
 
 
@@ -94,3 +98,42 @@ def test_the_seeds_needed_give_the_power_that_is_said(effect: float) -> None:
     tries = np.random.default_rng(0).normal(effect, 1, (20_000, n))
     enough, fewer = ((stats.ttest_1samp(tries[:, :m], 0, axis=1).pvalue < 0.05).mean() for m in (n, n - 1))
     assert fewer < 0.8 < enough + 0.01  # of 20,000 tries, 0.3% is chance
+
+
+def table(tmp_path: Path, rows: str) -> Path:
+    path = tmp_path / "table.csv"
+    path.write_text(f"arm,seed,accuracy,worst_class\n{rows}")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("a,0,high,1\nb,0,low,1\n", "accuracy should hold numbers"),
+        ("a,0,True,1\nb,0,False,1\n", "accuracy should hold numbers"),
+        ("a,0,inf,1\nb,0,0.5,1\n", "one is infinite"),
+        ("a,0,0.5,1\n,0,0.5,1\nb,0,0.5,1\n", "line 3 has no arm"),
+        ("a,0,,1\nb,0,0.5,1\n", "no setting and seed in common"),
+        ('a,0,0.5,1\n"c\nwinnow: b is better",0,0.5,1\n', r"there are a, c\\nwinnow: b is better$"),
+    ],
+)
+def test_a_file_that_cannot_be_compared_is_refused(tmp_path: Path, rows: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        compare.compare(compare.read(table(tmp_path, rows)), "a", "b")
+
+
+def test_arms_may_be_called_by_numbers(tmp_path: Path) -> None:
+    (found,) = compare.compare(compare.read(table(tmp_path, "1,0,0.75,1\n02,0,0.5,1\n")), "1", "02")
+    assert found.mean == 0.25
+
+
+def test_a_seed_without_the_measure_is_left_out(tmp_path: Path) -> None:
+    rows = "a,0,0.75,1\nb,0,0.5,1\na,1,,1\nb,1,0.5,1\n"
+    (found,) = compare.compare(compare.read(table(tmp_path, rows)), "a", "b")
+    assert (found.seeds, found.mean) == (1, 0.25)
+
+
+def test_a_pipe_is_no_table(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "table.csv")
+    with pytest.raises(InputError, match=r"table\.csv is not a table in CSV: it is a pipe"):
+        within(20, lambda: compare.read(tmp_path / "table.csv"))
