@@ -5,9 +5,11 @@ from prefect import flow
 from flows import runtime
 from flows.settings import Settings
 from tasks import adapt
+from tasks.errors import redacted
 
 
 @flow(name="adapt")
+@redacted
 def run(settings: Settings) -> None:
     """Adapt to the data set, as the method does."""
     recipe = adapt.Recipe(**runtime.dumped(settings.adapt))

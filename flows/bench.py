@@ -17,7 +17,7 @@ from flows.settings import Runtime
 from tasks import attempt, files, tracking
 from tasks.bench import cells, ground, pictures, record, tables
 from tasks.bench.cells import Cell
-from tasks.errors import InputError
+from tasks.errors import InputError, redacted
 from tasks.say import say
 
 ROOM = files.SCRATCH / "bench"
@@ -72,6 +72,7 @@ def check(request: Request, download: bool) -> None:
 
 
 @flow(name="bench", task_runner=ThreadPoolTaskRunner(max_workers=device.slots()), validate_parameters=False)  # type: ignore[arg-type]
+@redacted
 def run(request: Request) -> list[Path]:
     """Run the cells that have no result, then write the tables of all; the logs of those that broke."""
     every, out = grid.cells(request.preset, request.seeds), request.out

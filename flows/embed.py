@@ -10,12 +10,14 @@ from flows.settings import Embed, Settings
 from tasks import embed
 from tasks.encoders import rows
 from tasks.encoders.encoder import Checkpoint
+from tasks.errors import redacted
 from tasks.say import say
 
 UNITS = 1000  # tasks at most, however many shards there are
 
 
 @flow(name="embed", task_runner=ThreadPoolTaskRunner(max_workers=1))  # type: ignore[arg-type]
+@redacted
 def run(settings: Settings) -> None:
     """Embed with an encoder, or take the features that are there."""
     how, images, out = settings.embed, runtime.DATA / "prepare" / "images", runtime.DATA / "embed"

@@ -9,7 +9,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from flows import device, journal, progress, runtime
 from flows.settings import Evaluate, Settings
 from tasks import attempt, evaluate, files, shifted
-from tasks.errors import WorkError
+from tasks.errors import WorkError, redacted
 from tasks.evaluate import Work
 from tasks.training.arms import ARMS, Arm
 from tasks.training.classifier import Training
@@ -20,6 +20,7 @@ SUBSET = runtime.DATA / "optimize" / "subset.parquet"
 
 
 @flow(name="evaluate", task_runner=ThreadPoolTaskRunner(max_workers=device.slots()))  # type: ignore[arg-type]
+@redacted
 def run(settings: Settings) -> None:
     """Train the cells that are not done yet, side by side, and gather them."""
     how, images, truth = settings.evaluate, PREPARE / "images", PREPARE / "truth.parquet"

@@ -8,11 +8,13 @@ from prefect import flow
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from flows import child, journal, presets
+from tasks.errors import redacted
 
 MOST = 1000  # rows of a table that a page shows
 
 
 @flow(name="evaluate-grid", log_prints=True)
+@redacted
 def evaluate_grid(preset: str = "digits", data: str | None = None, seeds: int | None = None,
                   only: list[str] | None = None, download: bool = False) -> str:  # fmt: skip
     """Run the grid of a preset and leave its tables as artifacts; the folder of its results.

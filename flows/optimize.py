@@ -5,9 +5,11 @@ from prefect import flow
 from flows import runtime
 from flows.settings import Settings
 from tasks import optimize
+from tasks.errors import redacted
 
 
 @flow(name="optimize")
+@redacted
 def run(settings: Settings) -> None:
     """Choose the subset."""
     scores, embed, out = runtime.DATA / "score", runtime.DATA / "embed", runtime.DATA / "optimize"

@@ -8,10 +8,12 @@ from prefect import flow
 from flows import runtime
 from flows.settings import Settings
 from tasks import prepare, sources
+from tasks.errors import redacted
 from tasks.say import one_line, say
 
 
 @flow(name="prepare")
+@redacted
 def run(settings: Settings) -> None:
     """Read the source, set aside what cannot be read, plant what is asked for."""
     how = runtime.dumped(settings.prepare)

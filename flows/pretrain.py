@@ -5,9 +5,11 @@ from prefect import flow
 from flows import runtime
 from flows.settings import Settings
 from tasks import pretrain
+from tasks.errors import redacted
 
 
 @flow(name="pretrain")
+@redacted
 def run(settings: Settings) -> None:
     """Train a small CLIP on other digits."""
     how = runtime.dumped(settings.pretrain)

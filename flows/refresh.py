@@ -14,7 +14,7 @@ from flows import changes, child, journal, notices, plain, server
 from flows.settings import Refresh, load
 from flows.terminal import ended
 from tasks import pipeline
-from tasks.errors import HeldError, InputError, WorkError
+from tasks.errors import HeldError, InputError, WorkError, redacted
 from tasks.releases import diff, gate, manifest, versions
 from tasks.releases import publish as publishing
 from tasks.releases.gate import Check, Limits
@@ -24,6 +24,7 @@ ARTIFACT, RELEASE = "subset", Path(versions.PLACE)
 
 
 @flow(name="refresh", log_prints=True)
+@redacted
 def refresh(publish: Literal["never", "when_better"] | None = None) -> list[str]:
     """Bring every result up to date, and judge the release that came out; the stages whose results changed.
 

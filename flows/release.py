@@ -9,9 +9,11 @@ from prefect.runtime import flow_run
 from flows import journal, runtime
 from flows.settings import Settings
 from tasks import files, release, repository, tracking
+from tasks.errors import redacted
 
 
 @flow(name="release")
+@redacted
 def run(settings: Settings) -> None:
     """Put the release together, then record it."""
     out = runtime.DATA / "release"

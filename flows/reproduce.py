@@ -7,11 +7,13 @@ from prefect import flow
 from flows import changes, child, journal
 from flows.settings import load
 from tasks import pipeline
+from tasks.errors import redacted
 
 Stage = Literal["sample", "pretrain", "source", "prepare", "embed", "adapt", "score", "optimize", "evaluate", "release"]
 
 
 @flow(name="reproduce", log_prints=True)
+@redacted
 def reproduce(stage: Stage, force: bool = False) -> list[str]:
     """Bring a stage and those before it up to date; the stages whose results changed.
 

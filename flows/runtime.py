@@ -19,7 +19,7 @@ from flows import STARTED, device, journal, plain, server, settings, turn
 from flows.settings import Runtime, Settings
 from flows.terminal import ended
 from tasks import inputs, locks
-from tasks.errors import InputError, WorkError
+from tasks.errors import InputError, WorkError, redacted
 from tasks.say import say
 
 GPU = "gpu"
@@ -31,7 +31,7 @@ R = TypeVar("R")
 
 def as_task(work: Callable[P, R]) -> Task[P, R]:
     """Make a stage's function a Prefect task. DVC is the only cache of results, so nothing is cached or persisted."""
-    return task(name=_name(work), cache_policy=NO_CACHE, persist_result=False)(work)
+    return task(name=_name(work), cache_policy=NO_CACHE, persist_result=False)(redacted(work))
 
 
 def gpu_task(work: Callable[..., R]) -> Task[..., R]:
@@ -57,7 +57,9 @@ def gpu_task(work: Callable[..., R]) -> Task[..., R]:
                 os._exit(1)
             raise
 
-    return task(name=_name(work), cache_policy=NO_CACHE, persist_result=False, tags=set() if dask else {GPU})(on_device)
+    return task(name=_name(work), cache_policy=NO_CACHE, persist_result=False, tags=set() if dask else {GPU})(
+        redacted(on_device)
+    )
 
 
 def _name(work: Callable[..., Any]) -> str:

@@ -5,9 +5,11 @@ from prefect import flow
 from flows import runtime
 from flows.settings import Settings
 from tasks import sample
+from tasks.errors import redacted
 
 
 @flow(name="sample")
+@redacted
 def run(settings: Settings) -> None:
     """Write the bundled digits in the layout of a data set on the hub."""
     runtime.as_task(sample.run)(runtime.DATA / "sample", seed=settings.base.seed)

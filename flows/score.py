@@ -6,10 +6,12 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from flows import progress, runtime
 from flows.settings import Settings
 from tasks import files, score
+from tasks.errors import redacted
 from tasks.selection import near_duplicates
 
 
 @flow(name="score", task_runner=ThreadPoolTaskRunner(max_workers=1))  # type: ignore[arg-type]
+@redacted
 def run(settings: Settings) -> None:
     """Score the pool, some classes at a time, and find what is nearly the same."""
     embed, adapted, out = (runtime.DATA / stage for stage in ("embed", "adapt", "score"))

@@ -38,11 +38,21 @@ def _environment(env: dict[str, str] | None) -> dict[str, str]:
 def stale() -> list[str]:
     """Names of the stages that are not up to date, once those that look every time have looked."""
     waiting = _status()
-    if waiting and all(why == ALWAYS for why in waiting.values()):
-        if dvc("repro", "--quiet", "--single-item", *waiting, quiet=True).returncode:
+    looking = [name for name, why in waiting.items() if _looks(why)]
+    if looking and (len(looking) == len(waiting) or any(waiting[name] != ALWAYS for name in looking)):
+        if dvc("repro", "--quiet", "--single-item", *looking, quiet=True).returncode:
             return sorted(waiting)  # `dvc repro` says what is wrong
         waiting = _status()
     return sorted(name for name, why in waiting.items() if why != ALWAYS)
+
+
+def _looks(why: list[object]) -> bool:
+    """Whether a stage waits only to look again.
+
+    DVC removes the outputs of a stage before it runs, so one that was killed while it looked has none.
+    """
+    gone = [part["changed outs"] for part in why if isinstance(part, dict) and list(part) == ["changed outs"]]
+    return ALWAYS[0] in why and len(why) == 1 + sum(set(outs.values()) == {"deleted"} for outs in gone)
 
 
 def _status() -> dict[str, list[object]]:

@@ -60,6 +60,7 @@ GRID = {
 }
 MARK = "WINNOW_KILLED_AT_RANDOM"  # in the environment of all that is started here
 TRIES = 3  # of the same command after a kill
+LONGEST = 1800  # seconds that a command may take, on a busy machine
 GONE = 60  # seconds for what is left of a killed command to notice and end
 # Logs, databases, the books that Git, DVC and `source` keep of a folder: they say when and where, not what.
 ASIDE = re.compile(r"^(\.git|\.dvc|\.winnow/(logs|prefect|source)|mlflow\.db.*|mlartifacts)(/|$)|__pycache__")
@@ -102,7 +103,7 @@ class Trial:
         for name, command in COMMANDS.items():
             folder = Path(shutil.copytree(self.project.folder, self.room / f"before-{name}", symlinks=True))
             begun = time.monotonic()
-            self.project.do(*command, timeout=1800)
+            self.project.do(*command, timeout=LONGEST)
             seconds = time.monotonic() - begun
             found.append(Before(name, folder, seconds, left(self.project.folder), published(self.project)))
             print(f"{name}: {seconds:.0f} s", flush=True)
@@ -123,10 +124,10 @@ class Trial:
             for pid in victims(process.pid, how):
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-            process.wait(60)
+            process.wait(LONGEST)  # it may go on without the process that was killed
         said = []
         for _ in range(TRIES):
-            done = made.run(*COMMANDS[before.name], timeout=1800)
+            done = made.run(*COMMANDS[before.name], timeout=LONGEST)
             said.append(done.stdout)
             if done.returncode == 0:
                 break

@@ -1,15 +1,20 @@
 """A secret that a run needs, or that was put in the wrong place, is in nothing that the run leaves or says."""
 
+import importlib
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
 import pytest
 from moto.server import ThreadedMotoServer
-from support import Project, checkout
+from prefect import Flow
+from support import ROOT, Project, checkout
+
+from tasks.errors import redacted
 
 SECRET = "-".join(["c0rrect", "h0rse", "battery"])  # in pieces, since this very file lies in the project too
 BUCKET = "photos"
@@ -70,6 +75,57 @@ def test_secrets_of_the_environment_are_left_nowhere(planted: Project) -> None:
         assert any(path.name.endswith(kind) for path in found), kind
     for path in found:
         assert SECRET.encode() not in path.read_bytes(), path
+
+
+FAILS = """
+import sys
+from prefect import flow
+from flows import runtime
+from flows.settings import Runtime
+from flows.terminal import ended
+from tasks.errors import redacted
+
+def fails(device=None):
+    raise OSError(5, "cannot be read", sys.argv[2])
+
+@flow(name="fails")
+@redacted
+def run(where):
+    if where == "flow":
+        fails()
+    make = runtime.gpu_task if where == "gpu task" else runtime.as_task
+    make(fails).submit().result()
+
+with ended(), runtime.running(run, Runtime()) as ready:
+    ready(sys.argv[1])
+"""
+
+
+@pytest.mark.parametrize("where", ["flow", "task", "gpu task"])
+def test_what_fails_keeps_no_secret_in_prefect(environment: dict[str, str], workdir: Path, where: str) -> None:
+    """Neither in states nor in logs; the address is no parameter of a stage, but what such an error names."""
+    env = environment | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", FAILS, where, f"http://me:{SECRET}@host/x"]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "OSError: [Errno 5] cannot be read: 'http://***@host/x'" in done.stderr
+    assert SECRET not in done.stdout + done.stderr
+    found = list(files(workdir, Path(environment["PREFECT_HOME"])))
+    assert any(
+        b"cannot be read: 'http://***@host/x'" in path.read_bytes() for path in found if "prefect.db" in path.name
+    )
+    for path in found:
+        assert SECRET.encode() not in path.read_bytes(), path
+
+
+def test_every_flow_takes_secrets_out_of_its_errors() -> None:
+    found = dict[str, Flow[..., object]]()
+    for path in (ROOT / "flows").glob("*.py"):
+        if "@flow(" in path.read_text():
+            module = importlib.import_module(f"flows.{path.stem}")
+            found |= {each.name: each for each in vars(module).values() if isinstance(each, Flow)}
+    assert len(found) > 10
+    assert [name for name, each in found.items() if each.fn.__code__ is not redacted(print).__code__] == []
 
 
 def test_a_secret_in_a_parameter_stops_the_run_and_goes_no_further(planted: Project) -> None:
