@@ -4,6 +4,8 @@ What publishes, exports, verifies and compares releases reads them here. A relea
 in its manifest is used before it has the form of one. The form is published as JSON schema: docs/manifest.schema.json.
 """
 
+import os
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -32,6 +34,7 @@ from tasks.say import one_line
 FORMAT = 2
 LARGEST = 32 * 2**20  # bytes of a manifest; a class takes about a hundred
 SHOWN = 3  # faults of a manifest that are named
+CACHED = re.compile(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}$")  # where DVC keeps a file, to which it may link
 TEXT, WHOLE = (is_string_dtype, "text"), (is_integer_dtype, "whole numbers")
 COLUMNS = {
     "id": TEXT,
@@ -288,11 +291,13 @@ def load(folder: Path) -> Release:
     """Open the release in a folder.
 
     Raises:
-        InputError: there is none, its manifest has not the form of one, or it is of another version of the format.
+        InputError: there is none, its manifest has not the form of one, it is of another version of the format, or a
+            link leads out of it.
     """
     path = folder / "manifest.json"
     if not path.is_file():
         raise InputError(f"{folder} holds no release (no manifest.json); make one with `dvc repro`")
+    _refuse_links(folder)
     try:
         stated = files.read_json(path, LARGEST)
     except InputError as error:
@@ -309,6 +314,17 @@ def load(folder: Path) -> Release:
         return Release(folder, Manifest.model_validate(stated), files.file_sha256(path))
     except ValidationError as error:
         raise InputError(f"{path} is no manifest of a release: {_faults(error)}; get the release again") from error
+
+
+def _refuse_links(folder: Path) -> None:
+    """Refuse links out of a release: what they lead to would be read, and shown where it does not fit."""
+    here = os.path.realpath(folder)
+    for path in folder.rglob("*"):
+        if not path.is_symlink() or not (path.is_file() or path.is_dir()):
+            continue
+        target = os.path.realpath(path)
+        if os.path.commonpath([here, target]) != here and not CACHED.search(target):
+            raise InputError(f"{one_line(path)} is a link that leads out of the release; get the release again")
 
 
 def _unprintable(tree: object) -> str | None:

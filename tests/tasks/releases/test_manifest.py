@@ -272,3 +272,25 @@ def test_any_json_opens_or_is_refused(template: Path, photo_stages: Path, data: 
     show.describe(template)
     assert diff.compare(opened, opened)["classes"] == {}
     assert isinstance(verify.run(opened), list)
+
+
+@pytest.mark.parametrize("name", ["ids.txt", "figures/classes.png", "more", "manifest.json"])
+def test_a_link_out_of_a_release_is_not_followed(released: Path, workdir: Path, name: str) -> None:
+    (workdir / "elsewhere").write_text("password\n")
+    (released / name).unlink(missing_ok=True)
+    (released / name).symlink_to(workdir / "elsewhere")
+    for command in (["release", "verify"], ["show"]):
+        done = CliRunner().invoke(app, [*command, str(released)])
+        assert done.exit_code == 2, done.output
+        assert f"{released / name} is a link that leads out of the release" in done.stderr
+        assert "password" not in done.output
+
+
+def test_links_within_a_release_and_into_a_cache_of_dvc_are_followed(released: Path, workdir: Path) -> None:
+    cached = workdir / f"cache/files/md5/ab/{30 * 'c'}"
+    cached.parent.mkdir(parents=True)
+    (released / "ids.txt").rename(cached)
+    (released / "ids.txt").symlink_to(cached)
+    (released / "card.md").rename(released / "figures/card.md")
+    (released / "card.md").symlink_to("figures/card.md")
+    assert manifest.load(released).manifest.name == "photos"
