@@ -134,7 +134,21 @@ def _sweep(folder: Path) -> None:
             continue
         with suppress(OSError, WorkError), locks.opened(place / LOCK) as lock:
             if locks.attempt(lock):
+                _end_those_in(place)
                 shutil.rmtree(place, ignore_errors=True)
+
+
+def _end_those_in(folder: Path) -> None:
+    """End what a killed run started and left at work in a folder: it would go on to write there."""
+    import psutil
+
+    left = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            if Path(process.cwd()).is_relative_to(folder.resolve()):
+                process.kill()
+                left.append(process)
+    psutil.wait_procs(left, timeout=5)
 
 
 def sync(path: Path) -> None:

@@ -221,6 +221,19 @@ def test_what_killed_runs_left_is_looked_for_once_a_process(monkeypatch: pytest.
             files._swept.clear()
 
 
+def test_what_a_killed_run_started_ends_with_what_it_left() -> None:
+    place = Path(".out.left.winnow")
+    place.mkdir()
+    (place / "lock").touch()
+    with subprocess.Popen(["sleep", "60"], cwd=place) as orphan, subprocess.Popen(["sleep", "60"]) as other:
+        with files.whole_file(Path("out")) as partial:
+            partial.write_text("new")
+        assert orphan.poll() is not None
+        assert other.poll() is None
+        other.kill()
+    assert os.listdir() == ["out"]
+
+
 def test_a_mount_point_is_refused_before_the_work(workdir: Path) -> None:
     with mounted(workdir / "out", "size=1m"), pytest.raises(InputError, match=r"^out is a mount point .*; mount the"):  # noqa: SIM117
         with files.whole_folder(Path("out")):

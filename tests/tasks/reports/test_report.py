@@ -202,6 +202,7 @@ def test_clicks_become_corrections_that_prepare_reads(page: Page, page_file: Pat
     suspects.nth(2).get_by_role("button", name="keep").click()  # taken back
     page.get_by_label("Your name").fill('Ada "A." L')
     assert page.get_by_text("3 decisions").is_visible()
+    page.wait_for_timeout(1000)  # a browser writes down what a page stores in its own time
     page.reload()
     assert page.get_by_text("3 decisions").is_visible(), "kept for the next visit"
     page.get_by_label("Your name").fill('Ada "A." L')
