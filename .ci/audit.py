@@ -82,8 +82,12 @@ def unreachable(service: str) -> str:
 
 def unknown_licences() -> bool:
     """Print how many packages have each licence, and those that nobody looked at; whether there is one."""
-    listed = subprocess.run([sys.executable, "-m", "piplicenses", "--from=mixed", "--format=json"], capture_output=True,
-                            text=True, check=True).stdout  # fmt: skip
+    listed = subprocess.run(
+        [sys.executable, "-m", "piplicenses", "--from=mixed", "--format=json"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
     kinds: dict[str, list[str]] = defaultdict(list)
     for package in json.loads(listed):
         kinds[" ".join(package["License"].split())].append(package["Name"])

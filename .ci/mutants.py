@@ -34,10 +34,15 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SURVIVORS = ROOT / ".winnow/mutants.diff"
 MODULES = [
-    *(f"tasks/selection/{name}.py" for name in ("adapters", "alignment", "coverage", "explain", "heads",
-                                                "near_duplicates", "noise")),
-    "tasks/budget.py", "tasks/files.py", "tasks/releases/gate.py", "tasks/releases/verify.py",
-]  # fmt: skip
+    *(
+        f"tasks/selection/{name}.py"
+        for name in ("adapters", "alignment", "coverage", "explain", "heads", "near_duplicates", "noise")
+    ),
+    "tasks/budget.py",
+    "tasks/files.py",
+    "tasks/releases/gate.py",
+    "tasks/releases/verify.py",
+]
 MORE_TESTS = {"tasks/files.py": ["tests/tasks/test_locks.py", "tests/tasks/test_marks.py"]}  # beside those of its name
 PATIENCE = 8  # a mutant hangs if its tests take so many times the processor time that they take without it,
 WAIT = 300  # or so many seconds, where they wait and compute nothing
@@ -79,17 +84,28 @@ def main() -> int:
     tried = sum(verdict.counts.total() for verdict in verdicts)
     died = tried - sum(verdict.counts["lived"] for verdict in verdicts)
     print(f"the mutants that lived: {SURVIVORS.relative_to(ROOT)}")
-    print(json.dumps({"mutants": sum(verdict.found for verdict in verdicts), "tried": tried, "died": died,
-                      "share": round(died / tried, 4),
-                      "modules": {verdict.module: dict(verdict.counts) for verdict in verdicts}}))  # fmt: skip
+    print(
+        json.dumps(
+            {
+                "mutants": sum(verdict.found for verdict in verdicts),
+                "tried": tried,
+                "died": died,
+                "share": round(died / tried, 4),
+                "modules": {verdict.module: dict(verdict.counts) for verdict in verdicts},
+            }
+        )
+    )
     return int(died < given.least * tried)
 
 
 def show(verdict: Verdict) -> Verdict:
     """Print a line about a module, and keep the diffs."""
     tried, lived = verdict.counts.total(), verdict.counts["lived"]
-    print(f"{verdict.module}: {verdict.found} mutants, {tried} tried, {tried - lived} died "
-          f"({verdict.counts['hung']} of them hung), {lived} lived", flush=True)  # fmt: skip
+    print(
+        f"{verdict.module}: {verdict.found} mutants, {tried} tried, {tried - lived} died "
+        f"({verdict.counts['hung']} of them hung), {lived} lived",
+        flush=True,
+    )
     with SURVIVORS.open("a") as file:
         file.writelines(f"{diff}\n" for diff in verdict.lived)
     return verdict
@@ -103,8 +119,11 @@ def judge(path: str, most: int, seed: int) -> Verdict:
     vars(threads)["THREADS"] = 1  # a fork has none of the others, and would wait for them for ever
     module = importlib.import_module(path.removesuffix(".py").replace("/", "."))
     here = testable(source)
-    found = [mutant for mutant in mutants(path, source)
-             if testable(mutant.source) != here and (mutant.function or changed(module, mutant))]  # fmt: skip
+    found = [
+        mutant
+        for mutant in mutants(path, source)
+        if testable(mutant.source) != here and (mutant.function or changed(module, mutant))
+    ]
     chosen = random.Random(seed).sample(found, min(most, len(found)))  # noqa: S311 no secret
     trial = Trial(module, chosen)
     tests = [str(Path("tests", path).with_name(f"test_{Path(path).name}")), *MORE_TESTS.get(path, ())]
@@ -113,8 +132,11 @@ def judge(path: str, most: int, seed: int) -> Verdict:
         code = pytest.main([*options, *(test for test in tests if Path(test).exists())], plugins=[trial])
     if code or len(trial.outcomes) != len(chosen):
         raise RuntimeError(f"the tests of {path} fail as it is:\n{said.getvalue()[-3000:]}")
-    lived = [difference(path, source, mutant) for mutant, outcome in zip(chosen, trial.outcomes, strict=True)
-             if outcome == "lived"]  # fmt: skip
+    lived = [
+        difference(path, source, mutant)
+        for mutant, outcome in zip(chosen, trial.outcomes, strict=True)
+        if outcome == "lived"
+    ]
     return Verdict(path, len(found), Counter(trial.outcomes), lived)
 
 
@@ -237,8 +259,11 @@ def changed(module: ModuleType, mutant: Mutant) -> dict[str, Any]:
     except (TypeError, ValueError, AttributeError, NameError):
         return {}
     plain = (int, float, str, tuple, type(None))
-    return {name: value for name, value in names.items()
-            if name.isupper() and isinstance(value, plain) and value != vars(module)[name]}  # fmt: skip
+    return {
+        name: value
+        for name, value in names.items()
+        if name.isupper() and isinstance(value, plain) and value != vars(module)[name]
+    }
 
 
 def resolved(names: dict[str, Any], dotted: str) -> FunctionType:

@@ -95,8 +95,12 @@ def kind(field: FieldInfo) -> str:
         " | ", "` or `"
     )
     signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
-    bounds = [f"{sign} {value}" for rule in field.metadata for name, sign in signs.items()
-              if (value := getattr(rule, name, None)) is not None]  # fmt: skip
+    bounds = [
+        f"{sign} {value}"
+        for rule in field.metadata
+        for name, sign in signs.items()
+        if (value := getattr(rule, name, None)) is not None
+    ]
     return ", ".join([words, *bounds])
 
 

@@ -152,8 +152,9 @@ class OpenClip:
     def __init__(self, opened: Encoder, paths: list[Path], batch: int) -> None:
         recipe = PreprocessCfg(**opened.model.visual.preprocess_cfg)  # type: ignore[union-attr, arg-type]
         transform = image_transform_v2(recipe, is_train=False)
-        images = ImageFolder(str(paths[0].parents[1]), transform, is_valid_file=set(map(str, paths)).__contains__,
-                             allow_empty=True)  # fmt: skip
+        images = ImageFolder(
+            str(paths[0].parents[1]), transform, is_valid_file=set(map(str, paths)).__contains__, allow_empty=True
+        )
         self.loader = DataLoader(images, batch, num_workers=decoding.workers(), persistent_workers=True)
         self.opened = opened
 

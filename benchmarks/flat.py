@@ -70,8 +70,9 @@ def model(folder: Path) -> Checkpoint:
 def run_prepare(folder: Path, source: Path) -> None:
     """Prepare in `folder`, as the stage does."""
     os.chdir(folder)
-    prepare.run(open_source(source), folder / "prepare", test_share=0.1, max_rejected=0, wrong_labels=0, damaged=0,
-                seed=0)  # fmt: skip
+    prepare.run(
+        open_source(source), folder / "prepare", test_share=0.1, max_rejected=0, wrong_labels=0, damaged=0, seed=0
+    )
 
 
 def run_embed(folder: Path, tiny: Checkpoint) -> None:
@@ -79,8 +80,9 @@ def run_embed(folder: Path, tiny: Checkpoint) -> None:
     os.chdir(folder)
     decoding.FEW = 0  # processes, as for a data set that is worth the time to measure
     images = folder / "prepare/images"
-    embed.run_encoder(Work(images, tiny, BATCH), folder / "embed", ["a {}"], images / "classes.json",
-                      device=device.best())  # fmt: skip
+    embed.run_encoder(
+        Work(images, tiny, BATCH), folder / "embed", ["a {}"], images / "classes.json", device=device.best()
+    )
 
 
 def measured(stage: Callable[..., None], *given: object) -> dict[str, float]:

@@ -77,8 +77,9 @@ def default(folder: Path) -> dict[str, float]:
     judged = time.perf_counter()
     table = score.score(data, adapted, neighbours=NEIGHBOURS, device="cpu")
     scored = time.perf_counter()
-    table = optimize.select(table, data, keep=KEEP, method="winnow", solver="exact", balance="proportional",
-                            device="cpu")  # fmt: skip
+    table = optimize.select(
+        table, data, keep=KEEP, method="winnow", solver="exact", balance="proportional", device="cpu"
+    )
     done = time.perf_counter()
     assert table["selected"].sum() == round(KEEP * len(table))
     return {"seconds": done - start, "adapt": judged - start, "score": scored - judged, "optimize": done - scored}
@@ -160,13 +161,25 @@ def show(n: int, classes: int, rate: float, share: float, parts: dict[str, dict[
     table = Table(f"{n:,} x {DIM} float16, {classes:,} classes", "seconds", "peak GiB", "")
     scored, whole, near, steps = (parts[name] for name in ("scores", "default", "neighbours", "loop"))
     stages = ", ".join(f"{name} {whole[name]:.0f}" for name in ("adapt", "score", "optimize"))
-    table.add_row("SAS, SDS, exact solver", f"{scored['seconds']:.1f}", f"{scored['peak_gib']:.2f}",
-                  f"{share:.0%} of a bare matrix product's {rate / 1e9:.0f} GFLOP/s")  # fmt: skip
+    table.add_row(
+        "SAS, SDS, exact solver",
+        f"{scored['seconds']:.1f}",
+        f"{scored['peak_gib']:.2f}",
+        f"{share:.0%} of a bare matrix product's {rate / 1e9:.0f} GFLOP/s",
+    )
     table.add_row("default method", f"{whole['seconds']:.1f}", f"{whole['peak_gib']:.2f}", stages)
-    table.add_row(f"SDS of {SOME_CLASSES} classes", f"{near['ours']:.2f}", "",
-                  f"scikit-learn's NearestNeighbors: {near['scikit_learn']:.2f}")  # fmt: skip
-    table.add_row("the published loop, 100,000 steps", f"{steps['seconds']:,.0f}", f"{steps['peak_gib']:.2f}",
-                  f"from {SOME_STEPS} steps")  # fmt: skip
+    table.add_row(
+        f"SDS of {SOME_CLASSES} classes",
+        f"{near['ours']:.2f}",
+        "",
+        f"scikit-learn's NearestNeighbors: {near['scikit_learn']:.2f}",
+    )
+    table.add_row(
+        "the published loop, 100,000 steps",
+        f"{steps['seconds']:,.0f}",
+        f"{steps['peak_gib']:.2f}",
+        f"from {SOME_STEPS} steps",
+    )
     Console(width=130).print(table)
 
 

@@ -79,10 +79,16 @@ def report(
 def table(checks: list[Check]) -> list[dict[str, Any]]:
     """A row a check."""
     return [
-        {"check": c.name, "champion": c.champion, "this release": c.candidate, "allowed": c.allowed,
-         "holds": "no" if c.fault else "yes", "reason": c.fault or ""}
+        {
+            "check": c.name,
+            "champion": c.champion,
+            "this release": c.candidate,
+            "allowed": c.allowed,
+            "holds": "no" if c.fault else "yes",
+            "reason": c.fault or "",
+        }
         for c in checks
-    ]  # fmt: skip
+    ]
 
 
 def describe(

@@ -46,8 +46,14 @@ def run(command: list[str], tag: str, lock: int | None = None, line: Callable[[s
         WorkError: it failed; with its last lines.
     """
     held = () if lock is None else (lock,)
-    process = subprocess.Popen([sys.executable, "-m", *command], env=environment(os.environ, tag), text=True,
-                               pass_fds=held, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, "-m", *command],
+        env=environment(os.environ, tag),
+        text=True,
+        pass_fds=held,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
     said: list[str] = []
     try:
         for words in process.stdout or ():

@@ -16,11 +16,13 @@ def start() -> "SpecCluster":
     import dask
     from distributed import Nanny, Scheduler, SpecCluster
 
-    dask.config.set({
-        "distributed.worker.daemon": False,  # their processes decode, in processes of their own
-        "distributed.scheduler.http.routes": [],  # pages in a browser get nothing: no dashboard, no logs
-        "distributed.worker.http.routes": [],
-    })  # fmt: skip
+    dask.config.set(
+        {
+            "distributed.worker.daemon": False,  # their processes decode, in processes of their own
+            "distributed.scheduler.http.routes": [],  # pages in a browser get nothing: no dashboard, no logs
+            "distributed.worker.http.routes": [],
+        }
+    )
     workers = {
         i: {"cls": Nanny, "options": {"nthreads": 1, "memory_limit": 0, "host": LOOPBACK, "env": environment(i)}}
         for i in range(device.slots())

@@ -44,5 +44,9 @@ def look() -> Iterator[Finding]:
         try:
             yield check()
         except Exception as error:
-            yield Finding(check.__name__, "wrong", f"it could not be looked at: {type(error).__name__}: {error}",
-                          "install the packages again: make .venv/.installed")  # fmt: skip
+            yield Finding(
+                check.__name__,
+                "wrong",
+                f"it could not be looked at: {type(error).__name__}: {error}",
+                "install the packages again: make .venv/.installed",
+            )

@@ -75,8 +75,10 @@ def _train(work: Work, cells: dict[tuple[Arm, int], Path]) -> None:
                 attempt.write_log(log, f"{arm}, seed {seed}", f"{type(error).__name__}: {error}\n")
             broken.append(f"\n  {arm}, seed {seed}: {type(error).__name__}: {error} ({log})")
     if broken:
-        raise WorkError(f"{len(broken)} of {len(cells)} cells broke; the others are kept, and the same command tries "
-                        f"these again:{''.join(broken)}")  # fmt: skip
+        raise WorkError(
+            f"{len(broken)} of {len(cells)} cells broke; the others are kept, and the same command tries "
+            f"these again:{''.join(broken)}"
+        )
 
 
 def _tell(row: dict[str, Any]) -> None:

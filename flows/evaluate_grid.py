@@ -15,8 +15,13 @@ MOST = 1000  # rows of a table that a page shows
 
 @flow(name="evaluate-grid", log_prints=True)
 @redacted
-def evaluate_grid(preset: str = "digits", data: str | None = None, seeds: int | None = None,
-                  only: list[str] | None = None, download: bool = False) -> str:  # fmt: skip
+def evaluate_grid(
+    preset: str = "digits",
+    data: str | None = None,
+    seeds: int | None = None,
+    only: list[str] | None = None,
+    download: bool = False,
+) -> str:
     """Run the grid of a preset and leave its tables as artifacts; the folder of its results.
 
     Args:

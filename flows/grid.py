@@ -45,8 +45,9 @@ def origin(preset: Preset, data: Path | None) -> Origin:
         return place.replace(DATA, str(data))
 
     if preset.features is not None:
-        return Origin(put(preset.source), Path(put(preset.features)), preset.image_size, preset.held_out,
-                      preset.test_share)  # fmt: skip
+        return Origin(
+            put(preset.source), Path(put(preset.features)), preset.image_size, preset.held_out, preset.test_share
+        )
     assert preset.encoder is not None
     how = preset.encoder
     names = put(how.class_names) if how.class_names else None

@@ -47,8 +47,14 @@ def start(service: Service, env: dict[str, str]) -> None:
     say(f"starting {service.name}")
     log = ROOM / f"{service.name}.log"
     with log.open("ab") as out:
-        process = subprocess.Popen([sys.executable, "-m", *service.command], env=env, stdin=subprocess.DEVNULL,
-                                   stdout=out, stderr=out, start_new_session=True)  # fmt: skip
+        process = subprocess.Popen(
+            [sys.executable, "-m", *service.command],
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+        )
     with whole_file(file(service.name)) as partial:
         started = psutil.Process(process.pid).create_time()
         write_json(partial, {"pid": process.pid, "started": started, "page": service.page})

@@ -75,8 +75,11 @@ def _settle(chosen: Refresh, champion: str | None, before: changes.State, change
     try:
         if faults := gate.faults(checks):
             raise HeldError(faults)
-        outcome = _publish(chosen.push) if chosen.publish == "when_better" else (
-            f"A candidate that holds. To publish it: `winnow release publish {ARTIFACT} --bump minor`.")  # fmt: skip
+        outcome = (
+            _publish(chosen.push)
+            if chosen.publish == "when_better"
+            else (f"A candidate that holds. To publish it: `winnow release publish {ARTIFACT} --bump minor`.")
+        )
     except (InputError, WorkError) as error:
         raised, outcome = error, clean(f"A candidate, held back: {error}")
     journal.write("judged", outcome=outcome, champion=champion)

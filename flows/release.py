@@ -41,8 +41,11 @@ def record(out: Path, tags: dict[str, str]) -> str | None:
     except Exception as error:
         with files.whole_file(unrecorded(version.fingerprint)) as partial:
             files.write_json(partial, tags)
-        get_run_logger().warning("MLflow at %s: %s. The release is made; record it later: winnow release record",
-                                 tracking.uri(Path.cwd()), error)  # fmt: skip
+        get_run_logger().warning(
+            "MLflow at %s: %s. The release is made; record it later: winnow release record",
+            tracking.uri(Path.cwd()),
+            error,
+        )
         return None
 
 

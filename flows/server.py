@@ -24,8 +24,11 @@ PATIENCE = 30  # seconds for a server that is named to answer
 LONGEST = 900  # seconds for a temporary one to start, on a busy machine; one that has ended is noticed at once
 LAST = 15  # lines of its log that are repeated where it has not started
 # A busy machine is no failure: Prefect gives up much earlier. What a user has set holds.
-UNHURRIED = {"PREFECT_API_REQUEST_TIMEOUT": "300", "PREFECT_SERVER_DATABASE_TIMEOUT": "120",
-             "PREFECT_SERVER_DATABASE_SQLALCHEMY_POOL_TIMEOUT": "300"}  # fmt: skip
+UNHURRIED = {
+    "PREFECT_API_REQUEST_TIMEOUT": "300",
+    "PREFECT_SERVER_DATABASE_TIMEOUT": "120",
+    "PREFECT_SERVER_DATABASE_SQLALCHEMY_POOL_TIMEOUT": "300",
+}
 
 
 class AwayError(InputError):
@@ -75,8 +78,10 @@ def version() -> str | None:
 
     _use_login()
     said, named = f"the Prefect server at {redact(address() or '')}", f"{VARIABLE} is set in {named_in()}"
-    out = (f"{named}. Start that server, or set the variable to nothing (`{VARIABLE}= COMMAND`), and Winnow starts a "
-           "server of its own")  # fmt: skip
+    out = (
+        f"{named}. Start that server, or set the variable to nothing (`{VARIABLE}= COMMAND`), and Winnow starts a "
+        "server of its own"
+    )
     try:
         with (
             temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}),
@@ -89,8 +94,10 @@ def version() -> str | None:
     except httpx.HTTPStatusError as error:
         code = error.response.status_code
         if code in (401, 403):
-            raise AwayError(f"{said} refuses the password ({code})", "Set PREFECT_API_AUTH_STRING to its name:password,"
-                            f" or PREFECT_API_KEY for Prefect Cloud. {out}") from error  # fmt: skip
+            raise AwayError(
+                f"{said} refuses the password ({code})",
+                f"Set PREFECT_API_AUTH_STRING to its name:password, or PREFECT_API_KEY for Prefect Cloud. {out}",
+            ) from error
         raise AwayError(f"{said} answers {code} {error.response.reason_phrase}", out) from error
     except Exception as error:  # of httpx, of ssl, of json where something else answers there
         raise AwayError(f"{said} does not answer ({redact(str(error)) or type(error).__name__})", out) from error
@@ -141,8 +148,9 @@ def _start() -> None:
     with log.open("ab") as out:
         begun = out.tell()
         command = [sys.executable, "-m", "flows.prefect_app", "--ready", str(writing), "--parent", str(os.getpid())]
-        process = subprocess.Popen(command, env=_environment(password), pass_fds=[writing],
-                                   stdin=subprocess.DEVNULL, stdout=out, stderr=out)  # fmt: skip
+        process = subprocess.Popen(
+            command, env=_environment(password), pass_fds=[writing], stdin=subprocess.DEVNULL, stdout=out, stderr=out
+        )
     os.close(writing)
     atexit.register(_end, process)
     with open(reading) as ready:  # which ends without a word where the server has

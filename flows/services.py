@@ -27,11 +27,18 @@ def services(prefect: int, mlflow: int) -> list[Service]:
     """Those that are started here, in order, at these ports."""
     found = []
     if _own("PREFECT_API_URL", prefect):
-        found.append(Service("prefect", ["flows.prefect_app", "--port", str(prefect)],
-                             f"http://{HOST}:{prefect}/api/health", f"http://{HOST}:{prefect}"))  # fmt: skip
+        found.append(
+            Service(
+                "prefect",
+                ["flows.prefect_app", "--port", str(prefect)],
+                f"http://{HOST}:{prefect}/api/health",
+                f"http://{HOST}:{prefect}",
+            )
+        )
     if _own("MLFLOW_TRACKING_URI", mlflow):
-        found.append(Service("mlflow", ui.command(HOST, mlflow)[2:], f"http://{HOST}:{mlflow}/health",
-                             f"http://{HOST}:{mlflow}"))  # fmt: skip
+        found.append(
+            Service("mlflow", ui.command(HOST, mlflow)[2:], f"http://{HOST}:{mlflow}/health", f"http://{HOST}:{mlflow}")
+        )
     worker = ["prefect", "worker", "start", "--pool", POOL, "--type", "process"]
     return [*found, Service("worker", worker, None, "runs what is due")]
 
@@ -43,8 +50,11 @@ def _own(variable: str, port: int) -> bool:
 
 def environment(prefect: int, mlflow: int) -> dict[str, str]:
     """What the services, and all that they start, see."""
-    defaults = {"PREFECT_API_URL": f"http://{HOST}:{prefect}/api", "MLFLOW_TRACKING_URI": f"http://{HOST}:{mlflow}",
-                "PREFECT_HOME": str((ROOM / "home").resolve())}  # fmt: skip
+    defaults = {
+        "PREFECT_API_URL": f"http://{HOST}:{prefect}/api",
+        "MLFLOW_TRACKING_URI": f"http://{HOST}:{mlflow}",
+        "PREFECT_HOME": str((ROOM / "home").resolve()),
+    }
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     # the code of this checkout, whatever is installed
     code = os.pathsep.join(filter(None, [str(Path.cwd()), os.environ.get("PYTHONPATH")]))
@@ -98,8 +108,14 @@ def _deploy(env: dict[str, str]) -> None:
 
 
 def _prefect(env: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "prefect", *arguments], env=env, text=True, check=False,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
+    return subprocess.run(
+        [sys.executable, "-m", "prefect", *arguments],
+        env=env,
+        text=True,
+        check=False,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
 
 
 def down() -> None:

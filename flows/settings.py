@@ -201,8 +201,10 @@ class Settings(Block):
         for block, values in self.model_dump().items():
             for key, value in values.items():
                 if isinstance(value, str) and (found := secret_in(value)):
-                    raise ValueError(f"{block}.{key} holds a secret ({found}); give it in the environment instead, as "
-                                     "the store's library reads it (docs/security.md)")  # fmt: skip
+                    raise ValueError(
+                        f"{block}.{key} holds a secret ({found}); give it in the environment instead, as "
+                        "the store's library reads it (docs/security.md)"
+                    )
         return self
 
     @model_validator(mode="after")

@@ -93,8 +93,10 @@ def check(work: Work, side: int, tests: dict[str, str], follow_links: bool = Fal
     if not work.probes:
         classifier.begin(work.training, side=side, classes=len(classes), seed=0)
     elif not (work.embed / "test.npy").exists():
-        raise InputError(f"evaluate.model: a probe is measured on features of held-out images, and {work.embed} has "
-                         "none; add them to the features in embed.path")  # fmt: skip
+        raise InputError(
+            f"evaluate.model: a probe is measured on features of held-out images, and {work.embed} has "
+            "none; add them to the features in embed.path"
+        )
 
 
 def decode(images: Path, size: int, out: Path) -> None:

@@ -220,8 +220,12 @@ def _check_labels(folder: Path, labels: np.ndarray, classes: list[str]) -> None:
         )
     single = [quoted(classes[c]) for c in np.flatnonzero(counts == 1)]
     if single:
-        log.warning("%d class(es) have a single image, which has no neighbour to be judged by and is kept wherever "
-                    "the budget allows: %s", len(single), ", ".join(single[:5]))  # fmt: skip
+        log.warning(
+            "%d class(es) have a single image, which has no neighbour to be judged by and is kept wherever "
+            "the budget allows: %s",
+            len(single),
+            ", ".join(single[:5]),
+        )
 
 
 def _check_rows(path: Path, features: np.ndarray, names: np.ndarray | list[str]) -> None:

@@ -55,11 +55,14 @@ def explained() -> Iterator[None]:
     try:
         yield
     except torch.OutOfMemoryError as error:
-        raise WorkError(f"no memory is left on the GPU ({_first(error)}); lower batch_size, or let nothing else use "
-                        "it (nvidia-smi shows what does)") from error  # fmt: skip
+        raise WorkError(
+            f"no memory is left on the GPU ({_first(error)}); lower batch_size, or let nothing else use "
+            "it (nvidia-smi shows what does)"
+        ) from error
     except torch.AcceleratorError as error:
-        raise LostError(f"the GPU is lost ({_first(error)}); look at it with nvidia-smi, and start again: what is "
-                        "finished is kept") from error  # fmt: skip
+        raise LostError(
+            f"the GPU is lost ({_first(error)}); look at it with nvidia-smi, and start again: what is finished is kept"
+        ) from error
 
 
 def _first(error: Exception) -> str:

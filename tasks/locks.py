@@ -93,8 +93,10 @@ def own_folder() -> Path:
     for place in own:
         if _is_private(place / "locks"):
             return place / "locks"
-    raise WorkError(f"none of {', '.join(map(str, own))} can hold locks: that takes a folder of yours that you can "
-                    "write to; set XDG_CACHE_HOME to one")  # fmt: skip
+    raise WorkError(
+        f"none of {', '.join(map(str, own))} can hold locks: that takes a folder of yours that you can "
+        "write to; set XDG_CACHE_HOME to one"
+    )
 
 
 def _is_private(place: Path) -> bool:

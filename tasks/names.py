@@ -77,8 +77,10 @@ def check_classes(classes: Iterable[str], where: str) -> None:
         if (other := forms.get(form)) == name:
             raise InputError(f"{where}: the class name {quoted(name)} stands twice; each must be unique")
         if other is not None:
-            raise InputError(f"{where}: the classes {quoted(other)} and {quoted(name)} are the same text, in other "
-                             "Unicode forms or spaces; give both one name")  # fmt: skip
+            raise InputError(
+                f"{where}: the classes {quoted(other)} and {quoted(name)} are the same text, in other "
+                "Unicode forms or spaces; give both one name"
+            )
         if (folded := form.casefold()) in cases:
             log.warning("the classes %s and %s differ only in case; are they one?", quoted(cases[folded]), quoted(name))
         forms[form], cases[folded] = name, name

@@ -120,8 +120,11 @@ def covering(
     else:
         split = _split(data, k, balance, turn)
     trust, selected = expit(odds.astype(np.float64)), np.zeros(len(odds), dtype=bool)
-    for members, share in zip(track(data.by_class(), description="optimize", disable=not sys.stderr.isatty(),
-                                    transient=True), split, strict=True):  # fmt: skip
+    for members, share in zip(
+        track(data.by_class(), description="optimize", disable=not sys.stderr.isatty(), transient=True),
+        split,
+        strict=True,
+    ):
         best = members[np.lexsort((data.ids[members], -worth[members]))]
         pool = best[: coverage.pool_size(trust[best], share)]
         if share < len(pool):
@@ -232,9 +235,17 @@ def run(
     """
     twins = pd.read_parquet(scores / "near_duplicates.parquet") if drop_near_duplicates else None
     data = features.load(embed)
-    table = select(pd.read_parquet(scores / "scores.parquet"), data, keep=keep, method=method, solver=solver,
-                   balance=balance, twins=twins, device=device,
-                   confirmed=decisions.kept(corrections, data.ids))  # fmt: skip
+    table = select(
+        pd.read_parquet(scores / "scores.parquet"),
+        data,
+        keep=keep,
+        method=method,
+        solver=solver,
+        balance=balance,
+        twins=twins,
+        device=device,
+        confirmed=decisions.kept(corrections, data.ids),
+    )
     with whole_folder(out) as folder:
         table.to_parquet(folder / "subset.parquet", index=False)
         write_json(folder / "metrics.json", explain.summary(table))

@@ -19,14 +19,26 @@ ALWAYS = ["always changed"]  # all that DVC says of a stage that looks at the so
 
 def dvc(*arguments: str, env: dict[str, str] | None = None, quiet: bool = False) -> subprocess.CompletedProcess[str]:
     """Run DVC in this project."""
-    return subprocess.run([*COMMAND, *arguments], env=_environment(env), stdout=subprocess.PIPE, text=True, check=False,
-                          stderr=subprocess.DEVNULL if quiet else None)  # fmt: skip
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        env=_environment(env),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+        stderr=subprocess.DEVNULL if quiet else None,
+    )
 
 
 def started(*arguments: str, cwd: Path, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
     """Start DVC in the project at `cwd`; both of its streams are in `stdout`."""
-    return subprocess.Popen([*COMMAND, *arguments], cwd=cwd, env=_environment(env), text=True, stdout=subprocess.PIPE,
-                            stderr=subprocess.STDOUT)  # fmt: skip
+    return subprocess.Popen(
+        [*COMMAND, *arguments],
+        cwd=cwd,
+        env=_environment(env),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
 
 
 def _environment(env: dict[str, str] | None) -> dict[str, str]:

@@ -293,6 +293,7 @@ class CopyWriter:
             (self.folder / "copies").mkdir(exist_ok=True)
             table = pa.table([self.names, self.images], schema=SCHEMA)
             # Images are compressed already; small row groups let a reader take a few rows without the rest.
-            pq.write_table(table, self.folder / f"copies/{self.count:05d}.parquet", row_group_size=GROUP,
-                           compression="none")  # fmt: skip
+            pq.write_table(
+                table, self.folder / f"copies/{self.count:05d}.parquet", row_group_size=GROUP, compression="none"
+            )
             self.count, self.size, self.names, self.images = self.count + 1, 0, [], []

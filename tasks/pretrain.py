@@ -44,8 +44,9 @@ def run(out: Path, *, steps: int, batch_size: int, lr: float, seed: int, device:
         torch.manual_seed(seed)
         model = open_clip.CLIP(**CONFIG["model_cfg"]).to(device)
         train(model, open_clip.get_tokenizer(f"local-dir:{folder}"), steps, batch_size, lr, device)
-        save_file({k: v.contiguous() for k, v in model.cpu().state_dict().items()},
-                  folder / "open_clip_model.safetensors")  # fmt: skip
+        save_file(
+            {k: v.contiguous() for k, v in model.cpu().state_dict().items()}, folder / "open_clip_model.safetensors"
+        )
 
 
 def train(

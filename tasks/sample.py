@@ -33,8 +33,10 @@ def run(out: Path, *, seed: int) -> None:
     with whole_folder(out) as folder:
         for split, member in (("train", ~held_out), ("test", held_out)):
             rows = order[member[order]]
-            pq.write_table(hub_table(digits[rows], labels[rows], [f"mnist-{row:04d}.png" for row in rows]),
-                           folder / f"{split}.parquet")  # fmt: skip
+            pq.write_table(
+                hub_table(digits[rows], labels[rows], [f"mnist-{row:04d}.png" for row in rows]),
+                folder / f"{split}.parquet",
+            )
 
 
 def hub_table(images: np.ndarray, labels: np.ndarray, names: list[str]) -> pa.Table:

@@ -55,8 +55,10 @@ def check(name: str, source: str, classes: list[str], follow_links: bool = False
     except InputError as error:
         raise InputError(f"evaluate.tests.{name}: {str(error).removeprefix('prepare.source: ')}") from error
     if unknown := [known for known in opened.classes if known not in classes]:
-        raise InputError(f"evaluate.tests.{name}: {source} has a class {quoted(unknown[0])} that the data set lacks; "
-                         f"its classes are {', '.join(classes)}")  # fmt: skip
+        raise InputError(
+            f"evaluate.tests.{name}: {source} has a class {quoted(unknown[0])} that the data set lacks; "
+            f"its classes are {', '.join(classes)}"
+        )
     return opened
 
 
@@ -80,6 +82,7 @@ def _images(name: str, source: Source, wanted: np.ndarray) -> Iterator[Image.Ima
                 raise data
             image = picture.decode(data)
         except (OSError, picture.UnreadableImage) as error:
-            raise InputError(f"evaluate.tests.{name}: the image {image_id} cannot be read ({error}); repair or remove "
-                             "it") from error  # fmt: skip
+            raise InputError(
+                f"evaluate.tests.{name}: the image {image_id} cannot be read ({error}); repair or remove it"
+            ) from error
         yield image

@@ -37,8 +37,15 @@ class Processes:
     def start(self, *command: str, at: Path | None = None, **env: str) -> subprocess.Popen[str]:
         """Start a command, in a session of its own, in a folder if not in that of all."""
         with self.log.open("a") as log:
-            process = subprocess.Popen(command, cwd=at or self.folder, env=self.env | env, text=True,
-                                       stdout=log, stderr=log, start_new_session=True)  # fmt: skip
+            process = subprocess.Popen(
+                command,
+                cwd=at or self.folder,
+                env=self.env | env,
+                text=True,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
         self.started.append(process)
         return process
 

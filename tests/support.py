@@ -50,8 +50,16 @@ class Project:
 
     def run(self, *command: str, timeout: float = 600) -> subprocess.CompletedProcess[str]:
         """Run a command in the project; both streams in `stdout`."""
-        return subprocess.run(command, cwd=self.folder, env=self.env, text=True, timeout=timeout, check=False,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
+        return subprocess.run(
+            command,
+            cwd=self.folder,
+            env=self.env,
+            text=True,
+            timeout=timeout,
+            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
 
     def do(self, *command: str, timeout: float = 600) -> str:
         """Run a command that must succeed; what it said."""
@@ -113,8 +121,9 @@ def stages_run(output: str) -> list[str]:
 
 def checkout(folder: Path, env: dict[str, str]) -> Project:
     """Copy what Git tracks, or would, to `folder`, and make it a repository with short training runs."""
-    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True,
-                            check=True).stdout.split("\n")  # fmt: skip
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split("\n")
     for name in filter(None, listed):
         if (ROOT / name).is_file() and name != "dvc.lock":
             (folder / name).parent.mkdir(parents=True, exist_ok=True)

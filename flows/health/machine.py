@@ -79,9 +79,13 @@ def devices(driver: Path = DRIVER) -> Finding:
         return Finding("devices", "ok", ", ".join(f"{gpu.name} ({gpu.total_memory / GIB:.0f} GiB)" for gpu in gpus))
     found = f"no GPU; {device.slots()} cores"
     if driver.exists():
-        return Finding("devices", "warning", f"{found}, though this machine has an NVIDIA driver",
-                       f"install a torch for that driver (this one is built for CUDA {torch.version.cuda}), or "
-                       "unset CUDA_VISIBLE_DEVICES")  # fmt: skip
+        return Finding(
+            "devices",
+            "warning",
+            f"{found}, though this machine has an NVIDIA driver",
+            f"install a torch for that driver (this one is built for CUDA {torch.version.cuda}), or "
+            "unset CUDA_VISIBLE_DEVICES",
+        )
     return Finding("devices", "ok", found)
 
 

@@ -126,8 +126,9 @@ def _early_error(pool: Pool) -> np.ndarray:
     labels = pool.data.labels
     error = np.zeros(len(labels))
     for run in range(3):
-        model = classifier.fit(pool.images, labels, short, classes=classes, seed=3 * pool.seed + run,
-                               device=pool.device)  # fmt: skip
+        model = classifier.fit(
+            pool.images, labels, short, classes=classes, seed=3 * pool.seed + run, device=pool.device
+        )
         p = model.logits(pool.images).softmax(1)
         error += (p - F.one_hot(torch.from_numpy(labels), classes)).norm(dim=1).numpy()
     return error
@@ -210,8 +211,9 @@ def _own(pool: Pool, split: Split, method: Method, balance: Balance) -> np.ndarr
 
     scores = once(pool, method, scored)
     keep = int(split.sum()) / len(scores)
-    table = optimize.select(scores, pool.data, keep=keep, method=method, solver="exact", balance=balance,
-                            device=pool.device)  # fmt: skip
+    table = optimize.select(
+        scores, pool.data, keep=keep, method=method, solver="exact", balance=balance, device=pool.device
+    )
     return table["selected"].to_numpy()
 
 

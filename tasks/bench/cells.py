@@ -71,8 +71,15 @@ class Cell:
         return {name: str(value) if isinstance(value, Noise | Length) else value for name, value in vars(self).items()}
 
     def __str__(self) -> str:
-        parts = (self.noise, f"damage {self.damage:g}", f"keep {self.keep:g}", self.method, self.model, self.budget,
-                 f"seed {self.seed}")  # fmt: skip
+        parts = (
+            self.noise,
+            f"damage {self.damage:g}",
+            f"keep {self.keep:g}",
+            self.method,
+            self.model,
+            self.budget,
+            f"seed {self.seed}",
+        )
         return "_".join(str(part).replace(" ", "-") for part in parts)
 
 
@@ -152,8 +159,9 @@ def measure(
     )
     training = cell.budget.training(trainings[cell.model], int(chosen.sum()))
     start = time.perf_counter()
-    model = classifier.fit(on.train[chosen], labels[chosen], training, classes=len(data.classes), seed=cell.seed,
-                           device=device)  # fmt: skip
+    model = classifier.fit(
+        on.train[chosen], labels[chosen], training, classes=len(data.classes), seed=cell.seed, device=device
+    )
     trained = time.perf_counter() - start
     found = model.measure(on.test, on.test_labels)
     measured = {

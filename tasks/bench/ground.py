@@ -108,8 +108,15 @@ def make(origin: Origin, room: Path, damage: float = 0.0, seed: int = 0, *, devi
         if marks.is_finished(room):
             return
         source = _source(origin, room.parent)
-        prepare.run(source, room / "prepare", test_share=origin.test_share, max_rejected=MAX_REJECTED, wrong_labels=0,
-                    damaged=damage, seed=seed)  # fmt: skip
+        prepare.run(
+            source,
+            room / "prepare",
+            test_share=origin.test_share,
+            max_rejected=MAX_REJECTED,
+            wrong_labels=0,
+            damaged=damage,
+            seed=seed,
+        )
         _embed(origin, room, device)
         with files.whole_file(pixels) as partial, partial.open("wb") as file:
             np.save(file, dataset.pixels(dataset.load(room / "prepare/images"), origin.side))

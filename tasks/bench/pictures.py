@@ -61,8 +61,16 @@ def _panel(axes: Axes, grid: Grid, setting: tuple[Any, ...], methods: list[str],
         else:
             keep, mean, std = points.T
             ours = method == OURS
-            axes.plot(keep, mean, "o-", markersize=3, color=_colour(number, method), linewidth=2 if ours else 1,
-                      zorder=3 if ours else 2, label=method)  # fmt: skip
+            axes.plot(
+                keep,
+                mean,
+                "o-",
+                markersize=3,
+                color=_colour(number, method),
+                linewidth=2 if ours else 1,
+                zorder=3 if ours else 2,
+                label=method,
+            )
             axes.fill_between(keep, mean - std, mean + std, color=_colour(number, method), alpha=0.15, linewidth=0)
 
 

@@ -28,11 +28,13 @@ def log(name: str, grid: Grid, out: Path, project: Path) -> str:
         return str(found[0].info.run_id)
     with mlflow.start_run(experiment_id=experiment, run_name=name, tags={TAG: digest}) as run:
         entries = [(setting, method, entry) for setting, some in grid.items() for method, entry in some.items()]
-        mlflow.log_metrics({
-            "cells": sum(entry.cells for *_, entry in entries),
-            "finished": sum(len(entry.rows) for *_, entry in entries),
-            "broken": sum(entry.broken for *_, entry in entries),
-        })  # fmt: skip
+        mlflow.log_metrics(
+            {
+                "cells": sum(entry.cells for *_, entry in entries),
+                "finished": sum(len(entry.rows) for *_, entry in entries),
+                "broken": sum(entry.broken for *_, entry in entries),
+            }
+        )
         for setting, method, entry in entries:
             if entry.rows:
                 _log_entry(experiment, run.info.run_id, setting, method, entry)

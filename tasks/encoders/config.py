@@ -190,8 +190,10 @@ def check(folder: Path) -> Config:
     except ValidationError as error:
         fault = error.errors()[0]
         key = ".".join(map(str, fault["loc"]))
-        raise InputError(f"embed.path: {path}: {key}: {fault['msg']} (given: {str(fault['input'])[:80]!r}); Winnow "
-                         "loads no model whose configuration it does not know") from error  # fmt: skip
+        raise InputError(
+            f"embed.path: {path}: {key}: {fault['msg']} (given: {str(fault['input'])[:80]!r}); Winnow "
+            "loads no model whose configuration it does not know"
+        ) from error
     if config.model_cfg.text_cfg.hf_tokenizer_name:
         for name in TOKENIZER:
             if (folder / name).exists():
@@ -213,8 +215,10 @@ def _check_tokenizer(path: Path, told: dict[str, Any]) -> None:
     """Refuse a tokenizer's configuration that names code, or a file outside its folder."""
     for key in ("auto_map", "custom_pipelines", "init_inputs"):
         if told.get(key):
-            raise InputError(f"embed.path: {path} has `{key}`: the code or arguments of a model folder are not used; "
-                             "take a folder without")  # fmt: skip
+            raise InputError(
+                f"embed.path: {path} has `{key}`: the code or arguments of a model folder are not used; "
+                "take a folder without"
+            )
     kind = told.get("tokenizer_class")
     if kind is not None and not (isinstance(kind, str) and CLASS.fullmatch(kind)):
         raise InputError(f"embed.path: {path}: tokenizer_class is {str(kind)[:80]!r}, no tokenizer of transformers")

@@ -119,12 +119,19 @@ def load(checkpoint: Checkpoint, device: str) -> Encoder:
     name = f"{LOCAL}:{checkpoint.path}" if local else checkpoint.model
     weights, preprocessing = _weights(checkpoint)
     try:
-        model = open_clip.create_model(name, None if local else str(weights), require_pretrained=True, device=device,
-                                       weights_only=True, force_preprocess_cfg=preprocessing)  # fmt: skip
+        model = open_clip.create_model(
+            name,
+            None if local else str(weights),
+            require_pretrained=True,
+            device=device,
+            weights_only=True,
+            force_preprocess_cfg=preprocessing,
+        )
         tokenizer = open_clip.get_tokenizer(name, **_tokenizer_options(name, local))
     except pickle.UnpicklingError as error:
-        raise InputError(f"embed.path: {weights} holds code or is damaged, and is not loaded; "
-                         "save the weights alone, as safetensors") from error  # fmt: skip
+        raise InputError(
+            f"embed.path: {weights} holds code or is damaged, and is not loaded; save the weights alone, as safetensors"
+        ) from error
     except Exception as error:  # open_clip, torch, safetensors and transformers each raise their own
         raise InputError(
             f"embed: cannot load the encoder {name!r} with weights {weights} ({_short(error)}); embed.model is "

@@ -44,8 +44,11 @@ def weights(model: str, tag: str) -> tuple[Path, dict[str, Any]]:
     if file := _cached(about):
         return file, about
     where = about["hf_hub"].rstrip("/") if about.get("hf_hub") else about["url"]
-    _refuse_unreachable(_host(about), f"embed.pretrained: the weights {where} of tag {tag!r}",
-                        "embed.pretrained: null with embed.path naming a checkpoint file")  # fmt: skip
+    _refuse_unreachable(
+        _host(about),
+        f"embed.pretrained: the weights {where} of tag {tag!r}",
+        "embed.pretrained: null with embed.path naming a checkpoint file",
+    )
     return Path(open_clip.download_pretrained(about)), about
 
 
@@ -59,8 +62,11 @@ def check_text(model: str) -> None:
     for key, names in (("hf_tokenizer_name", TOKENIZER), ("hf_model_name", ("config.json",))):
         repository = text.get(key)
         if repository and not any(_in_cache(repository, name) for name in names):
-            _refuse_unreachable(constants.ENDPOINT, f"embed.model: {model} needs {names[0]} of {repository}",
-                                "embed.model: local-dir with a folder that holds the tokenizer too")  # fmt: skip
+            _refuse_unreachable(
+                constants.ENDPOINT,
+                f"embed.model: {model} needs {names[0]} of {repository}",
+                "embed.model: local-dir with a folder that holds the tokenizer too",
+            )
 
 
 def _check_activation(model: str, tag: str, about: dict[str, Any]) -> None:

@@ -43,11 +43,14 @@ def class_names(path: Path, classes: list[str]) -> list[str]:
     if not isinstance(table, dict) or not all(isinstance(name, str) and name.strip() for name in table.values()):
         raise InputError(f"embed.class_names: {path} must give one name, not empty, for each code")
     if missing := [code for code in classes if code not in table]:
-        raise InputError(f"embed.class_names: {path} has no name for {len(missing)} of {len(classes)} classes, "
-                         f"the first {quoted(missing[0])}")  # fmt: skip
+        raise InputError(
+            f"embed.class_names: {path} has no name for {len(missing)} of {len(classes)} classes, "
+            f"the first {quoted(missing[0])}"
+        )
     if unknown := [code for code in table if code not in set(classes)]:
-        raise InputError(f"embed.class_names: {path} names {len(unknown)} classes that no image has, "
-                         f"the first {quoted(unknown[0])}")  # fmt: skip
+        raise InputError(
+            f"embed.class_names: {path} names {len(unknown)} classes that no image has, the first {quoted(unknown[0])}"
+        )
     return [table[code].strip() for code in classes]
 
 

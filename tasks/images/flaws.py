@@ -22,8 +22,12 @@ def _cleanvision() -> tuple[dict[str, Any], dict[str, dict[str, float]]]:
     from cleanvision.issue_managers.image_property import BlurrinessProperty, BrightnessProperty, EntropyProperty
     from cleanvision.issue_managers.image_property_issue_manager import ImagePropertyIssueManager
 
-    kinds = {"dark": BrightnessProperty("dark"), "light": BrightnessProperty("light"), "blurry": BlurrinessProperty(),
-             "low_information": EntropyProperty()}  # fmt: skip
+    kinds = {
+        "dark": BrightnessProperty("dark"),
+        "light": BrightnessProperty("light"),
+        "blurry": BlurrinessProperty(),
+        "low_information": EntropyProperty(),
+    }
     return kinds, ImagePropertyIssueManager().get_default_params()
 
 

@@ -24,8 +24,23 @@ ROW = -1  # the size of an image that is a row of a Parquet file
 WHOLE = 0  # the size of an image that is a whole file, before it was read
 LIMIT = 256 * 2**20  # bytes of an encoded image: more is no image, and would fill the memory
 OUTSIDE = "its path leads out of the source"
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".ppm", ".pgm", ".jp2",
-                  ".jfif", ".tga", ".heic")  # fmt: skip
+IMAGE_SUFFIXES = (
+    ".jpg",
+    ".jpeg",
+    ".png",
+    ".webp",
+    ".gif",
+    ".bmp",
+    ".tif",
+    ".tiff",
+    ".avif",
+    ".ppm",
+    ".pgm",
+    ".jp2",
+    ".jfif",
+    ".tga",
+    ".heic",
+)
 # Of several columns of images in a Parquet file, the first of these names is read.
 IMAGE_NAMES = ("image", "img", "images", "jpg", "jpeg", "png", "webp", "picture", "photo", "pixels", "input", "bytes")
 NO_IMAGES = ("label", "labels", "class", "target")  # binary columns that hold text

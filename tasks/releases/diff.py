@@ -73,8 +73,13 @@ def _joined(before: Release, after: Release) -> pd.DataFrame:
 def _named(release: Release) -> dict[str, Any]:
     pool, subset = release.manifest.pool, release.manifest.subset
     keep = release.manifest.parameters.optimize.keep
-    return {"name": release.manifest.name, "keep": keep, "pool": pool.samples, "kept": subset.samples,
-            "manifest_sha256": release.fingerprint}  # fmt: skip
+    return {
+        "name": release.manifest.name,
+        "keep": keep,
+        "pool": pool.samples,
+        "kept": subset.samples,
+        "manifest_sha256": release.fingerprint,
+    }
 
 
 def _samples(table: pd.DataFrame) -> dict[str, Any]:

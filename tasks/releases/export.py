@@ -125,8 +125,10 @@ def _is_free(out: Path, about: dict[str, object]) -> bool:
     known = out / "export.json"
     if _read(known) == about:
         if fault := _fault(out):
-            raise InputError(f"--out {out} is this export, but {fault} is not as it was written; remove {out}, and the "
-                             "same command makes it again")  # fmt: skip
+            raise InputError(
+                f"--out {out} is this export, but {fault} is not as it was written; remove {out}, and the "
+                "same command makes it again"
+            )
         return False
     raise InputError(f"--out {out} exists and is not this export; name another place, or remove it first")
 

@@ -134,8 +134,9 @@ def _faulty(candidate: Release, champion: Release, rise: float) -> Check:
     now, before = _share_at_fault(candidate), _share_at_fault(champion)
     fault = f"{now:.1%} of the images are unreadable, suspected or damaged, {before:.1%} in the champion"
     allowed = f"at most {before + rise:.1%}"
-    return Check("share dropped as faulty", f"{before:.1%}", f"{now:.1%}", allowed,
-                 fault if now > before + rise else None)  # fmt: skip
+    return Check(
+        "share dropped as faulty", f"{before:.1%}", f"{now:.1%}", allowed, fault if now > before + rise else None
+    )
 
 
 def _share_at_fault(release: Release) -> float:

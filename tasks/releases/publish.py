@@ -162,8 +162,10 @@ def _version(name: str, version: str | None, bump: str | None, shared: str | Non
         raise git_remote.taken(shared, f"{name}@{wanted}", others[wanted])
     last, newest = latest.version if latest else FIRST, git_remote.newest(others)
     if not wanted and newest and SemVer(newest) > SemVer(last):
-        raise InputError(f"{shared} has {name}@{newest}, which this clone has not: another clone published it. "
-                         f"`git fetch --tags {shared}`, rebase on it or merge it, then the same command")  # fmt: skip
+        raise InputError(
+            f"{shared} has {name}@{newest}, which this clone has not: another clone published it. "
+            f"`git fetch --tags {shared}`, rebase on it or merge it, then the same command"
+        )
     return wanted or _after(last, bump)
 
 

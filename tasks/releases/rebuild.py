@@ -45,8 +45,10 @@ def run(release: Release, start: Origin, env: dict[str, str], source: str | None
         git("clone", "--quiet", "--no-checkout", "--", start.repository, str(clone))
         git("checkout", "--quiet", "--detach", start.commit, at=clone)
         if not (clone / "dvc.yaml").is_file():
-            raise InputError(f"{start.repository} at {start.commit[:12]} is no project of Winnow (no dvc.yaml); "
-                             f"name the one that made the release with --repository. {WAY_OUT}")  # fmt: skip
+            raise InputError(
+                f"{start.repository} at {start.commit[:12]} is no project of Winnow (no dvc.yaml); "
+                f"name the one that made the release with --repository. {WAY_OUT}"
+            )
         parameters = _set_parameters(clone, release.manifest.parameters.stated(), source, say)
         _pull(clone, Path(start.repository))
         if source:
@@ -153,8 +155,10 @@ def _link_inputs(clone: Path, original: Path, parameters: dict[str, Any]) -> Non
             continue
         if not here.exists():
             option = " or name where it lies now with --source" if key == "prepare.source" else ""
-            raise InputError(f"{key}: {here} has gone, and without it the release cannot be made again; "
-                             f"bring it back{option}. {WAY_OUT}")  # fmt: skip
+            raise InputError(
+                f"{key}: {here} has gone, and without it the release cannot be made again; "
+                f"bring it back{option}. {WAY_OUT}"
+            )
         if not Path(os.path.normpath(there)).is_relative_to(os.path.normpath(clone.parent)):
             raise InputError(f"{key}: {name} leads too far out of the project to be made again elsewhere. {WAY_OUT}")
         _link(there, here)
@@ -196,8 +200,12 @@ def _end(words: str) -> str:
 
 
 def _compare(one: Path, two: Path) -> dict[str, str]:
-    paths = {path.relative_to(folder).as_posix() for folder in (one, two) for path in folder.rglob("*")
-             if path.is_file() and path.name != ".gitignore"}  # fmt: skip
+    paths = {
+        path.relative_to(folder).as_posix()
+        for folder in (one, two)
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != ".gitignore"
+    }
     return {name: _difference(one / name, two / name) for name in sorted(paths)}
 
 

@@ -96,8 +96,13 @@ def _local(root: str, names: list[str]) -> dict[str, tuple[int, str]]:
     memory = SEEN / f"{hashlib.sha256(os.fsencode(root)).hexdigest()[:16]}.parquet"
     known = _load(memory)
     now: dict[str, tuple[int, State, str]] = {}
-    bar = track(storage.batched(names, AT_A_TIME), "source", -(-len(names) // AT_A_TIME),
-                disable=not sys.stderr.isatty(), transient=True)  # fmt: skip
+    bar = track(
+        storage.batched(names, AT_A_TIME),
+        "source",
+        -(-len(names) // AT_A_TIME),
+        disable=not sys.stderr.isatty(),
+        transient=True,
+    )
     with ThreadPoolExecutor() as pool:
         for batch in bar:
             now.update(zip(batch, pool.map(lambda name: _hash(root, name, known), batch), strict=True))

@@ -121,15 +121,19 @@ def doubts(names: list[str], samples: int) -> list[str]:
     """What is odd about class names that can be used all the same."""
     said = []
     if found := [name for name in names if name.casefold() in DOUBTFUL]:
-        said.append(f"label {found[0]!r} is read as the name of a class; if it means that a label is missing, remove "
-                    "those samples")  # fmt: skip
+        said.append(
+            f"label {found[0]!r} is read as the name of a class; if it means that a label is missing, remove "
+            "those samples"
+        )
     bare = {name.lstrip("0") for name in names if name.isdecimal()}
     if len(bare) < sum(name.isdecimal() for name in names):
         said.append("some labels differ only in leading zeros; they are different classes")
     known = set(names)
     if found := [name for name in names if len(parts := SEVERAL.split(name)) > 1 and known.issuperset(parts)]:
-        said.append(f"{len(found)} labels such as {found[0]!r} look like lists of other classes; each is taken for a "
-                    "class of its own, and an image has one")  # fmt: skip
+        said.append(
+            f"{len(found)} labels such as {found[0]!r} look like lists of other classes; each is taken for a "
+            "class of its own, and an image has one"
+        )
     if names and all(map(WHOLE.fullmatch, names)) and names != [str(number) for number in range(len(names))]:
         said.append(f"labels are {len(names)} numbers from {names[0]} to {names[-1]}; classes have these names")
     if samples > 20 and len(names) > samples / 2:

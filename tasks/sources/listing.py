@@ -12,10 +12,24 @@ Folder = tuple[int, int]
 
 # What operating systems and tools leave in folders of images, in lower case; names that begin with a dot are hidden.
 SYSTEM = {
-    "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "$recycle.bin",
-    "system volume information", "lost+found", "#recycle", "__pycache__", "network trash folder", "temporary items",
-    "thumbs.db:encryptable", "picasa.ini", "zbthumbnail.info",
-}  # fmt: skip
+    "thumbs.db",
+    "ehthumbs.db",
+    "ehthumbs_vista.db",
+    "desktop.ini",
+    "icon\r",
+    "__macosx",
+    "@eadir",
+    "$recycle.bin",
+    "system volume information",
+    "lost+found",
+    "#recycle",
+    "__pycache__",
+    "network trash folder",
+    "temporary items",
+    "thumbs.db:encryptable",
+    "picasa.ini",
+    "zbthumbnail.info",
+}
 HIDDEN = "hidden files, and those of operating systems"
 
 

@@ -215,8 +215,10 @@ def _column(name: str, file: pq.ParquetFile, column: str) -> pa.ChunkedArray:
     except (pa.ArrowException, OSError, IndexError) as error:
         raise InputError(f"prepare.source: {name}: column `{column}` is damaged ({error})") from error
     if len(values) != file.metadata.num_rows:
-        raise InputError(f"prepare.source: {name}: column `{column}` is damaged ({len(values)} rows, "
-                         f"and the file states {file.metadata.num_rows})")  # fmt: skip
+        raise InputError(
+            f"prepare.source: {name}: column `{column}` is damaged ({len(values)} rows, "
+            f"and the file states {file.metadata.num_rows})"
+        )
     return values
 
 

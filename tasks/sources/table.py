@@ -19,8 +19,22 @@ from tasks.sources.base import SHOWN, Source, faults, find_column, listed
 from tasks.sources.tabular import Table
 
 # The columns that may hold paths: the first that is there does.
-PATHS = ("path", "file_name", "filename", "file", "image", "image_path", "img_path", "file_path", "filepath", "img",
-         "image_name", "image_file", "image_filename", "image_id")  # fmt: skip
+PATHS = (
+    "path",
+    "file_name",
+    "filename",
+    "file",
+    "image",
+    "image_path",
+    "img_path",
+    "file_path",
+    "filepath",
+    "img",
+    "image_name",
+    "image_file",
+    "image_filename",
+    "image_id",
+)
 DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 URL = re.compile(r"^[a-z][a-z0-9+.]*://", re.IGNORECASE)
 
@@ -194,8 +208,9 @@ def resolved(base: str, found: list[str]) -> tuple[list[str], int]:
     files, root = storage.connect(base)
     local = storage.is_local(files)
     fresh = [
-        path if "\\" not in path or (local and os.path.lexists(f"{root}/{path}"))
+        path
+        if "\\" not in path or (local and os.path.lexists(f"{root}/{path}"))
         else path.replace("\\", "/").removeprefix("./")
         for path in found
-    ]  # fmt: skip
+    ]
     return fresh, sum(one != other for one, other in zip(found, fresh, strict=True))

@@ -157,8 +157,9 @@ def _train(
     average = None if isinstance(model, SmallResNet) else _average(model, training.steps)
     _graphed(model, x.shape[1], training, device)
     optimizer = optimizer_for(model, training.lr)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, training.lr, total_steps=training.steps, pct_start=0.2,
-                                                   cycle_momentum=isinstance(model, SmallResNet))  # fmt: skip
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, training.lr, total_steps=training.steps, pct_start=0.2, cycle_momentum=isinstance(model, SmallResNet)
+    )
     for step, rows in enumerate(_batches(len(y), training.batch_size, training.steps, generator), 1):
         batch, target = (_sent(part[_sent(rows, part.device)], device) for part in (x, y))
         with precision.autocast(device):

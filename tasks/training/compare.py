@@ -125,8 +125,9 @@ def _check_numbers(values: pd.Series, measure: str) -> None:
 def _arm_column(table: pd.DataFrame) -> str:
     arm = next((name for name in ARM if name in table.columns), None)
     if arm is None or not {"accuracy", "seed"} <= set(table.columns):
-        raise InputError(f"a table of results has columns accuracy, seed, and {' or '.join(ARM)}; these are "
-                         f"{_listed(table.columns)}")  # fmt: skip
+        raise InputError(
+            f"a table of results has columns accuracy, seed, and {' or '.join(ARM)}; these are {_listed(table.columns)}"
+        )
     return arm
 
 
@@ -142,8 +143,14 @@ def interval(gap: np.ndarray) -> tuple[float, float]:
     """Bounds of the percentile bootstrap interval of the mean of (n,) differences; the same for the same numbers."""
     if len(gap) < 2:
         return np.nan, np.nan
-    found = stats.bootstrap((gap,), np.mean, confidence_level=CONFIDENCE, n_resamples=RESAMPLES, method="percentile",
-                            rng=np.random.default_rng(0)).confidence_interval  # fmt: skip
+    found = stats.bootstrap(
+        (gap,),
+        np.mean,
+        confidence_level=CONFIDENCE,
+        n_resamples=RESAMPLES,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    ).confidence_interval
     return float(found.low), float(found.high)
 
 

@@ -61,9 +61,14 @@ def _for_small_images(model: nn.Module, side: int, classes: int) -> nn.Module:
     if isinstance(model, VisionTransformer):
         first = model.encoder.layers[0]
         return VisionTransformer(
-            side - side % TOKENS, side // TOKENS, len(model.encoder.layers), first.num_heads, model.hidden_dim,
-            model.mlp_dim, num_classes=classes,
-        )  # fmt: skip
+            side - side % TOKENS,
+            side // TOKENS,
+            len(model.encoder.layers),
+            first.num_heads,
+            model.hidden_dim,
+            model.mlp_dim,
+            num_classes=classes,
+        )
     stem = next(layer for layer in model.modules() if isinstance(layer, nn.Conv2d))
     stem.stride = tuple(max(1, stride // 2) for stride in stem.stride)
     if isinstance(getattr(model, "maxpool", None), nn.MaxPool2d):

@@ -16,9 +16,13 @@ AUDIT = ROOT / ".ci/audit.py"
 FAULT = {
     "id": "GHSA-test",
     "summary": "it is bad",
-    "affected": [{"package": {"name": "jinja2", "ecosystem": "PyPI"},
-                  "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": "3.1.9"}]}]}],
-}  # fmt: skip
+    "affected": [
+        {
+            "package": {"name": "jinja2", "ecosystem": "PyPI"},
+            "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": "3.1.9"}]}],
+        }
+    ],
+}
 
 
 class Osv(BaseHTTPRequestHandler):

@@ -65,8 +65,12 @@ def test_every_parameter_that_a_stage_reads_is_named(stage: str) -> None:
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute) and ast.unparse(node).startswith("settings.") and stage != "source"
     }
-    assert [key for key in sorted(read) if not any(f"{key}.".startswith(f"{named}.") for named in params)
-            and not any(named.startswith(f"{key}.") for named in params)] == []  # fmt: skip
+    assert [
+        key
+        for key in sorted(read)
+        if not any(f"{key}.".startswith(f"{named}.") for named in params)
+        and not any(named.startswith(f"{key}.") for named in params)
+    ] == []
 
 
 def test_params_yaml_has_a_value_for_every_parameter() -> None:
@@ -96,14 +100,21 @@ def test_what_a_module_brings_with_it(tmp_path: Path) -> None:
         "tasks/room/last.py": "from tasks.redact import redact\n",
         "tasks/redact.py": "from tasks import hidden\n",
         **{f"tasks/{name}.py": "" for name in ("typed", "other", "beside", "hidden")},
-    }.items():  # fmt: skip
+    }.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     reached = reached_from(tmp_path, "flows/one.py")
     assert sorted(reached) == [
-        "flows/one.py", "flows/two.py", "tasks/above.py", "tasks/beside.py", "tasks/other.py", "tasks/room/__init__.py",
-        "tasks/room/below.py", "tasks/room/last.py", "tasks/table.json",
-    ]  # fmt: skip
+        "flows/one.py",
+        "flows/two.py",
+        "tasks/above.py",
+        "tasks/beside.py",
+        "tasks/other.py",
+        "tasks/room/__init__.py",
+        "tasks/room/below.py",
+        "tasks/room/last.py",
+        "tasks/table.json",
+    ]
     assert reached["tasks/beside.py"] == "tasks/room/__init__.py"
 
 

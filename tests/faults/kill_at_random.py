@@ -117,8 +117,9 @@ class Trial:
         shutil.rmtree(folder, ignore_errors=True)
         made = Project(Path(shutil.copytree(before.folder, folder, symlinks=True)), self.env)
         with (self.room / "killed.log").open("w") as log:
-            process = subprocess.Popen(COMMANDS[before.name], cwd=folder, env=self.env, stdout=log, stderr=log,
-                                       start_new_session=True)  # fmt: skip
+            process = subprocess.Popen(
+                COMMANDS[before.name], cwd=folder, env=self.env, stdout=log, stderr=log, start_new_session=True
+            )
             with suppress(subprocess.TimeoutExpired):
                 process.wait(before.seconds * share)
             for pid in victims(process.pid, how):
@@ -173,8 +174,11 @@ def differences(before: Before, made: Project) -> list[str]:
     pictures = {name for name in now if name.startswith("bench/") and not name.endswith(".json")}  # of seconds, too
     found = [f"{name} is missing" for name in sorted(before.left.keys() - now.keys())]
     found += [f"{name} is left over" for name in sorted(now.keys() - before.left.keys())]
-    found += [f"{name} differs" for name in sorted((before.left.keys() & now.keys()) - pictures)
-              if before.left[name] != now[name]]  # fmt: skip
+    found += [
+        f"{name} differs"
+        for name in sorted((before.left.keys() & now.keys()) - pictures)
+        if before.left[name] != now[name]
+    ]
     return found + ["the published tree differs"] * (published(made) != before.tree)
 
 
@@ -201,8 +205,14 @@ def main(seed: int, count: int, room: Path, env: dict[str, str]) -> int:
         before, share, how = every[number % len(every)], rng.uniform(0.02, 1), rng.choice(["all", "alone", "last"])
         begun = time.monotonic()
         wrong = trial.kill(before, share, how)
-        record = {"kill": number, "command": before.name, "at": round(share, 2), "how": how, "wrong": wrong,
-                  "seconds": round(time.monotonic() - begun)}  # fmt: skip
+        record = {
+            "kill": number,
+            "command": before.name,
+            "at": round(share, 2),
+            "how": how,
+            "wrong": wrong,
+            "seconds": round(time.monotonic() - begun),
+        }
         print(json.dumps(record), flush=True)
         faults += bool(wrong)
     print(f"seed {seed}: {count} kills, {faults} of them left something wrong", flush=True)

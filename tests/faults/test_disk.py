@@ -94,8 +94,14 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_what_a_command_prints_may_find_no_room_either(released: Path, workdir: Path) -> None:
     command = [sys.executable, "-m", "flows.cli", "show", str(released)]
     with Path("/dev/full").open("w") as full:
-        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False,
-                              env=os.environ | {"PYTHONPATH": str(ROOT)})  # fmt: skip
+        done = subprocess.run(
+            command,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+        )
     assert (done.returncode, done.stderr) == (1, f"{FULL}\n")
 
 
@@ -103,10 +109,18 @@ def test_what_a_command_prints_may_find_no_room_either(released: Path, workdir: 
 def test_a_bench_says_that_the_disk_is_full(
     image_folder: Path, encoder: Path, workdir: Path, environment: dict[str, str]
 ) -> None:
-    preset = {"about": "x", "source": str(image_folder), "image_size": 64,
-              "training": {"width": 2, "batch_size": 8, "flip": False},
-              "encoder": {"model": "local-dir", "path": str(encoder), "prompts": ["a {}"]}, "models": {"small": 0.01},
-              "budgets": {"steps": 10}, "keeps": [0.5], "methods": ["all"], "seeds": 1}  # fmt: skip
+    preset = {
+        "about": "x",
+        "source": str(image_folder),
+        "image_size": 64,
+        "training": {"width": 2, "batch_size": 8, "flip": False},
+        "encoder": {"model": "local-dir", "path": str(encoder), "prompts": ["a {}"]},
+        "models": {"small": 0.01},
+        "budgets": {"steps": 10},
+        "keeps": [0.5],
+        "methods": ["all"],
+        "seeds": 1,
+    }
     with mounted(workdir / "small", TIGHT) as remount:
         here = Project(workdir / "small", environment | {"PYTHONPATH": str(ROOT)})
         write_json(here.folder / "tiny.yaml", preset)

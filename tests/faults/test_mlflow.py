@@ -17,7 +17,10 @@ from tasks import tracking
 
 RECORD = [sys.executable, "-m", "flows.cli", "release", "record", "data/release"]
 # The same command, which kills a process, itself or another, when all is recorded but the files.
-FATAL = [sys.executable, "-c", """
+FATAL = [
+    sys.executable,
+    "-c",
+    """
 import mlflow, os, signal, sys
 from flows.cli import app
 whole = mlflow.log_artifacts
@@ -27,7 +30,8 @@ def log_artifacts(*given):
     whole(*given)
 mlflow.log_artifacts = log_artifacts
 app(["release", "record", "data/release"])
-"""]  # fmt: skip
+""",
+]
 
 
 @pytest.fixture
@@ -84,8 +88,20 @@ def test_a_recording_that_was_killed_is_done_again_and_its_rest_is_ended(env: di
 @pytest.mark.slow
 def test_a_server_that_was_killed_is_recorded_on_when_it_is_back(env: dict[str, str], processes: Processes) -> None:
     url = f"http://127.0.0.1:{(port := free_port())}"
-    command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1",
-               "--backend-store-uri", "sqlite:///server.db", "--artifacts-destination", "kept"]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+        "--backend-store-uri",
+        "sqlite:///server.db",
+        "--artifacts-destination",
+        "kept",
+    ]
     server = processes.serve(f"{url}/health", *command)
     env = env | {"MLFLOW_TRACKING_URI": url, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
     broken = run(FATAL, env | {"VICTIMS": " ".join(map(str, tree(server.pid)))})

@@ -69,8 +69,14 @@ def postgresql() -> Iterator[int]:
     with tempfile.TemporaryDirectory() as folder, (Path(folder) / "log").open("w") as log:
         shutil.chown(folder, user)
         data = f"{folder}/data"
-        subprocess.run([initdb, "-D", data, "-A", "trust", "-U", "winnow", "--no-sync", "-E", "UTF8", "--locale", "C"],
-                       check=True, stdout=log, stderr=log, cwd="/", **as_user)  # fmt: skip
+        subprocess.run(
+            [initdb, "-D", data, "-A", "trust", "-U", "winnow", "--no-sync", "-E", "UTF8", "--locale", "C"],
+            check=True,
+            stdout=log,
+            stderr=log,
+            cwd="/",
+            **as_user,
+        )
         command = [server, "-D", data, "-h", "127.0.0.1", "-p", str(port), "-k", folder, "-c", "fsync=off"]
         with subprocess.Popen(command, stdout=log, stderr=log, cwd="/", **as_user) as process:
             until(lambda: connects(port) or process.poll() is not None)
@@ -116,8 +122,17 @@ def test_ten_flows_at_once(postgresql: int, processes: Processes) -> None:
     port = str(free_port())
     url = f"http://127.0.0.1:{port}/api"
     place = f"postgresql+asyncpg{database(postgresql, 'prefect')}"
-    processes.serve(f"{url}/health", sys.executable, "-m", "prefect", "server", "start", "--port", port,
-                    PREFECT_API_DATABASE_CONNECTION_URL=place)  # fmt: skip
+    processes.serve(
+        f"{url}/health",
+        sys.executable,
+        "-m",
+        "prefect",
+        "server",
+        "start",
+        "--port",
+        port,
+        PREFECT_API_DATABASE_CONNECTION_URL=place,
+    )
     together(processes, FLOW, PREFECT_API_URL=url)
     with temporary_settings({PREFECT_API_URL: url}), get_client(sync_client=True) as client:
         flows, tasks = client.read_flow_runs(flow_run_filter=FlowRunFilter()), client.read_task_runs()
@@ -129,9 +144,21 @@ def test_ten_flows_at_once(postgresql: int, processes: Processes) -> None:
 
 def test_ten_recordings_at_once(postgresql: int, processes: Processes, workdir: Path) -> None:
     url = f"http://127.0.0.1:{(port := free_port())}"
-    processes.serve(f"{url}/health", sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1",
-                    "--backend-store-uri", f"postgresql+psycopg2{database(postgresql, 'mlflow')}",
-                    "--artifacts-destination", str(workdir / "kept"))  # fmt: skip
+    processes.serve(
+        f"{url}/health",
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+        "--backend-store-uri",
+        f"postgresql+psycopg2{database(postgresql, 'mlflow')}",
+        "--artifacts-destination",
+        str(workdir / "kept"),
+    )
     (workdir / "release").mkdir()
     (workdir / "release/ids.txt").write_text("a\n")
     together(processes, RECORDING, MLFLOW_TRACKING_URI=url)

@@ -71,8 +71,9 @@ def test_a_run_that_knows_the_server_by_another_name_frees_only_what_the_dead_ho
 def test_a_stage_waits_for_one_at_work_and_not_for_one_that_was_killed(workdir: Path, processes: Processes) -> None:
     first = processes.start(sys.executable, "-c", TURN)
     until(lambda: "its turn" in processes.words())
-    second = subprocess.Popen([sys.executable, "-c", TURN], env=processes.env, text=True, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT)  # fmt: skip
+    second = subprocess.Popen(
+        [sys.executable, "-c", TURN], env=processes.env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
     processes.started.append(second)
     assert second.stdout
     words = second.stdout.readline()

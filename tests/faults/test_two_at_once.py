@@ -29,8 +29,13 @@ app()
 
 def start(*arguments: str) -> subprocess.Popen[str]:
     """Start a command of `winnow` that takes its time."""
-    return subprocess.Popen([sys.executable, "-c", SLOWLY, *arguments], text=True, stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(ROOT)})  # fmt: skip
+    return subprocess.Popen(
+        [sys.executable, "-c", SLOWLY, *arguments],
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
 
 
 def both(first: list[str], second: list[str]) -> tuple[list[int], list[str]]:
@@ -88,8 +93,10 @@ def test_two_selections_into_one_file(write_features: Callable[..., Path], workd
 def test_two_scores_into_one_file_in_another_folder(write_features: Callable[..., Path], workdir: Path) -> None:
     write_features()
     (workdir / "deep").mkdir()
-    codes, words = both(["score", "features", "--out", "deep/out.parquet"],
-                        ["score", "features", "--out", str(workdir / "deep/../deep/out.parquet")])  # fmt: skip
+    codes, words = both(
+        ["score", "features", "--out", "deep/out.parquet"],
+        ["score", "features", "--out", str(workdir / "deep/../deep/out.parquet")],
+    )
     assert codes == [0, 0], words
     assert waited(words)
     assert len(pd.read_parquet("deep/out.parquet")) == 300
@@ -129,8 +136,13 @@ def test_a_bench_beside_a_stage(images: Dataset, encoder: Path, workdir: Path, e
     env = environment | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
     def begin(*arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen([sys.executable, "-c", ENCODING, *arguments], env=env, text=True,
-                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
+        return subprocess.Popen(
+            [sys.executable, "-c", ENCODING, *arguments],
+            env=env,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
 
     def made() -> list[bytes]:
         (room,) = workdir.glob(".winnow/bench/*/clean")
@@ -161,8 +173,10 @@ def test_two_benches_into_one_folder(
     (workdir / "tiny.yaml").write_text(PRESET)
     command = [sys.executable, "-m", "flows.cli", "bench", "tiny.yaml", "--out", "out"]
     env = environment | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    running = [subprocess.Popen(command, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-               for _ in range(2)]  # fmt: skip
+    running = [
+        subprocess.Popen(command, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        for _ in range(2)
+    ]
     words = [process.communicate(timeout=600)[0] for process in running]
     assert [process.returncode for process in running] == [0, 0], words
     assert waited(words)

@@ -48,7 +48,9 @@ def test_stages_of_a_run_share_its_log_and_what_was_measured_is_read_back(
         with journal.kept(stage) as run:
             pass
     assert [(found["stage"], set(found)) for found in journal.samples(run)] == [
-        ("embed", {"time", "stage", "system"}), ("adapt", {"time", "stage", "system"})]  # fmt: skip
+        ("embed", {"time", "stage", "system"}),
+        ("adapt", {"time", "stage", "system"}),
+    ]
     assert journal.samples("another") == journal.samples(None) == []
 
 

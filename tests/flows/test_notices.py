@@ -72,9 +72,17 @@ def test_one_that_speaks_no_http_masks_nothing(
 
 
 @pytest.mark.parametrize(
-    "address", ["https://127.0.0.1:9/s3cret /B0", "http://[::1/s3cret", "s3cret", "ftp://127.0.0.1/s3cret",
-                "http://127.0.0.1:port/s3cret", f"http://{'a' * 70}.example/s3cret", "http://no.invalid/\ns3cret"],
-)  # fmt: skip
+    "address",
+    [
+        "https://127.0.0.1:9/s3cret /B0",
+        "http://[::1/s3cret",
+        "s3cret",
+        "ftp://127.0.0.1/s3cret",
+        "http://127.0.0.1:port/s3cret",
+        f"http://{'a' * 70}.example/s3cret",
+        "http://no.invalid/\ns3cret",
+    ],
+)
 def test_an_address_that_is_none_masks_nothing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], address: str
 ) -> None:

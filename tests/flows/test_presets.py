@@ -79,7 +79,10 @@ def test_faults_are_planted_one_at_a_time_and_the_pool_is_whole_once(tmp_path: P
     (tmp_path / "mine.yaml").write_text(text + "noises: [{kind: near, share: 0.1}]\ndamages: [0.2, 0.3]\nseeds: 2")
     cells = grid.cells(presets.load(str(tmp_path / "mine.yaml")))
     assert {(str(cell.noise), cell.damage) for cell in cells} == {
-        ("clean", 0.0), ("near 0.1", 0.0), ("clean", 0.2), ("clean", 0.3),
-    }  # fmt: skip
+        ("clean", 0.0),
+        ("near 0.1", 0.0),
+        ("clean", 0.2),
+        ("clean", 0.3),
+    }
     assert [(cell.keep, cell.method) for cell in cells[:2]] == [(0.5, "random"), (1.0, "all")]
     assert len(cells) == 2 * 4 * 2

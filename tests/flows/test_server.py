@@ -44,8 +44,9 @@ def plain(**env: str) -> dict[str, str]:
 def run(**env: str) -> subprocess.CompletedProcess[str]:
     """Run a stage as a user does; both streams in `stdout`."""
     Path("params.yaml").write_text("{}")
-    return subprocess.run(STAGE, env=plain(**env), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                          check=False, timeout=900)  # fmt: skip
+    return subprocess.run(
+        STAGE, env=plain(**env), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=900
+    )
 
 
 def servers(process: subprocess.Popen[str]) -> list[psutil.Process]:
@@ -90,8 +91,12 @@ def test_it_ends_with_one_that_is_killed_while_it_starts(workdir: Path, moment: 
 
 def test_two_that_start_at_once_share_the_records(workdir: Path) -> None:
     starts = STARTS.replace("time.sleep(600)", "pass")
-    two = [subprocess.Popen([sys.executable, "-c", starts], env=plain(), text=True, stdout=subprocess.PIPE,
-                            stderr=subprocess.STDOUT) for _ in range(2)]  # fmt: skip
+    two = [
+        subprocess.Popen(
+            [sys.executable, "-c", starts], env=plain(), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        for _ in range(2)
+    ]
     said = [process.communicate(timeout=900)[0] for process in two]
     assert [process.returncode for process in two] == [0, 0], said
 
@@ -171,9 +176,15 @@ def test_a_server_that_is_named_and_away_is_told_in_one_message(workdir: Path, w
     else:
         table = "api" if where == "prefect.toml" else "tool.prefect.api"
         (workdir / where).write_text(f'[{table}]\nurl = "{url}"\n')
-    named = "the environment" if where == "environment" else (
-        f"Prefect's profile 'mine' ({workdir / 'home/profiles.toml'})" if where == "profile" else
-        f"the file {where} of this folder")  # fmt: skip
+    named = (
+        "the environment"
+        if where == "environment"
+        else (
+            f"Prefect's profile 'mine' ({workdir / 'home/profiles.toml'})"
+            if where == "profile"
+            else f"the file {where} of this folder"
+        )
+    )
     begun = time.monotonic()
     done = run(**env)
     assert done.returncode == 2, done.stdout
@@ -191,8 +202,12 @@ def test_an_empty_variable_is_the_way_out(workdir: Path) -> None:
 
 def test_one_that_speaks_another_language_is_told_too(workdir: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
-        process = subprocess.Popen(STAGE, env=plain(PREFECT_API_URL=f"http://127.0.0.1:{other.getsockname()[1]}/api"),
-                                   text=True, stderr=subprocess.PIPE)  # fmt: skip
+        process = subprocess.Popen(
+            STAGE,
+            env=plain(PREFECT_API_URL=f"http://127.0.0.1:{other.getsockname()[1]}/api"),
+            text=True,
+            stderr=subprocess.PIPE,
+        )
         Path("params.yaml").write_text("{}")
         other.accept()[0].sendall(b"220 mail.example ESMTP\r\n")
         _, said = process.communicate(timeout=600)

@@ -31,11 +31,18 @@ def end(error: BaseException, capsys: pytest.CaptureFixture[str]) -> tuple[objec
         (WorkError("a cell broke"), 1, "winnow: a cell broke\n"),
         (HeldError(["too few", "too many"]), 1, "winnow: too few; too many\n"),
         (KeyboardInterrupt(), 130, "winnow: interrupted\n"),
-        (InputError("the class '\x1b[2J' of http://me:hunter2@h/"), 2, "winnow: the class '\\x1b[2J' of http://***@h/\n"),
-        (OSError(errno.EROFS, "Read-only file system", "out/a"), 1,
-         "winnow: out/a: Read-only file system; make it writable, or name another place\n"),
+        (
+            InputError("the class '\x1b[2J' of http://me:hunter2@h/"),
+            2,
+            "winnow: the class '\\x1b[2J' of http://***@h/\n",
+        ),
+        (
+            OSError(errno.EROFS, "Read-only file system", "out/a"),
+            1,
+            "winnow: out/a: Read-only file system; make it writable, or name another place\n",
+        ),
     ],
-)  # fmt: skip
+)
 def test_an_expected_end_is_one_message(
     error: BaseException, code: int, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -51,8 +51,15 @@ class Room:
     def start(self, *arguments: str, **more: str) -> subprocess.Popen[str]:
         """Start `winnow bench`."""
         command = [sys.executable, "-m", "flows.cli", "bench", *arguments]
-        return subprocess.Popen(command, cwd=self.folder, env=self.env | more, text=True, stdout=subprocess.PIPE,
-                                stderr=subprocess.STDOUT, start_new_session=True)  # fmt: skip
+        return subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env=self.env | more,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
 
     def bench(self, *arguments: str, code: int = 0) -> str:
         """Run `winnow bench` to its end; what it said."""
@@ -167,8 +174,12 @@ def test_a_cell_that_breaks_is_shown_as_that_and_tried_again(room: Room) -> None
     assert len(room.cells("wild")) == 3
     table = pd.read_csv(room.folder / "bench/wild/results.csv")
     assert set(table["model"]) == {"small"}
-    assert room.table("wild").splitlines().count("| clean | 0 | resnet18 | 10 steps | 0.5 | (**1 of 1 broken**) | "
-                                                 "(**1 of 1 broken**) |  |") >= 1  # fmt: skip
+    assert (
+        room.table("wild")
+        .splitlines()
+        .count("| clean | 0 | resnet18 | 10 steps | 0.5 | (**1 of 1 broken**) | (**1 of 1 broken**) |  |")
+        >= 1
+    )
     assert "3 of them done" in room.bench("wild.yaml", code=1)
     room.preset("wild", models={"small": 0.01, "resnet18": 0.01}, budgets={"steps": 10}, noises=[])
     room.bench("wild.yaml")
@@ -177,8 +188,16 @@ def test_a_cell_that_breaks_is_shown_as_that_and_tried_again(room: Room) -> None
 
 
 def test_images_are_damaged_before_the_encoder_sees_them(room: Room, encoder: Path) -> None:
-    room.preset("dirty", features=None, encoder={"model": "local-dir", "path": str(encoder), "prompts": ["a {}"]},
-                damages=[0.25], noises=[], clean=False, budgets={"steps": 10}, methods=["winnow", "all"])  # fmt: skip
+    room.preset(
+        "dirty",
+        features=None,
+        encoder={"model": "local-dir", "path": str(encoder), "prompts": ["a {}"]},
+        damages=[0.25],
+        noises=[],
+        clean=False,
+        budgets={"steps": 10},
+        methods=["winnow", "all"],
+    )
     room.bench("dirty.yaml")
     table = pd.read_csv(room.folder / "bench/dirty/results.csv")
     assert set(table["damage"]) == {0.25}

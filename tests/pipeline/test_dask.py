@@ -38,8 +38,15 @@ def room(workdir: Path, encoder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             pixels = rng.integers(0, 256, (64, 64, 3)).astype(np.uint8)
             Image.fromarray(pixels).save(workdir / f"photos/{c}/{i}.jpg")
     monkeypatch.setattr(prepare, "SHARD", 256)
-    prepare.run(open_source(workdir / "photos"), workdir / "data/prepare", test_share=0.2, max_rejected=0,
-                wrong_labels=0, damaged=0, seed=0)  # fmt: skip
+    prepare.run(
+        open_source(workdir / "photos"),
+        workdir / "data/prepare",
+        test_share=0.2,
+        max_rejected=0,
+        wrong_labels=0,
+        damaged=0,
+        seed=0,
+    )
     shutil.copytree(encoder, workdir / "data/pretrain")
     return workdir
 
@@ -53,8 +60,14 @@ def start(
     environment = environment | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
     def run(*command: str, folder: Path = elsewhere) -> subprocess.Popen[str]:
-        process = subprocess.Popen([sys.executable, "-m", *command], cwd=folder, env=environment, text=True,
-                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
+        process = subprocess.Popen(
+            [sys.executable, "-m", *command],
+            cwd=folder,
+            env=environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
         started.append(process)
         return process
 

@@ -62,11 +62,14 @@ def test_two_versions_stand_side_by_side(project: Project, mlflow_server: str, t
     mlflow.set_tracking_uri(tracking.uri(project.folder))
     experiment = mlflow.get_experiment_by_name(tracking.EXPERIMENT)
     assert experiment is not None
-    runs = {run.info.run_name: run.info.run_id
-            for run in mlflow.search_runs([experiment.experiment_id], output_format="list")}  # fmt: skip
+    runs = {
+        run.info.run_name: run.info.run_id
+        for run in mlflow.search_runs([experiment.experiment_id], output_format="list")
+    }
     chosen = [runs["digits keep=0.3"], runs["digits keep=0.7"]]
-    page_url = (f"{mlflow_server}/#/compare-runs?runs={json.dumps(chosen)}"
-                f"&experiments={json.dumps([experiment.experiment_id])}")  # fmt: skip
+    page_url = (
+        f"{mlflow_server}/#/compare-runs?runs={json.dumps(chosen)}&experiments={json.dumps([experiment.experiment_id])}"
+    )
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1400, "height": 1800})

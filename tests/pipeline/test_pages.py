@@ -124,9 +124,13 @@ def test_a_page_of_another_server_of_this_machine_gets_nothing(up: Up, browser: 
         for host in ("127.0.0.1", "evil.example"):
             page = browser.new_page()
             page.goto(f"http://{host}:{other.server_port}/")
-            for port, path in ((up.prefect, "/api/health"), (up.prefect, "/api/deployments/filter"),
-                               (up.prefect, "/ui-settings"), (up.mlflow, "/health"),
-                               (up.mlflow, "/api/2.0/mlflow/experiments/search?max_results=1")):  # fmt: skip
+            for port, path in (
+                (up.prefect, "/api/health"),
+                (up.prefect, "/api/deployments/filter"),
+                (up.prefect, "/ui-settings"),
+                (up.mlflow, "/health"),
+                (up.mlflow, "/api/2.0/mlflow/experiments/search?max_results=1"),
+            ):
                 socket = f"ws://127.0.0.1:{up.prefect}/api/events/in"
                 told = page.evaluate(TRIES, [f"http://127.0.0.1:{port}{path}", RUN, socket])
                 assert told == ["refused"] * 5, (host, path, told)
@@ -137,8 +141,11 @@ def test_a_page_of_another_server_of_this_machine_gets_nothing(up: Up, browser: 
 @pytest.mark.parametrize("server", ["prefect", "mlflow"])
 def test_it_is_refused_before_the_server_sees_it(up: Up, server: str) -> None:
     port = getattr(up, server)
-    paths = ["/api/health", "/api/ready", "/ui-settings", "/api/flows/filter"] if server == "prefect" else [
-        "/health", "/api/2.0/mlflow/experiments/create", "/ajax-api/3.0/mlflow/assistant/message"]  # fmt: skip
+    paths = (
+        ["/api/health", "/api/ready", "/ui-settings", "/api/flows/filter"]
+        if server == "prefect"
+        else ["/health", "/api/2.0/mlflow/experiments/create", "/ajax-api/3.0/mlflow/assistant/message"]
+    )
     own = f"127.0.0.1:{port}"
     for path in paths:
         for host in ("evil.example", f"10.evil.example:{port}", f"192.168.1.1:{port}"):

@@ -19,8 +19,21 @@ from support import Project, checkout, stages_run
 from tasks.files import file_sha256, read_json
 from tasks.reasons import REASONS, key
 
-SCORES = ["id", "label", "class_name", "alignment", "sas", "sds", "predicted", "damaged", "selected", "similarity",
-          "reason", "evidence", "sha256"]  # fmt: skip
+SCORES = [
+    "id",
+    "label",
+    "class_name",
+    "alignment",
+    "sas",
+    "sds",
+    "predicted",
+    "damaged",
+    "selected",
+    "similarity",
+    "reason",
+    "evidence",
+    "sha256",
+]
 AFTER_OPTIMIZE = ["optimize", "evaluate", "release"]
 
 
@@ -196,8 +209,15 @@ def test_killed_runs_end_with_the_same_bytes(project: Project, tmp_path: Path, e
 
 def end_in(project: Project, stage: str, how: signal.Signals) -> str:
     """Run the pipeline and end it, with all that it started, a moment after a stage began its work: its last words."""
-    with subprocess.Popen(["dvc", "repro"], cwd=project.folder, env=project.env, stdout=subprocess.PIPE, text=True,
-                          stderr=subprocess.STDOUT, start_new_session=True) as process:  # fmt: skip
+    with subprocess.Popen(
+        ["dvc", "repro"],
+        cwd=project.folder,
+        env=project.env,
+        stdout=subprocess.PIPE,
+        text=True,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    ) as process:
         assert process.stdout
         for line in process.stdout:
             if f"for flow '{stage}'" in line:
@@ -225,8 +245,11 @@ def test_a_server_that_falls_silent_costs_nothing(project: Project) -> None:
     """It is healthy, and then never answers: the release is made, and recorded later with what belongs to its run."""
     with ThreadingHTTPServer(("127.0.0.1", 0), Silent) as server:
         Thread(target=server.serve_forever, daemon=True).start()
-        env = project.env | {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{server.server_port}",
-                             "MLFLOW_HTTP_REQUEST_TIMEOUT": "2", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}  # fmt: skip
+        env = project.env | {
+            "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{server.server_port}",
+            "MLFLOW_HTTP_REQUEST_TIMEOUT": "2",
+            "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+        }
         done = Project(project.folder, env).run("dvc", "repro", "--force", "--single-item", "release")
         server.shutdown()
     assert done.returncode == 0, done.stdout

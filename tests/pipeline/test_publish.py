@@ -42,8 +42,8 @@ def bucket() -> Iterator[str]:
     server.start()
     host, port = server.get_host_and_port()
     url = f"http://{host}:{port}"
-    client = boto3.client("s3", endpoint_url=url, region_name="us-east-1", aws_access_key_id="a",
-                          aws_secret_access_key="b")  # fmt: skip # noqa: S106 the server takes any
+    keys = {"aws_access_key_id": "a", "aws_secret_access_key": "b"}  # the server takes any
+    client = boto3.client("s3", endpoint_url=url, region_name="us-east-1", **keys)
     client.create_bucket(Bucket=BUCKET)
     yield url
     server.stop()
@@ -53,8 +53,11 @@ def bucket() -> Iterator[str]:
 def template(tmp_path_factory: pytest.TempPathFactory, photo_stages: Path) -> Project:
     """A project under Git and DVC, reproduced and committed."""
     folder = tmp_path_factory.mktemp("template")
-    env = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-                        "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}  # fmt: skip
+    env = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "AWS_ACCESS_KEY_ID": "a",
+        "AWS_SECRET_ACCESS_KEY": "b",
+    }
     env["PYTHONPATH"] = str(ROOT)
     env.pop("MLFLOW_TRACKING_URI", None)
     made = Project(folder, env)
@@ -138,8 +141,10 @@ def test_a_version_is_published_and_got_with_dvc_alone(published: Project, workd
     reader.do("dvc", "get", origin, "data/prepare/images", "--rev", "subset@v1.2.0", "-o", "images")
     reader.do("dvc", "get", origin, "originals", "--rev", "subset@v1.2.0", "-o", "source")
     there = ["--images", "images", "--source", "source"]
-    for command in (["release", "verify", "got", *there],
-                    ["export", "got", *there, "--format", "imagefolder", "--out", "photos"]):  # fmt: skip
+    for command in (
+        ["release", "verify", "got", *there],
+        ["export", "got", *there, "--format", "imagefolder", "--out", "photos"],
+    ):
         reader.do(sys.executable, "-m", "flows.cli", *command)
     assert len(list((reader.folder / "photos/train").rglob("*.png"))) == 16
 
@@ -150,8 +155,11 @@ def clone(made: Project, folder: Path) -> str:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*")
-            if path.is_file() and path.name != ".gitignore"}  # fmt: skip
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != ".gitignore"
+    }
 
 
 def test_an_import_follows_to_the_next_version_over_s3(template: Project, workdir: Path, bucket: str) -> None:
@@ -258,9 +266,14 @@ def test_wrong_names_and_versions_are_refused(
 
 def test_a_publication_that_was_killed_is_finished_by_the_same_command(published: Project, workdir: Path) -> None:
     for step in ("push the data", "tag the run"):
-        with subprocess.Popen([*PUBLISH, "--bump", "major"],
-                              cwd=published.folder, env=published.env, stdout=subprocess.PIPE, text=True,
-                              start_new_session=True) as process:  # fmt: skip
+        with subprocess.Popen(
+            [*PUBLISH, "--bump", "major"],
+            cwd=published.folder,
+            env=published.env,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        ) as process:
             assert process.stdout
             for line in process.stdout:
                 if line.startswith(f"- {step}"):
@@ -278,8 +291,17 @@ def test_a_publication_that_was_killed_is_finished_by_the_same_command(published
 
 
 def test_of_two_publications_at_once_the_second_waits_and_finds_it_done(published: Project) -> None:
-    running = [subprocess.Popen([*PUBLISH, "--bump", "minor"], cwd=published.folder, env=published.env, text=True,
-                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for _ in range(2)]  # fmt: skip
+    running = [
+        subprocess.Popen(
+            [*PUBLISH, "--bump", "minor"],
+            cwd=published.folder,
+            env=published.env,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        for _ in range(2)
+    ]
     words = [process.communicate(timeout=600)[0] for process in running]
     assert [process.returncode for process in running] == [0, 0], words
     assert sum("which is at work in this checkout" in said for said in words) == 1, words

@@ -188,11 +188,13 @@ def test_data_that_git_names_is_got_from_the_remote(project: Project) -> None:
 def test_a_second_waits_also_for_what_a_killed_one_left_at_work(project: Project) -> None:
     (project.folder / "dvc.yaml").write_text(PIPELINE.replace("cp -r made data/release", SLOW))
     project.commit()
-    first = subprocess.Popen(REFRESH, cwd=project.folder, env=project.env, text=True, stdout=subprocess.PIPE,
-                             stderr=subprocess.STDOUT)  # fmt: skip
+    first = subprocess.Popen(
+        REFRESH, cwd=project.folder, env=project.env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
     wait_for(project.folder / "begun", first)
-    second = subprocess.Popen(REFRESH, cwd=project.folder, env=project.env, text=True, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT)  # fmt: skip
+    second = subprocess.Popen(
+        REFRESH, cwd=project.folder, env=project.env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
     assert second.stdout
     said = next(line for line in second.stdout if "waiting for" in line)
     assert f"(process {first.pid}), which is at work in this checkout" in said

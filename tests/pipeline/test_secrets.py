@@ -26,8 +26,9 @@ def store(photo_stages: Path) -> Iterator[str]:
     server = ThreadedMotoServer(port=0)
     server.start()
     url = "http://{}:{}".format(*server.get_host_and_port())
-    client = boto3.client("s3", endpoint_url=url, region_name="us-east-1", aws_access_key_id="a",
-                          aws_secret_access_key=SECRET)  # fmt: skip
+    client = boto3.client(
+        "s3", endpoint_url=url, region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key=SECRET
+    )
     client.create_bucket(Bucket=BUCKET)
     originals = photo_stages.with_name("originals")
     for path in originals.rglob("*.png"):
@@ -43,8 +44,13 @@ def planted(environment: dict[str, str], photo_stages: Path, store: str, tmp_pat
     It names no Prefect server, whose password would be another.
     """
     env = {name: value for name, value in environment.items() if name != "PREFECT_API_URL"}
-    env |= {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_ENDPOINT_URL": store,
-                         "PREFECT_API_AUTH_STRING": f"me:{SECRET}", "AWS_DEFAULT_REGION": "us-east-1"}  # fmt: skip
+    env |= {
+        "AWS_ACCESS_KEY_ID": "a",
+        "AWS_SECRET_ACCESS_KEY": SECRET,
+        "AWS_ENDPOINT_URL": store,
+        "PREFECT_API_AUTH_STRING": f"me:{SECRET}",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
     project = checkout(tmp_path / "project", env)
     shutil.copytree(photo_stages, project.folder / "data", dirs_exist_ok=True)
     project.set(prepare={"source": f"s3://{BUCKET}", "wrong_labels": 0.0, "damaged": 0.0})

@@ -84,8 +84,10 @@ def test_the_floor_of_one_is_paid_by_the_class_furthest_above_its_share() -> Non
     assert budget.shares(np.array([52, 5, 59, 8]), 5, "proportional").tolist() == [1, 1, 2, 1]
 
 
-@given(st.lists(st.integers(0, 9) | st.integers(1, 1000), min_size=1, max_size=30).filter(any),
-       st.sampled_from(["proportional", "uniform"]))  # fmt: skip
+@given(
+    st.lists(st.integers(0, 9) | st.integers(1, 1000), min_size=1, max_size=30).filter(any),
+    st.sampled_from(["proportional", "uniform"]),
+)
 @example([45, 30, 54, 11], "proportional")
 def test_a_budget_of_as_many_as_there_are_classes_keeps_one_of_each(sizes: list[int], balance: Balance) -> None:
     counts = np.array(sizes)

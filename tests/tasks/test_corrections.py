@@ -47,9 +47,18 @@ def test_a_file_without_decisions_and_no_file_change_nothing(tmp_path: Path) -> 
 
 def test_each_decision_keeps_who_made_it_when_and_on_what(tmp_path: Path) -> None:
     done = applied(tmp_path, HEADER + "b,relabel,ant,bee,Ada,2026-01-02,photos:1234\n")
-    assert done.applied.to_dict("records") == [{
-        "id": "b", "decision": "relabel", "label": "ant", "given": "bee", "by": "Ada", "on": "2026-01-02",
-        "release": "photos:1234", "was": "bee"}]  # fmt: skip
+    assert done.applied.to_dict("records") == [
+        {
+            "id": "b",
+            "decision": "relabel",
+            "label": "ant",
+            "given": "bee",
+            "by": "Ada",
+            "on": "2026-01-02",
+            "release": "photos:1234",
+            "was": "bee",
+        }
+    ]
 
 
 def test_three_columns_and_a_spreadsheets_mark_are_enough(tmp_path: Path) -> None:

@@ -84,9 +84,16 @@ def test_a_cell_trains_on_its_arm_and_is_tested_on_what_was_held_out(
     assert (2 - x.mean((1, 2)).argmax(1) == y).all()  # classes are colours: blue, green, red
     assert 0 <= row.pop("seconds") <= round(elapsed, 3)
     assert row == {
-        "arm": "subset", "seed": 4, "budget": "10 steps", "accuracy": 0.5, "worst_class": 0, "calibration_error": 0.25,
-        "kept": 11, "samples_seen": 80, "by_class": [0, 1, None],
-    }  # fmt: skip
+        "arm": "subset",
+        "seed": 4,
+        "budget": "10 steps",
+        "accuracy": 0.5,
+        "worst_class": 0,
+        "calibration_error": 0.25,
+        "kept": 11,
+        "samples_seen": 80,
+        "by_class": [0, 1, None],
+    }
 
 
 def test_epochs_are_a_budget_by_which_a_smaller_subset_costs_less(work: Work) -> None:
@@ -185,8 +192,17 @@ def summary(images: Path, accuracies: dict[str, list[float]], **more: float) -> 
     for arm, values in accuracies.items():
         for seed, accuracy in enumerate(values):
             cells.append(Path(f"{arm}-{seed}.json"))
-            row = {"arm": arm, "seed": seed, "budget": "5 steps", "accuracy": accuracy, "worst_class": accuracy / 2,
-                   "calibration_error": 0.1, "kept": 2, "samples_seen": 40, "seconds": 1.5}  # fmt: skip
+            row = {
+                "arm": arm,
+                "seed": seed,
+                "budget": "5 steps",
+                "accuracy": accuracy,
+                "worst_class": accuracy / 2,
+                "calibration_error": 0.1,
+                "kept": 2,
+                "samples_seen": 40,
+                "seconds": 1.5,
+            }
             write_json(cells[-1], row | {"by_class": [accuracy, accuracy / 2, None]} | more)
     pd.DataFrame({"id": ["a", "b"], "label": [0, 1], "selected": [True, False]}).to_parquet("subset.parquet")
     truth = pd.DataFrame({"id": [], "true_label": [], "damage": []}).astype({"id": str, "damage": str})
@@ -204,8 +220,17 @@ def test_the_summary_has_mean_and_deviation_of_each_arm(images: Path) -> None:
     assert metrics["shifted"] == {"twin": {arm: {"mean": 0.5, "std": 0} for arm in ARMS}}
     assert (metrics["budget"], metrics["samples_seen"]["all"]) == ("5 steps", 40)
     table = pd.read_csv("out/accuracy.csv")
-    assert list(table.columns) == ["arm", "seed", "budget", "accuracy", "worst_class", "calibration_error",
-                                   "accuracy_twin", "kept", "samples_seen"]  # fmt: skip
+    assert list(table.columns) == [
+        "arm",
+        "seed",
+        "budget",
+        "accuracy",
+        "worst_class",
+        "calibration_error",
+        "accuracy_twin",
+        "kept",
+        "samples_seen",
+    ]
     assert len(table) == 6
     classes = pd.read_csv("out/classes.csv").set_index("class_name")
     assert classes["held_out"].tolist() == [2, 2, 2]

@@ -162,8 +162,14 @@ def test_only_what_a_run_of_winnow_left_is_removed() -> None:
     Path(".out.link.winnow").symlink_to("elsewhere")
     with files.whole_file(Path("out")) as partial:
         partial.write_text("new")
-    assert sorted(os.listdir()) == [".out.link.winnow", ".out.mine.winnow", ".out.part", ".photos.winnow", "elsewhere",
-                                    "out"]  # fmt: skip
+    assert sorted(os.listdir()) == [
+        ".out.link.winnow",
+        ".out.mine.winnow",
+        ".out.part",
+        ".photos.winnow",
+        "elsewhere",
+        "out",
+    ]
 
 
 @pytest.mark.parametrize("linked", ["data", "data/out", ".winnow"])
@@ -628,8 +634,12 @@ def test_another_error_is_not_taken_for_a_full_disk(error: Exception) -> None:
 def test_the_libraries_that_write_say_so_when_a_disk_is_full(tmp_path: Path, kind: str) -> None:
     code = WRITES[kind]
     with mounted(tmp_path / "small", "size=64k"):
-        done = subprocess.run([sys.executable, "-c", FILLING.format(code=code)], cwd=tmp_path / "small", check=False,
-                              env=os.environ | {"PYTHONPATH": str(ROOT)})  # fmt: skip
+        done = subprocess.run(
+            [sys.executable, "-c", FILLING.format(code=code)],
+            cwd=tmp_path / "small",
+            check=False,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+        )
     assert done.returncode == 7
 
 

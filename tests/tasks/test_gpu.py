@@ -30,9 +30,19 @@ def test_it_is_found_and_counted() -> None:
 @pytest.mark.parametrize("method", ["winnow", "paper"])
 def test_a_selection_repeats_itself_and_hardly_depends_on_the_device(planted: Features, method: Method) -> None:
     def select(where: str) -> pd.DataFrame:
-        return chain.select(planted, Recipe(epochs=2), keep=0.3, method=method, solver="exact", balance="proportional",
-                            neighbours=0.1, near_duplicates=0.9, drop_near_duplicates=False, seed=0,
-                            device=where)  # fmt: skip
+        return chain.select(
+            planted,
+            Recipe(epochs=2),
+            keep=0.3,
+            method=method,
+            solver="exact",
+            balance="proportional",
+            neighbours=0.1,
+            near_duplicates=0.9,
+            drop_near_duplicates=False,
+            seed=0,
+            device=where,
+        )
 
     on_gpu, again, on_cpu = select("cuda"), select("cuda"), select("cpu")
     pd.testing.assert_frame_equal(on_gpu, again, check_exact=True)

@@ -33,9 +33,14 @@ class Holder:
     """A process that takes a lock and holds it until it is told to end."""
 
     def __init__(self, path: Path, *more: str) -> None:
-        self.process = subprocess.Popen([sys.executable, "-c", HOLDING, str(path), *more], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                                        env=os.environ | {"PYTHONPATH": str(ROOT)})  # fmt: skip
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", HOLDING, str(path), *more],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+        )
 
     def has_it(self) -> bool:
         """Wait until it says that it has the lock."""
@@ -112,8 +117,13 @@ def test_a_child_that_is_given_the_lock_holds_it_after_its_parent(path: Path) ->
     code = HOLDING.replace('writes OUT"):', 'writes OUT") as lock:').replace(
         "print(", "import subprocess; subprocess.Popen(['sleep', '600'], pass_fds=[lock]); print("
     )
-    process = subprocess.Popen([sys.executable, "-c", code, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                               env=os.environ | {"PYTHONPATH": str(ROOT)}, start_new_session=True)  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        start_new_session=True,
+    )
     assert process.stdout
     assert process.stdout.readline() == b"held\n"
     process.kill()

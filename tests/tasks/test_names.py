@@ -8,8 +8,20 @@ from hypothesis import strategies as st
 from tasks import names
 from tasks.errors import InputError
 
-REAL = ["cat/00.png", "Screenshot 3.00\u202fPM.png", "a b/\u00a0c.png", "caf\u00e9", "cafe\u0301", "\u05d0\u05d1", "~x",
-        "a\\b", "\U0001f468\u200d\U0001f469", "\u0915\u094d\u200d\u0937", "<script>", "x" * 1024]  # fmt: skip
+REAL = [
+    "cat/00.png",
+    "Screenshot 3.00\u202fPM.png",
+    "a b/\u00a0c.png",
+    "caf\u00e9",
+    "cafe\u0301",
+    "\u05d0\u05d1",
+    "~x",
+    "a\\b",
+    "\U0001f468\u200d\U0001f469",
+    "\u0915\u094d\u200d\u0937",
+    "<script>",
+    "x" * 1024,
+]
 CONTROLS = [*range(32), *range(0x7F, 0xA0), 0x2028, 0x2029, 0x202E, 0x2067, 0xFEFF, 0xD800, 0xDFFF]
 
 

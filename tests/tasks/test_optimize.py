@@ -202,8 +202,16 @@ def test_what_a_person_said_to_keep_is_kept_within_the_exact_budget(
     rng = np.random.default_rng(seed)
     confirmed = np.zeros(n, dtype=bool)
     confirmed[rng.choice(scores["alignment"].argsort()[: max(k, n // 2)], rng.integers(0, k + 1), replace=False)] = True
-    best = optimize.select(scores, images(scores), keep=keep, method=method, solver="exact", balance=balance,
-                           device="cpu", confirmed=confirmed)  # fmt: skip
+    best = optimize.select(
+        scores,
+        images(scores),
+        keep=keep,
+        method=method,
+        solver="exact",
+        balance=balance,
+        device="cpu",
+        confirmed=confirmed,
+    )
     assert best["selected"].sum() == k
     assert best.loc[confirmed, "selected"].all()
     assert (best.loc[confirmed, "reason"] == "").all(), "not called a suspect"
@@ -216,8 +224,16 @@ def test_what_a_person_said_to_keep_is_kept_within_the_exact_budget(
 def test_more_to_keep_than_the_budget_is_refused_with_the_way_out() -> None:
     scores = table(20, 2, 0)
     with pytest.raises(InputError, match=r"optimize.keep is 0.3, which keeps 6 samples.*to keep 7; raise it"):
-        optimize.select(scores, images(scores), keep=0.3, method="winnow", solver="exact", balance="none",
-                        device="cpu", confirmed=np.arange(20) < 7)  # fmt: skip
+        optimize.select(
+            scores,
+            images(scores),
+            keep=0.3,
+            method="winnow",
+            solver="exact",
+            balance="none",
+            device="cpu",
+            confirmed=np.arange(20) < 7,
+        )
 
 
 def test_ties_go_to_the_lower_id() -> None:
@@ -250,9 +266,18 @@ def test_the_stage_writes_the_same_bytes_again_and_counts_what_it_kept(tmp_path:
     decided = pd.DataFrame({"id": [worst, "gone"], "decision": "keep"})
     decided.to_parquet(tmp_path / "corrections.parquet")
     for out in ("one", "two"):
-        optimize.run(tmp_path, tmp_path / "embed", tmp_path / "corrections.parquet", tmp_path / out, keep=0.3,
-                     method=method, solver="exact", balance="proportional", drop_near_duplicates=False,
-                     device="cpu")  # fmt: skip
+        optimize.run(
+            tmp_path,
+            tmp_path / "embed",
+            tmp_path / "corrections.parquet",
+            tmp_path / out,
+            keep=0.3,
+            method=method,
+            solver="exact",
+            balance="proportional",
+            drop_near_duplicates=False,
+            device="cpu",
+        )
     for name in ("subset.parquet", "metrics.json"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
     metrics, best = read_json(tmp_path / "one/metrics.json"), pd.read_parquet(tmp_path / "one/subset.parquet")
@@ -278,8 +303,9 @@ def test_near_duplicates_are_kept_only_where_a_budget_leaves_no_choice(
     pairs = pd.DataFrame(
         {"id": spare, "of": rng.choice(ids, n // 3), "cosine": 0.99, "same_class": rng.random(n // 3) < 0.5}
     )
-    found = optimize.select(scores, images(scores), keep=keep, method=method, solver="exact", balance=how, twins=pairs,
-                            device="cpu")  # fmt: skip
+    found = optimize.select(
+        scores, images(scores), keep=keep, method=method, solver="exact", balance=how, twins=pairs, device="cpu"
+    )
     assert found["selected"].sum() == budget.total(keep, n)
     for _, part in found.groupby("label") if how != "none" else [(0, found)]:
         last = part["id"].isin(spare)

@@ -123,7 +123,11 @@ def test_duplicates_are_reported_and_dropped_by_choice(workdir: Path, image_fold
     kept = dataset.load(run(source, workdir / "kept") / "images").index
     table = pd.read_parquet(workdir / "kept/duplicates.parquet")
     assert dict(zip(table["id"], table["conflict"], strict=True)) == {
-        "blue/0.png": True, "green/0.png": True, "red/0.png": False, "red/copy.png": False}  # fmt: skip
+        "blue/0.png": True,
+        "green/0.png": True,
+        "red/0.png": False,
+        "red/copy.png": False,
+    }
     out = run(source, workdir / "dropped", drop=["duplicates"])
     assert quarantine(out) == {
         "blue/0.png": "duplicate with another label",

@@ -62,9 +62,21 @@ def test_one_that_says_nothing_is_not_waited_for(listen: Callable[[bytes | None]
 
 
 @pytest.mark.parametrize(
-    "url", ["", "x", "ftp://127.0.0.1/", "http://", "http://[::1", "http://127.0.0.1:port/", "http://127.0.0.1:9/",
-            "http://no-such-host.invalid/", f"http://{'a' * 70}.example/", "http://\n/", "http://127.0.0.1:99999/"],
-)  # fmt: skip
+    "url",
+    [
+        "",
+        "x",
+        "ftp://127.0.0.1/",
+        "http://",
+        "http://[::1",
+        "http://127.0.0.1:port/",
+        "http://127.0.0.1:9/",
+        "http://no-such-host.invalid/",
+        f"http://{'a' * 70}.example/",
+        "http://\n/",
+        "http://127.0.0.1:99999/",
+    ],
+)
 def test_an_address_that_is_none_does_not(url: str) -> None:
     assert not reach.answers(url, 30)
 

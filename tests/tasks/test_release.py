@@ -46,10 +46,13 @@ def test_the_manifest_says_what_made_it(stages: Path, workdir: Path) -> None:
     assert made_of["selection"] == read_json(stages / "optimize/metrics.json")
     assert made_of["adaptation"] == read_json(stages / "adapt/metrics.json")
     assert made_of["adapters_sha256"] == files.file_sha256(stages / "adapt/adapters.safetensors")
-    assert made_of["prepared"] == {"source": [], "images": [
-        "24 images to choose from, in 3 classes (blue: 8, green: 8, red: 8)",
-        "6 images held out, in 3 classes (blue: 2, green: 2, red: 2)",
-    ]}  # fmt: skip
+    assert made_of["prepared"] == {
+        "source": [],
+        "images": [
+            "24 images to choose from, in 3 classes (blue: 8, green: 8, red: 8)",
+            "6 images held out, in 3 classes (blue: 2, green: 2, red: 2)",
+        ],
+    }
     assert made_of["encoder"]["encoder"] == "tiny"
     assert "torch" in made_of["packages"]
     assert made_of["files"] == {
@@ -76,8 +79,12 @@ def test_the_card_says_what_it_is_worth(stages: Path, workdir: Path) -> None:
 
 def test_the_card_says_why_the_rest_was_dropped(stages: Path, workdir: Path) -> None:
     card = (made(stages, workdir / "out") / "card.md").read_text()
-    counts = {reason: line.split("|")[2].strip() for line in card.splitlines() for _, reason in REASONS.values()
-              if line.startswith(f"| {reason}")}  # fmt: skip
+    counts = {
+        reason: line.split("|")[2].strip()
+        for line in card.splitlines()
+        for _, reason in REASONS.values()
+        if line.startswith(f"| {reason}")
+    }
     assert list(counts.values()) == ["1", "2", "0", "5", "0"]
 
 

@@ -59,8 +59,9 @@ def test_json_that_is_said_stays_json(capsys: pytest.CaptureFixture[str]) -> Non
 
 @pytest.mark.parametrize("setup", ["logging.basicConfig()", "import prefect", ""])
 def test_logs_and_warnings_of_any_library_are_clean(setup: str) -> None:
-    done = subprocess.run([sys.executable, "-c", LOUD.format(setup=setup)], capture_output=True, text=True, check=True,
-                          cwd=ROOT)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", LOUD.format(setup=setup)], capture_output=True, text=True, check=True, cwd=ROOT
+    )
     for words in (r"class \x1b[2Jcat", "it failed", r"OSError: http://***@host/ is away \x1b[2J", r"\x1b]0;title\x07"):
         assert words in done.stderr
     assert "Traceback" in done.stderr

@@ -20,8 +20,19 @@ METHODS = pytest.mark.parametrize("method", ["winnow", "paper"])
 
 
 def select(data: Features, method: Method, keep: float = 0.3, *, drop: bool = False) -> pd.DataFrame:
-    return chain.select(data, FAST, keep=keep, method=method, solver="exact", balance="proportional", neighbours=0.1,
-                        near_duplicates=0.9, drop_near_duplicates=drop, seed=0, device="cpu")  # fmt: skip
+    return chain.select(
+        data,
+        FAST,
+        keep=keep,
+        method=method,
+        solver="exact",
+        balance="proportional",
+        neighbours=0.1,
+        near_duplicates=0.9,
+        drop_near_duplicates=drop,
+        seed=0,
+        device="cpu",
+    )
 
 
 @METHODS
@@ -31,12 +42,26 @@ def test_the_chain_chooses_what_the_stages_choose(workdir: Path, planted: Featur
     features.save(workdir / "embed", planted)
     adapt.run(workdir / "embed", workdir / "adapt", FAST, method=method, seed=0, device="cpu")
     score.run(workdir / "embed", workdir / "adapt", workdir / "score", neighbours=0.1, device="cpu")
-    near_duplicates.run(workdir / "embed", workdir / "score/scores.parquet", workdir / "score/near_duplicates.parquet",
-                        cosine=0.9, device="cpu")  # fmt: skip
+    near_duplicates.run(
+        workdir / "embed",
+        workdir / "score/scores.parquet",
+        workdir / "score/near_duplicates.parquet",
+        cosine=0.9,
+        device="cpu",
+    )
     pd.DataFrame(columns=corrections.COLUMNS, dtype=str).to_parquet(workdir / "corrections.parquet")
-    optimize.run(workdir / "score", workdir / "embed", workdir / "corrections.parquet", workdir / "optimize", keep=0.3,
-                 method=method, solver="exact", balance="proportional", drop_near_duplicates=drop,
-                 device="cpu")  # fmt: skip
+    optimize.run(
+        workdir / "score",
+        workdir / "embed",
+        workdir / "corrections.parquet",
+        workdir / "optimize",
+        keep=0.3,
+        method=method,
+        solver="exact",
+        balance="proportional",
+        drop_near_duplicates=drop,
+        device="cpu",
+    )
     staged = pd.read_parquet(workdir / "optimize/subset.parquet")
     assert (staged["reason"] == "near duplicate").any() == drop
     in_memory = select(features.load(workdir / "embed"), method, drop=drop)

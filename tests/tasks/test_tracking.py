@@ -49,11 +49,18 @@ def version(tmp_path: Path) -> Callable[..., Version]:
 
     def make(fingerprint: str, keep: float = 0.5) -> Version:
         return Version(
-            name=f"digits keep={keep}", fingerprint=fingerprint, parameters={"optimize.keep": keep},
-            metrics={"kept": 2, "accuracy": 0.75}, tags={"git.commit": "abc", "git.url": "https://host/it.git"},
-            pool=(POOL, "1" * 64), subset=(POOL[:2], "2" * 64), source="photos", model="digits", cells=CELLS,
+            name=f"digits keep={keep}",
+            fingerprint=fingerprint,
+            parameters={"optimize.keep": keep},
+            metrics={"kept": 2, "accuracy": 0.75},
+            tags={"git.commit": "abc", "git.url": "https://host/it.git"},
+            pool=(POOL, "1" * 64),
+            subset=(POOL[:2], "2" * 64),
+            source="photos",
+            model="digits",
+            cells=CELLS,
             artifacts=tmp_path / "release",
-        )  # fmt: skip
+        )
 
     return make
 
@@ -90,12 +97,16 @@ def test_pool_and_subset_are_inputs_with_our_digests(database: Path, version: Ca
 def test_what_the_stages_took_of_the_machine_is_among_the_system_metrics(
     database: Path, version: Callable[..., Version]
 ) -> None:
-    samples = [{"time": f"2026-01-01T00:{minute:02d}:00.500+00:00", "stage": stage, "system": {"cpu": float(minute)}}
-               for minute, stage in enumerate(["embed", "embed", "adapt"])]  # fmt: skip
+    samples = [
+        {"time": f"2026-01-01T00:{minute:02d}:00.500+00:00", "stage": stage, "system": {"cpu": float(minute)}}
+        for minute, stage in enumerate(["embed", "embed", "adapt"])
+    ]
     run_id = tracking.log(version("system"), database, samples)
     history = mlflow.MlflowClient().get_metric_history(run_id, "system/embed/cpu")
     assert [(point.value, point.timestamp, point.step) for point in history] == [
-        (0.0, 1767225600500, 0), (1.0, 1767225660500, 1)]  # fmt: skip
+        (0.0, 1767225600500, 0),
+        (1.0, 1767225660500, 1),
+    ]
     assert mlflow.get_run(run_id).data.metrics["system/adapt/cpu"] == 2.0
 
 
@@ -104,7 +115,11 @@ def test_each_training_is_a_run_one_level_below(database: Path, version: Callabl
     below = f"tags.`mlflow.parentRunId` = '{parent}'"
     found = mlflow.search_runs(experiment_names=[tracking.EXPERIMENT], filter_string=below, output_format="list")
     assert sorted(run.info.run_name for run in found) == [
-        "all, seed 0", "all, seed 1", "subset, seed 0", "subset, seed 1"]  # fmt: skip
+        "all, seed 0",
+        "all, seed 1",
+        "subset, seed 0",
+        "subset, seed 1",
+    ]
     one = next(run for run in found if run.info.run_name == "subset, seed 1")
     assert (one.data.metrics, one.data.params) == ({"accuracy": 0.75, "kept": 2}, {"arm": "subset", "seed": "1"})
     assert {run.info.status for run in found} == {"FINISHED"}
@@ -248,9 +263,26 @@ def guarded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
 
 def certificate(path: Path) -> Path:
     """A file of a key and a certificate of 127.0.0.1, which it signed itself."""
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=127.0.0.1", "-addext",
-                    "subjectAltName=IP:127.0.0.1", "-keyout", path, "-out", path.with_suffix(".crt")],
-                   check=True, capture_output=True)  # fmt: skip
+    subprocess.run(
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-subj",
+            "/CN=127.0.0.1",
+            "-addext",
+            "subjectAltName=IP:127.0.0.1",
+            "-keyout",
+            path,
+            "-out",
+            path.with_suffix(".crt"),
+        ],
+        check=True,
+        capture_output=True,
+    )
     path.write_bytes(path.read_bytes() + path.with_suffix(".crt").read_bytes())
     return path
 

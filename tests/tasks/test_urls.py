@@ -100,8 +100,17 @@ def test_the_protocols_of_stores_are_allowed(url: str) -> None:
     assert urls.is_remote(url) == (not url.startswith("file"))
 
 
-IPV6 = ["http://[::1]", "http://[::1]/", "http://[::1]:8080/x", "https://[2001:DB8::a:1]/x", "http://[1:2:3:4:5:6:7:8]/x",
-        "http://[::ffff:10.0.0.1]:8080/x", "http://[::]/x", "http://me@[::1]:8080/x", "http://[::1]?x=1"]  # fmt: skip
+IPV6 = [
+    "http://[::1]",
+    "http://[::1]/",
+    "http://[::1]:8080/x",
+    "https://[2001:DB8::a:1]/x",
+    "http://[1:2:3:4:5:6:7:8]/x",
+    "http://[::ffff:10.0.0.1]:8080/x",
+    "http://[::]/x",
+    "http://me@[::1]:8080/x",
+    "http://[::1]?x=1",
+]
 
 
 @pytest.mark.parametrize("url", IPV6)

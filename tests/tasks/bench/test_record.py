@@ -43,8 +43,14 @@ def test_a_grid_is_recorded_once_with_means_to_compare(tmp_path: Path, monkeypat
             for run in client.search_runs([run.info.experiment_id], f"tags.`mlflow.parentRunId` = '{run_id}'")
         }
         assert set(below) == {"winnow", "random"}  # of what broke there is nothing to compare
-        assert below["winnow"].data.params == {"noise": "clean", "damage": "0.0", "model": "small", "keep": "0.5",
-                                               "budget": "40 steps", "method": "winnow"}  # fmt: skip
+        assert below["winnow"].data.params == {
+            "noise": "clean",
+            "damage": "0.0",
+            "model": "small",
+            "keep": "0.5",
+            "budget": "40 steps",
+            "method": "winnow",
+        }
         found = below["winnow"].data.metrics
         assert (found["accuracy"], found["seeds"]) == (pytest.approx(0.55), 2)
         assert found["accuracy_std"] == pytest.approx(0.1 / 2**0.5)

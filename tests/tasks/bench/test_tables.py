@@ -51,8 +51,11 @@ def test_what_broke_or_was_not_run_is_said_and_is_in_no_mean() -> None:
 
 
 def test_a_row_names_the_budget_and_methods_have_columns(tmp_path: Path) -> None:
-    cells = [replace(FIRST, method=method, budget=length) for length in (Length(40, "steps"), Length(3, "epochs"))
-             for method in ("winnow", "random")]  # fmt: skip
+    cells = [
+        replace(FIRST, method=method, budget=length)
+        for length in (Length(40, "steps"), Length(3, "epochs"))
+        for method in ("winnow", "random")
+    ]
     cells.append(replace(FIRST, method="all", keep=1.0))
     grid = tables.gather(cells, {cell: row(cell, 0.5) for cell in cells}, [])
     lines = tables.markdown(grid, ACCURACY).splitlines()

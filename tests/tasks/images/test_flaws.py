@@ -54,8 +54,11 @@ def test_large_images_are_judged_the_same_as_small_ones(photos: Path) -> None:
     for name in ("dark", "light", "blank", "good"):
         large = Image.open(photos / f"{name}.png").resize((1600, 1440), Image.Resampling.NEAREST)
         found = flaws.judge(pd.DataFrame([flaws.measure(large)], columns=list(flaws.MEASURES)))
-        assert found[["dark", "light", "low_information"]].iloc[0].tolist() == [
-            name == "dark", name == "light", name == "blank"] or name == "blank"  # fmt: skip
+        assert (
+            found[["dark", "light", "low_information"]].iloc[0].tolist()
+            == [name == "dark", name == "light", name == "blank"]
+            or name == "blank"
+        )
 
 
 def test_a_long_line_is_measured() -> None:

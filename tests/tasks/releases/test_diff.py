@@ -42,7 +42,10 @@ def test_every_change_is_found_with_its_reason(pair: tuple[Path, Path]) -> None:
     table = manifest.load(pair[0]).scores
     kept, dropped = table.loc[table["selected"], "id"].tolist(), table.loc[~table["selected"], "id"].tolist()
     assert found["samples"]["dropped"] == {
-        "newly suspected label": [kept[0]], "no longer in the data": [kept[2]], "now redundant": [kept[1]]}  # fmt: skip
+        "newly suspected label": [kept[0]],
+        "no longer in the data": [kept[2]],
+        "now redundant": [kept[1]],
+    }
     assert found["samples"]["added"] == {"label no longer suspected": [dropped[0]], "new data": ["new/1.png"]}
     assert (found["samples"]["kept_by_both"], found["samples"]["new_in_pool"]) == (13, 1)
     assert [row["id"] for row in found["relabelled"]] == [kept[3]]

@@ -22,8 +22,13 @@ from tasks.releases.manifest import Release
 
 CLASSES = ["ant", "bee", "cat"]
 LOOSE = Limits(accuracy_loss=1, confidence=1, least_kept=0, class_loss=1, faulty_rise=1, drift=1)
-CHECKS = {"accuracy_loss": "accuracy", "least_kept": "images kept of each class", "class_loss": "most lost of a class",
-          "faulty_rise": "share dropped as faulty", "drift": "drift of alignment"}  # fmt: skip
+CHECKS = {
+    "accuracy_loss": "accuracy",
+    "least_kept": "images kept of each class",
+    "class_loss": "most lost of a class",
+    "faulty_rise": "share dropped as faulty",
+    "drift": "drift of alignment",
+}
 
 
 @contextmanager
@@ -51,9 +56,19 @@ def write(
     kept = np.tile(np.arange(20) < 12, 3)
     kept[(label == lost[0]) & (np.arange(60) % 20 >= round(12 * (1 - lost[1])))] = False
     names = np.array(CLASSES)[label]
-    table = pd.DataFrame({"id": [f"i{i:02d}" for i in range(60)], "label": label, "class_name": names,
-                          "alignment": rng.normal(size=60) + shift, "predicted": label, "selected": kept,
-                          "reason": np.where(kept, "", "redundant"), "evidence": "", "sha256": "0"})  # fmt: skip
+    table = pd.DataFrame(
+        {
+            "id": [f"i{i:02d}" for i in range(60)],
+            "label": label,
+            "class_name": names,
+            "alignment": rng.normal(size=60) + shift,
+            "predicted": label,
+            "selected": kept,
+            "reason": np.where(kept, "", "redundant"),
+            "evidence": "",
+            "sha256": "0",
+        }
+    )
     table.loc[table.index[~kept][:faulty], "reason"] = "suspected label"
     table.to_parquet(folder / "scores.parquet", index=False)
     rows = [
@@ -108,8 +123,14 @@ LIMITS = {field.name: SHARE for field in fields(Limits)} | {"least_kept": st.int
 
 
 @settings(max_examples=40)
-@given(st.builds(Limits, **LIMITS), st.sampled_from(list(CHECKS)), st.floats(-2, 2), LOST, st.integers(0, 24),
-       st.lists(SHARE, min_size=1, max_size=4))  # fmt: skip
+@given(
+    st.builds(Limits, **LIMITS),
+    st.sampled_from(list(CHECKS)),
+    st.floats(-2, 2),
+    LOST,
+    st.integers(0, 24),
+    st.lists(SHARE, min_size=1, max_size=4),
+)
 def test_a_looser_limit_refuses_nothing_more_and_touches_no_other_check(
     limits: Limits, name: str, shift: float, lost: tuple[int, float], faulty: int, accuracies: list[float]
 ) -> None:
@@ -198,8 +219,13 @@ def test_every_check_that_refuses_says_why() -> None:
         checks = gate.judge(candidate, champion, Limits(least_kept=5))
         assert gate.faults(checks) == faults
         assert [check.candidate for check in checks] == [
-            "0 misfits", "3 in the smallest class", "88.00%", "75.0%", "33.3%", "0.350",
-        ]  # fmt: skip
+            "0 misfits",
+            "3 in the smallest class",
+            "88.00%",
+            "75.0%",
+            "33.3%",
+            "0.350",
+        ]
 
 
 def test_what_reaches_a_limit_and_no_more_is_allowed() -> None:

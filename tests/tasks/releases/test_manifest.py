@@ -140,8 +140,11 @@ def test_what_is_no_file_is_no_manifest_or_table(released: Path, place: Callable
 def test_every_command_refuses_it_with_exit_code_2(released: Path, workdir: Path, command: str) -> None:
     (released / "manifest.json").write_text('{"format": 2, "\\u001b[2J": "\\u001b[2J", "files": [1, 2]}')
     folder = str(released)
-    arguments = {"show": ["show", folder], "export": ["export", folder, "--format", "ids", "--out", "out"],
-                 "diff": ["release", "diff", folder, folder]}.get(command, ["release", command, folder])  # fmt: skip
+    arguments = {
+        "show": ["show", folder],
+        "export": ["export", folder, "--format", "ids", "--out", "out"],
+        "diff": ["release", "diff", folder, folder],
+    }.get(command, ["release", command, folder])
     done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 2, done.output
     assert f"winnow: {released / 'manifest.json'} is no manifest of a release: name: Field required" in done.stderr
@@ -242,8 +245,11 @@ JSON = st.recursive(
 
 
 def paths(tree: dict[str, Any], above: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
-    return [place for key, value in tree.items() for place in
-            [(*above, key), *(paths(value, (*above, key)) if isinstance(value, dict) else [])]]  # fmt: skip
+    return [
+        place
+        for key, value in tree.items()
+        for place in [(*above, key), *(paths(value, (*above, key)) if isinstance(value, dict) else [])]
+    ]
 
 
 @pytest.fixture(scope="module")

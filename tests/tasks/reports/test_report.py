@@ -40,8 +40,12 @@ def table(stages: Path) -> pd.DataFrame:
 def near(made: pd.DataFrame) -> pd.DataFrame:
     """Two pairs of a class, and one of two classes; and one about a sample that is not in the pool."""
     green, red, blue = (made.loc[made["class_name"] == name, "id"].tolist() for name in ("green", "red", "blue"))
-    pairs = [(green[-1], green[-2], 0.98, True), (red[1], red[0], 0.99, True), (blue[0], red[0], 0.975, False),
-             ("held out", red[0], 1.0, True)]  # fmt: skip
+    pairs = [
+        (green[-1], green[-2], 0.98, True),
+        (red[1], red[0], 0.99, True),
+        (blue[0], red[0], 0.975, False),
+        ("held out", red[0], 1.0, True),
+    ]
     return pd.DataFrame(pairs, columns=["id", "of", "cosine", "same_class"])
 
 

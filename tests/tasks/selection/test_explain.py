@@ -66,8 +66,14 @@ def test_the_reason_is_the_first_that_holds(n: int, classes: int, seed: int) -> 
     found = explain.explain(table, data, doubted, "cpu", twin)
     represented = table.groupby("label")["selected"].transform("any")
     for row, suspected, of, has_like in zip(found.itertuples(), doubted, twin, represented, strict=True):
-        reasons = {"": row.selected, "damaged": row.damaged, "suspected label": suspected, "near duplicate": of >= 0,
-                   "redundant": has_like, "over budget": True}  # fmt: skip
+        reasons = {
+            "": row.selected,
+            "damaged": row.damaged,
+            "suspected label": suspected,
+            "near duplicate": of >= 0,
+            "redundant": has_like,
+            "over budget": True,
+        }
         assert row.reason == next(reason for reason, holds in reasons.items() if holds)
         if row.reason == "near duplicate":
             assert row.evidence == data.ids[of]

@@ -154,8 +154,14 @@ def test_of_images_that_are_as_near_the_likeliest_is_named(block: int, monkeypat
 
 
 def test_the_twin_is_the_nearest_of_either_class_and_of_its_own_among_equals() -> None:
-    rows = [("i0", "i3", 0.98, False), ("i0", "i4", 0.96, True), ("i1", "i3", 0.95, False), ("i1", "i4", 0.97, True),
-            ("i2", "i4", 0.96, True), ("i2", "i3", 0.96, False)]  # fmt: skip
+    rows = [
+        ("i0", "i3", 0.98, False),
+        ("i0", "i4", 0.96, True),
+        ("i1", "i3", 0.95, False),
+        ("i1", "i4", 0.97, True),
+        ("i2", "i4", 0.96, True),
+        ("i2", "i3", 0.96, False),
+    ]
     pairs = pd.DataFrame(rows, columns=["id", "of", "cosine", "same_class"])
     assert near_duplicates.twins(pairs, data(6, 4, 0)).tolist() == [3, 4, 4, -1, -1, -1]
     assert near_duplicates.twins(pairs.iloc[::-1], data(6, 4, 0)).tolist() == [3, 4, 4, -1, -1, -1]

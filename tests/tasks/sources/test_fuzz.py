@@ -79,8 +79,11 @@ def write_paths(path: Path) -> None:
 
 
 WRITERS: dict[str, Callable[[Path], None]] = {
-    "mine.parquet": write_parquet, "mine.tar": write_shard, "mine.csv": write_table,
-    "mine-paths.parquet": write_paths}  # fmt: skip
+    "mine.parquet": write_parquet,
+    "mine.tar": write_shard,
+    "mine.csv": write_table,
+    "mine-paths.parquet": write_paths,
+}
 
 
 @pytest.mark.parametrize("name", WRITERS)

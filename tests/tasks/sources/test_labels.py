@@ -15,11 +15,23 @@ from tasks.sources import labels
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        ("cat", "cat"), (" cat\n", "cat"), (b"caf\xc3\xa9", "café"), (7, "7"), ("007", "007"), (1.0, "1"),
-        (True, "True"), (np.int64(3), "3"), (np.float32(2), "2"), (Decimal("4.0"), "4"), (-1, "-1"),
-        (10**30, str(10**30)),        ("NA", "NA"), ("None", "None"), ("null", "null"),
+        ("cat", "cat"),
+        (" cat\n", "cat"),
+        (b"caf\xc3\xa9", "café"),
+        (7, "7"),
+        ("007", "007"),
+        (1.0, "1"),
+        (True, "True"),
+        (np.int64(3), "3"),
+        (np.float32(2), "2"),
+        (Decimal("4.0"), "4"),
+        (-1, "-1"),
+        (10**30, str(10**30)),
+        ("NA", "NA"),
+        ("None", "None"),
+        ("null", "null"),
     ],
-)  # fmt: skip
+)
 def test_a_label_is_text(value: Any, said: str) -> None:
     assert labels.text(value) == (said, "")
 

@@ -26,10 +26,19 @@ def each(pattern: str, *values: str) -> list[str]:
 
 @pytest.mark.parametrize(
     ("train", "test"),
-    [("Train", "Test"), ("training", "testing"), ("TRAIN", "VAL"), ("train_images", "test_images"), ("train", "dev"),
-     ("trainset", "holdout"), ("Training Set", "Eval"), ("train", "validate"), ("train", "public_test"),
-     ("2021_train_mini", "2021_valid")],
-)  # fmt: skip
+    [
+        ("Train", "Test"),
+        ("training", "testing"),
+        ("TRAIN", "VAL"),
+        ("train_images", "test_images"),
+        ("train", "dev"),
+        ("trainset", "holdout"),
+        ("Training Set", "Eval"),
+        ("train", "validate"),
+        ("train", "public_test"),
+        ("2021_train_mini", "2021_valid"),
+    ],
+)
 @pytest.mark.parametrize(
     "pattern", ["{0}/{1}/{2}.png", "{1}/{0}/{2}.png", "data/{0}/{1}/{2}.png", "a/b/{0}/{1}/{2}.png"]
 )

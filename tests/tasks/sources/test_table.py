@@ -176,9 +176,18 @@ def test_json_lines_are_a_table(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("column", "values"),
-    [("split", "TT"), ("Split", "tv"), ("subset", "te"), ("set", "tT"), ("Usage", "tp"), ("data set", "tv"),
-     ("set_type", "tT"), ("train_test", "tT"), ("stage", "te")],
-)  # fmt: skip
+    [
+        ("split", "TT"),
+        ("Split", "tv"),
+        ("subset", "te"),
+        ("set", "tT"),
+        ("Usage", "tp"),
+        ("data set", "tv"),
+        ("set_type", "tT"),
+        ("train_test", "tT"),
+        ("stage", "te"),
+    ],
+)
 def test_a_column_tells_the_split_in_any_spelling(tmp_path: Path, column: str, values: str) -> None:
     names = {"T": "Testing", "t": "train", "v": "Val", "e": "eval", "p": "PublicTest"}
     text = f"path,label,{column}\na.png,x,Train\nb.png,x,{names[values[1]]}\n"

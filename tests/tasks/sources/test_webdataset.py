@@ -50,8 +50,13 @@ def test_shards_are_what_webdataset_reads(tmp_path: Path) -> None:
 
 
 def test_a_label_is_a_name_or_in_the_json(tmp_path: Path) -> None:
-    path = shard(tmp_path / "mine.tar", [{"__key__": "a", "png": b"1", "cls": b"dog\n"}, {"__key__": "b", "png": b"2",
-                                          "json": json.dumps({"label": "cat"}).encode()}])  # fmt: skip
+    path = shard(
+        tmp_path / "mine.tar",
+        [
+            {"__key__": "a", "png": b"1", "cls": b"dog\n"},
+            {"__key__": "b", "png": b"2", "json": json.dumps({"label": "cat"}).encode()},
+        ],
+    )
     source = open_source(path)
     assert source.classes == ["cat", "dog"]
     assert source.table["label"].tolist() == [1, 0]
@@ -167,11 +172,18 @@ def test_a_label_in_json_that_is_none_is_named_with_a_count(tmp_path: Path, labe
 
 def test_a_split_in_json_or_in_a_folder_of_the_shard_is_seen(tmp_path: Path) -> None:
     names = ["Train", "TEST", "train"]
-    path = shard(tmp_path / "mine.tar", [{"__key__": f"{i}", "jpg": b"x", "json": json.dumps(
-        {"label": "a", "split": name}).encode()} for i, name in enumerate(names)])  # fmt: skip
+    path = shard(
+        tmp_path / "mine.tar",
+        [
+            {"__key__": f"{i}", "jpg": b"x", "json": json.dumps({"label": "a", "split": name}).encode()}
+            for i, name in enumerate(names)
+        ],
+    )
     assert open_source(path).table["split"].tolist() == ["train", "test", "train"]
-    path = tar(tmp_path / "mine.tar", *((f"{name}/{i}.{kind}", b"a") for i, name in enumerate(names)
-                                        for kind in ("jpg", "cls")))  # fmt: skip
+    path = tar(
+        tmp_path / "mine.tar",
+        *((f"{name}/{i}.{kind}", b"a") for i, name in enumerate(names) for kind in ("jpg", "cls")),
+    )
     assert open_source(path).table["split"].tolist() == ["train", "test", "train"]
 
 
