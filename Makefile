@@ -19,7 +19,7 @@ help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
 
 demo: $(INSTALLED) ## install, run the pipeline on the bundled sample, and say what came out
-	@$(BIN)/python -m flows.demo
+	@$(BIN)/python -m winnow.local.demo
 
 test: $(INSTALLED) ## run the test suite
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
@@ -28,7 +28,7 @@ test-all: $(INSTALLED) ## the same, with the tests that take minutes, and with n
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "" --hypothesis-profile random
 
 fuzz: $(INSTALLED) ## spoil sources at random for a minute, and see that each is read or refused
-	WINNOW_FUZZ=3500 $(BIN)/python -m pytest -q --hypothesis-profile random tests/tasks/sources/test_fuzz.py
+	WINNOW_FUZZ=3500 $(BIN)/python -m pytest -q --hypothesis-profile random tests/winnow/sources/test_fuzz.py
 
 mutants: $(INSTALLED) ## make small mistakes in the code, one at a time, and see that a test finds each; takes an hour
 	@[ -d .winnow/mutmut ] || $(BIN)/python -m pip install --quiet --no-deps --target .winnow/mutmut \
@@ -50,16 +50,16 @@ tutorial: $(INSTALLED) ## run the commands of docs/tutorial.md, on the results o
 	$(BIN)/python .ci/tutorial.py
 
 ui: $(INSTALLED) ## open MLflow on the versions of the subset, at http://127.0.0.1:5000
-	@$(BIN)/python -m flows.ui --host $(HOST) --port $(PORT)
+	@$(BIN)/python -m winnow.local.mlflow_ui --host $(HOST) --port $(PORT)
 
 up: $(INSTALLED) ## start Prefect, MLflow, the deployments and a worker for the schedule, and say where the pages are
-	@$(BIN)/python -m flows.services up --prefect $(PREFECT_PORT) --mlflow $(PORT)
+	@$(BIN)/python -m winnow.local.stack up --prefect $(PREFECT_PORT) --mlflow $(PORT)
 
 down: $(INSTALLED) ## end all of them
-	@$(BIN)/python -m flows.services down
+	@$(BIN)/python -m winnow.local.stack down
 
 status: $(INSTALLED) ## say what of it is running
-	@$(BIN)/python -m flows.services status
+	@$(BIN)/python -m winnow.local.stack status
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -68,5 +68,5 @@ $(INSTALLED): pyproject.toml constraints.txt
 	touch $@
 
 clean: ## remove the environment and what the stages made; ALL=1: also versions' history and other folders of data/
-	@[ ! -d .winnow/services ] || [ ! -x $(BIN)/python ] || $(BIN)/python -m flows.services down
-	@$$(command -v $(PYTHON) || command -v python3) -m tasks.clean $(if $(ALL),--all)
+	@[ ! -d .winnow/services ] || [ ! -x $(BIN)/python ] || $(BIN)/python -m winnow.local.stack down
+	@$$(command -v $(PYTHON) || command -v python3) -m winnow.local.clean $(if $(ALL),--all)

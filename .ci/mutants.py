@@ -35,15 +35,17 @@ ROOT = Path(__file__).parents[1]
 SURVIVORS = ROOT / ".winnow/mutants.diff"
 MODULES = [
     *(
-        f"tasks/selection/{name}.py"
+        f"winnow/selection/{name}.py"
         for name in ("adapters", "alignment", "coverage", "explain", "heads", "near_duplicates", "noise")
     ),
-    "tasks/budget.py",
-    "tasks/files.py",
-    "tasks/releases/gate.py",
-    "tasks/releases/verify.py",
+    "winnow/budget.py",
+    "winnow/files/outputs.py",
+    "winnow/releases/gate.py",
+    "winnow/releases/verify.py",
 ]
-MORE_TESTS = {"tasks/files.py": ["tests/tasks/test_locks.py", "tests/tasks/test_marks.py"]}  # beside those of its name
+MORE_TESTS = {
+    "winnow/files/outputs.py": ["tests/winnow/files/test_locks.py", "tests/winnow/files/test_marks.py"]
+}  # beside those of its name
 PATIENCE = 8  # a mutant hangs if its tests take so many times the processor time that they take without it,
 WAIT = 300  # or so many seconds, where they wait and compute nothing
 
@@ -115,7 +117,7 @@ def judge(path: str, most: int, seed: int) -> Verdict:
     """Try the mutants of a module; this takes a process of its own."""
     sys.path.insert(0, str(ROOT))
     source = Path(path).read_text()
-    threads = importlib.import_module("tasks.threads")
+    threads = importlib.import_module("winnow.compute.threads")
     vars(threads)["THREADS"] = 1  # a fork has none of the others, and would wait for them for ever
     module = importlib.import_module(path.removesuffix(".py").replace("/", "."))
     here = testable(source)

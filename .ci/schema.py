@@ -1,9 +1,9 @@
-"""Write docs/manifest.schema.json, the form of a release's manifest.json, from tasks/releases/manifest.py."""
+"""Write docs/manifest.schema.json, the form of a release's manifest.json, from winnow/releases/manifest.py."""
 
 import json
 from pathlib import Path
 
-from tasks.releases.manifest import Manifest
+from winnow.releases.manifest import Manifest
 
 PLACE = Path(__file__).parents[1] / "docs" / "manifest.schema.json"
 

@@ -12,14 +12,22 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from ruamel.yaml import YAML
 
-from flows import cli
-from flows.settings import Settings
+from winnow.cli import main
+from winnow.run.settings import Settings
 
-STAGES = ("prepare", "embed", "adapt", "score", "optimize", "evaluate", "release")
+STAGES = [
+    "images.prepare",
+    "encoders.embed",
+    "selection.adapt",
+    "selection.score",
+    "selection.optimize",
+    "training.evaluate",
+    "releases.assemble",
+]
 MODULES = {  # what others call: a page for each thing that it is about
-    "features": ["select", "features"],
-    "stages": list(STAGES),
-    "images": ["sources", "sources.base", "dataset", "encoders.encoder"],
+    "features": ["selection.select", "features"],
+    "stages": STAGES,
+    "images": ["sources", "sources.base", "images.dataset", "encoders.encoder"],
     "selection": ["budget", "selection.alignment", "selection.coverage", "selection.near_duplicates"],
     "releases": [f"releases.{name}" for name in ("manifest", "verify", "diff", "gate", "export")] + ["tracking"],
 }
@@ -119,7 +127,7 @@ def comments(path: Path) -> dict[str, str]:
 def commands() -> str:
     """What `winnow --help` and the help of each command say."""
     lines = ["# Commands", "", "`winnow COMMAND --help` says the same.", ""]
-    for words, command in walk(typer.main.get_command(cli.app), "winnow"):
+    for words, command in walk(typer.main.get_command(main.app), "winnow"):
         lines += [f"## {words}", "", command.help or "", ""]
         rows = [option(each) for each in command.params if each.name != "help"]
         lines += ["| argument or option | |", "|---|---|", *rows, ""] if rows else []
@@ -146,4 +154,4 @@ def option(parameter: Any) -> str:
 
 def functions(title: str) -> str:
     """The public functions and classes of some modules, from their docstrings."""
-    return "\n".join([FUNCTIONS.format(title), *(f"\n::: tasks.{module}\n" for module in MODULES[title])])
+    return "\n".join([FUNCTIONS.format(title), *(f"\n::: winnow.{module}\n" for module in MODULES[title])])

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from subprocess import PIPE, STDOUT
 
-from flows import server
+from winnow.run import prefect_server
 
 PAGE = Path("docs/tutorial.md")
 BLOCK = re.compile(r"^```(sh|text)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -72,7 +72,7 @@ def run(project: Path, script: str) -> str | None:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     own = {"PYTHONPATH": str(project), "PATH": path, "PYTHONUNBUFFERED": "1", "COLUMNS": "120"}
     command, lines = ["bash", "-eu", "-o", "pipefail", "-c", script], []
-    with server.shared() as shared:  # which the stages share; a reader's start one each, and take longer
+    with prefect_server.shared() as shared:  # which the stages share; a reader's start one each, and take longer
         env = {name: value for name, value in shared.items() if name != "MLFLOW_TRACKING_URI"} | own
         shell = subprocess.Popen(command, cwd=project, env=env, stdout=PIPE, stderr=STDOUT, text=True)
         for line in shell.stdout or ():

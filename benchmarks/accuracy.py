@@ -61,19 +61,19 @@ class Cell:
 
 def prepare(name: str, room: Path) -> None:
     """Read and decode a data set under `room`, and take its features; what was done is not done again."""
-    from tasks.bench import ground
+    from winnow.bench import prepared
 
     task = TASKS[name]
-    ground.make(ground.Origin(str(room / task.source), room / task.features, task.side), SCRATCH / name)
+    prepared.make(prepared.Origin(str(room / task.source), room / task.features, task.side), SCRATCH / name)
 
 
 def run(cell: Cell) -> dict[str, Any]:
-    """Select, train and measure, as `tasks.bench` does, on what `prepare` left."""
+    """Select, train and measure, as `winnow.bench` does, on what `prepare` left."""
     import torch
 
-    from tasks.bench import cells, ground
-    from tasks.training.classifier import Training
-    from tasks.training.length import Length
+    from winnow.bench import cells, prepared
+    from winnow.training.classifier import Training
+    from winnow.training.length import Length
 
     torch.set_num_threads(1)
     task = TASKS[cell.dataset]
@@ -81,7 +81,9 @@ def run(cell: Cell) -> dict[str, Any]:
     noise, length = cells.Noise("symmetric", cell.noise), Length(task.steps, "steps")
     place = cells.Cell(noise, 0.0, cell.keep, cell.method, training.model, length, cell.seed)
     memory = SCRATCH / cell.dataset / f"{cell.noise}-{cell.seed}"
-    row = cells.measure(ground.load(SCRATCH / cell.dataset), place, {training.model: training}, training, memory, "cpu")
+    row = cells.measure(
+        prepared.load(SCRATCH / cell.dataset), place, {training.model: training}, training, memory, "cpu"
+    )
     return asdict(cell) | {name: row[name] for name in COLUMNS[5:]}
 
 
@@ -145,7 +147,7 @@ def main(
     seeds: Annotated[int, typer.Option(min=1, help="Training runs of every cell.")] = 3,
 ) -> None:
     """Run the cells that are missing, then print the table."""
-    from tasks.bench import baselines
+    from winnow.bench import baselines
 
     wanted = methods.split(",") if methods else list(baselines.METHODS)
     cells = missing(grid(only.split(","), wanted, seeds))

@@ -5,7 +5,7 @@
 Each round measures all three, one after the other, on the same images and the same machine:
 
 - bare: the model alone, on tensors that are decoded, scaled and in memory already;
-- winnow: shards read, decoded by the workers of `images.decoding`, encoded, and written (`tasks.embed.shards`);
+- winnow: shards read, decoded by the workers of `images.decoding`, encoded, and written (`encoders.embed.shards`);
 - open_clip: the loop of its zero-shot evaluation, a DataLoader with as many workers over the same files.
 
 Weights are random: they cost as much as trained ones. Workers and models are started before the clock is. The last
@@ -40,13 +40,12 @@ from safetensors.torch import save_file
 from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 
-from flows import device
-from tasks import dataset, embed, files, prepare
-from tasks.embed import Work
-from tasks.encoders import encoder, rows
-from tasks.encoders.encoder import Checkpoint, Encoder
-from tasks.images import decoding, storage
-from tasks.training import precision
+from winnow.compute import device, precision
+from winnow.encoders import embed, encoder, feature_cache
+from winnow.encoders.embed import Work
+from winnow.encoders.encoder import Checkpoint, Encoder
+from winnow.files import outputs
+from winnow.images import dataset, decoding, prepare, storage
 
 HOME = Path(".winnow/benchmarks/embed")
 TICK = 0.01  # seconds in which the system counts processor time
@@ -70,8 +69,8 @@ def write(folder: Path, images: Iterable[bytes], shard: int = 2**28) -> None:
     )
     index = index.assign(shard=[f"{i // prepare.SHARD:05d}" for i in index.index], row=index.index % prepare.SHARD)
     index.to_parquet(folder / "index.parquet", index=False)
-    files.write_json(folder / "source.json", {"source": "."})
-    files.write_json(folder / "classes.json", ["thing"])
+    outputs.write_json(folder / "source.json", {"source": "."})
+    outputs.write_json(folder / "classes.json", ["thing"])
 
 
 def _parts(images: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
@@ -105,7 +104,7 @@ def checkpoint(model: str) -> Checkpoint:
     if not path.exists():
         torch.manual_seed(0)
         state = open_clip.create_model(model).state_dict()
-        with files.whole_file(path) as partial:
+        with outputs.whole_file(path) as partial:
             save_file({name: tensor.contiguous() for name, tensor in state.items()}, partial)
     return Checkpoint(model, path)
 
@@ -134,7 +133,7 @@ class Winnow:
         shutil.rmtree(work.images, ignore_errors=True)
         write(work.images, (path.read_bytes() for path in paths))
         self.work, self.data = work, dataset.load(work.images)
-        self.room = rows.Room("benchmark", "benchmark", opened.texts(["thing"]).shape[1])
+        self.room = feature_cache.Room("benchmark", "benchmark", opened.texts(["thing"]).shape[1])
         self.device = opened.device
         decoding.FEW = 0  # processes, as for a data set that is worth the time to measure
 

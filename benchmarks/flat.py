@@ -29,12 +29,13 @@ from rich.progress import track
 from rich.table import Table
 from safetensors.torch import save_file
 
-from flows import device
-from tasks import embed, files, prepare
-from tasks.embed import Work
-from tasks.encoders.encoder import Checkpoint
-from tasks.images import decoding
-from tasks.sources import open_source
+from winnow.compute import device
+from winnow.encoders import embed
+from winnow.encoders.embed import Work
+from winnow.encoders.encoder import Checkpoint
+from winnow.files import outputs
+from winnow.images import decoding, prepare
+from winnow.sources import open_source
 
 SIDE, SHARD, CLASSES, BATCH, PAUSE = 8, 50_000, 100, 1024, 0.2
 TINY = {
@@ -57,7 +58,7 @@ def write(folder: Path, n: int) -> None:
 def model(folder: Path) -> Checkpoint:
     """A model so small that all the rest is what is measured."""
     if not folder.exists():
-        with files.whole_folder(folder) as room:
+        with outputs.whole_folder(folder) as room:
             (room / "open_clip_config.json").write_text(json.dumps({"model_cfg": TINY, "preprocess_cfg": {}}))
             torch.manual_seed(0)
             state = open_clip.create_model(f"local-dir:{room}", load_weights=False).state_dict()
@@ -110,7 +111,7 @@ def main(
     for count in (n // 10, n):
         source, work = folder / f"{count}-source", folder / f"{count}-work"
         if not source.exists():
-            with files.whole_folder(source) as room:
+            with outputs.whole_folder(source) as room:
                 write(room, count)
         work.mkdir()
         found["prepare", count] = measured(run_prepare, work, source)

@@ -25,11 +25,12 @@ from rich.progress import track
 from rich.table import Table
 from sklearn.metrics import roc_auc_score
 
-from tasks import adapt, features, score
-from tasks.bench.baselines import label_quality
-from tasks.features import Features, unit
-from tasks.images import plant
-from tasks.selection.alignment import align
+from winnow import features
+from winnow.bench.baselines import label_quality
+from winnow.features import Features, unit
+from winnow.images import plant
+from winnow.selection import adapt, score
+from winnow.selection.alignment import align
 
 KEPT = (0.3, 0.5, 0.7, 0.8)
 OURS, RIVALS = "ours", ("raw_clip", "cleanlab_self_confidence", "cleanlab_normalized_margin")

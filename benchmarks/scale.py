@@ -28,8 +28,10 @@ from rich.console import Console
 from rich.table import Table
 from sklearn.neighbors import NearestNeighbors
 
-from tasks import adapt, budget, features, files, optimize, score
-from tasks.selection.adapters import Adapters
+from winnow import budget, features
+from winnow.files import outputs
+from winnow.selection import adapt, optimize, score
+from winnow.selection.adapters import Adapters
 
 DIM, GROUPS, CHUNK = 512, 8, 65_536
 KEEP, NEIGHBOURS, WRONG = 0.3, 0.1, 0.1
@@ -43,7 +45,7 @@ def generate(folder: Path, n: int, classes: int) -> None:
     centre = text[:, None] + 1.5 * features.unit(rng.normal(size=(classes * GROUPS, DIM))).reshape(classes, GROUPS, DIM)
     truth = rng.permutation(np.arange(n) % classes)
     labels = np.where(rng.random(n) < WRONG, rng.integers(0, classes, n), truth)
-    with files.whole_folder(folder) as room:
+    with outputs.whole_folder(folder) as room:
         image = np.lib.format.open_memmap(room / "image.npy", "w+", np.float16, (n, DIM))
         for start in range(0, n, CHUNK):
             part = truth[start : start + CHUNK]
@@ -51,7 +53,7 @@ def generate(folder: Path, n: int, classes: int) -> None:
             image[start : start + CHUNK] = features.unit(rows + 0.08 * rng.normal(size=rows.shape).astype(np.float32))
         np.save(room / "text.npy", text.astype(np.float16))
         np.save(room / "labels.npy", labels)
-        files.write_json(room / "classes.json", [f"class {c:04d}" for c in range(classes)])
+        outputs.write_json(room / "classes.json", [f"class {c:04d}" for c in range(classes)])
 
 
 def scores(folder: Path) -> dict[str, float]:

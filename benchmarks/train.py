@@ -2,7 +2,7 @@
 
     python -m benchmarks.train [--model small] [--side 32] [--n 5000] [--steps 600] [--rounds 2]
 
-The loop is `tasks.training.classifier.fit`: from uint8 images through shuffling, shifts, mirroring and the schedule to
+The loop is `winnow.training.classifier.fit`: from uint8 images through shuffling, shifts, mirroring and the schedule to
 the trained network. The bare loop is forward, backward and step on batches that were made before and lie on the device.
 Both see the same batches of noise in turn, in one process, on one core or one GPU; the best of the rounds counts. The
 last line is one JSON object; `share` is the rate of the loop over that of the bare one.
@@ -19,8 +19,9 @@ import typer
 from torch import Tensor
 from torch.nn import functional as F
 
-from tasks.training import classifier, networks, precision
-from tasks.training.classifier import Training
+from winnow.compute import precision
+from winnow.training import classifier, networks
+from winnow.training.classifier import Training
 
 CLASSES = 10
 LR = {networks.SMALL: 0.008}

@@ -1,15 +1,3 @@
-"""How the work is run: one thin Prefect flow a stage, the schedule, the settings and the ``winnow`` command."""
+"""One thin Prefect flow a stage, and those of the schedule."""
 
-import os
-import time
-
-import tasks  # noqa: F401  (imported first: it switches telemetry off before Prefect reads its settings)
-from flows import home
-from tasks.say import guard_logs
-
-STARTED = time.time()  # a module saved after this may have been imported before that
-
-home.ensure()  # before Prefect is imported, which reads where its home is at that moment
-# For a flow that is called outside our commands, Prefect starts a server itself, and gives up after 20 seconds.
-os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "300")
-guard_logs()  # here, since a worker of Prefect or Dask imports a flow without any of our commands
+import winnow.run  # noqa: F401  (imported first: it sets what Prefect reads from the environment)

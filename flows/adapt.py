@@ -2,21 +2,21 @@
 
 from prefect import flow
 
-from flows import runtime
-from flows.settings import Settings
-from tasks import adapt
-from tasks.errors import redacted
+from winnow.errors import redacted
+from winnow.run import stage
+from winnow.run.settings import Settings
+from winnow.selection import adapt
 
 
 @flow(name="adapt")
 @redacted
 def run(settings: Settings) -> None:
     """Adapt to the data set, as the method does."""
-    recipe = adapt.Recipe(**runtime.dumped(settings.adapt))
-    embed, out = runtime.DATA / "embed", runtime.DATA / "adapt"
+    recipe = adapt.Recipe(**stage.dumped(settings.adapt))
+    embed, out = stage.DATA / "embed", stage.DATA / "adapt"
     method, seed = settings.optimize.method, settings.base.seed
-    runtime.gpu_task(adapt.run)(embed, out, recipe, method=method, seed=seed)
+    stage.gpu_task(adapt.run)(embed, out, recipe, method=method, seed=seed)
 
 
 if __name__ == "__main__":
-    runtime.main(run)
+    stage.main(run)

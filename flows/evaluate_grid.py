@@ -7,8 +7,9 @@ from pathlib import Path
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
-from flows import child, journal, presets
-from tasks.errors import redacted
+from winnow.bench import presets
+from winnow.errors import redacted
+from winnow.run import run_log, subcommand
 
 MOST = 1000  # rows of a table that a page shows
 
@@ -37,11 +38,11 @@ def evaluate_grid(
     """
     presets.load(preset)
     out = Path("bench") / Path(preset).stem
-    command = ["flows.cli", "bench", preset, *[f"--only={part}" for part in only or []]]
+    command = ["winnow.cli.main", "bench", preset, *[f"--only={part}" for part in only or []]]
     command += [f"--data={data}"] * bool(data) + [f"--seeds={seeds}"] * bool(seeds) + ["--download"] * download
-    with journal.kept("evaluate-grid") as run:
+    with run_log.kept("evaluate-grid") as run:
         try:
-            child.run(command, run)
+            subcommand.run(command, run)
         finally:
             _report(out)
     return str(out)

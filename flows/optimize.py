@@ -2,20 +2,20 @@
 
 from prefect import flow
 
-from flows import runtime
-from flows.settings import Settings
-from tasks import optimize
-from tasks.errors import redacted
+from winnow.errors import redacted
+from winnow.run import stage
+from winnow.run.settings import Settings
+from winnow.selection import optimize
 
 
 @flow(name="optimize")
 @redacted
 def run(settings: Settings) -> None:
     """Choose the subset."""
-    scores, embed, out = runtime.DATA / "score", runtime.DATA / "embed", runtime.DATA / "optimize"
-    corrections = runtime.DATA / "prepare/corrections.parquet"
-    runtime.gpu_task(optimize.run)(scores, embed, corrections, out, **runtime.dumped(settings.optimize))
+    scores, embed, out = stage.DATA / "score", stage.DATA / "embed", stage.DATA / "optimize"
+    corrections = stage.DATA / "prepare/corrections.parquet"
+    stage.gpu_task(optimize.run)(scores, embed, corrections, out, **stage.dumped(settings.optimize))
 
 
 if __name__ == "__main__":
-    runtime.main(run)
+    stage.main(run)

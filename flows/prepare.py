@@ -5,26 +5,27 @@ from pathlib import Path
 
 from prefect import flow
 
-from flows import runtime
-from flows.settings import Settings
-from tasks import prepare, sources
-from tasks.errors import redacted
-from tasks.say import one_line, say
+from winnow import sources
+from winnow.errors import redacted
+from winnow.images import prepare
+from winnow.run import stage
+from winnow.run.settings import Settings
+from winnow.terminal.say import one_line, say
 
 
 @flow(name="prepare")
 @redacted
 def run(settings: Settings) -> None:
     """Read the source, set aside what cannot be read, plant what is asked for."""
-    how = runtime.dumped(settings.prepare)
+    how = stage.dumped(settings.prepare)
     source = sources.open_source(
         how.pop("source"), label=how.pop("label"), held_out=how.pop("held_out"), follow_links=how.pop("follow_links")
     )
     decisions = Path(how.pop("corrections"))
     _say(source.notes)
     _say(
-        runtime.as_task(prepare.run)(
-            source, runtime.DATA / "prepare", **how, seed=settings.base.seed, corrections=decisions
+        stage.as_task(prepare.run)(
+            source, stage.DATA / "prepare", **how, seed=settings.base.seed, corrections=decisions
         )
     )
 
@@ -35,4 +36,4 @@ def _say(lines: Iterable[str]) -> None:
 
 
 if __name__ == "__main__":
-    runtime.main(run, gpu=False)
+    stage.main(run, gpu=False)

@@ -2,19 +2,19 @@
 
 from prefect import flow
 
-from flows import runtime
-from flows.settings import Settings
-from tasks import pretrain
-from tasks.errors import redacted
+from winnow.errors import redacted
+from winnow.run import stage
+from winnow.run.settings import Settings
+from winnow.sample import encoder
 
 
 @flow(name="pretrain")
 @redacted
 def run(settings: Settings) -> None:
     """Train a small CLIP on other digits."""
-    how = runtime.dumped(settings.pretrain)
-    runtime.gpu_task(pretrain.run)(runtime.DATA / "pretrain", **how, seed=settings.base.seed)
+    how = stage.dumped(settings.pretrain)
+    stage.gpu_task(encoder.run)(stage.DATA / "pretrain", **how, seed=settings.base.seed)
 
 
 if __name__ == "__main__":
-    runtime.main(run)
+    stage.main(run)

@@ -10,15 +10,14 @@ from typing import Literal
 from prefect import flow, get_run_logger
 from prefect.runtime import flow_run
 
-from flows import changes, child, journal, notices, plain, server
-from flows.settings import Refresh, load
-from flows.terminal import ended
-from tasks import pipeline
-from tasks.errors import HeldError, InputError, WorkError, redacted
-from tasks.releases import diff, gate, manifest, versions
-from tasks.releases import publish as publishing
-from tasks.releases.gate import Check, Limits
-from tasks.say import clean, say
+from winnow.errors import HeldError, InputError, WorkError, redacted
+from winnow.releases import diff, gate, manifest, versions
+from winnow.releases import publish as publishing
+from winnow.releases.gate import Check, Limits
+from winnow.run import artifacts, error_lines, pipeline, prefect_server, run_log, subcommand, webhook
+from winnow.run.settings import Refresh, load
+from winnow.terminal.ending import ended
+from winnow.terminal.say import clean, say
 
 ARTIFACT, RELEASE = "subset", Path(versions.PLACE)
 
@@ -36,29 +35,29 @@ def refresh(publish: Literal["never", "when_better"] | None = None) -> list[str]
         HeldError: the release did not pass the gate; it stays a candidate.
         WorkError: a stage failed, or DVC is at work in this checkout already.
     """
-    plain.log_errors()
+    error_lines.log_errors()
     asked = load().refresh
     chosen = asked.model_copy(update={"publish": publish}) if publish else asked
-    with journal.kept("refresh") as run, child.alone() as lock:
-        journal.know(flow_run=str(flow_run.get_id()))
+    with run_log.kept("refresh") as run, subcommand.alone() as lock:
+        run_log.know(flow_run=str(flow_run.get_id()))
         try:
             return _refresh(chosen, run, lock)
         except Exception as error:
             reasons = error.reasons if isinstance(error, HeldError) else [str(error)]
-            notices.send(f"{RELEASE.resolve().parents[1].name}: refresh needs you. {error}", reasons)
+            webhook.send(f"{RELEASE.resolve().parents[1].name}: refresh needs you. {error}", reasons)
             raise
 
 
 def _refresh(chosen: Refresh, run: str, lock: int) -> list[str]:
-    before = changes.state()
-    with changes.progress("refresh", pipeline.count()) as line:
+    before = artifacts.state()
+    with artifacts.progress("refresh", pipeline.count()) as line:
         for command in (*pipeline.tracked(), ["repro"]):
-            child.run(["dvc", *command], run, lock, line)
-    changed = changes.changed(before)
+            subcommand.run(["dvc", *command], run, lock, line)
+    changed = artifacts.changed(before)
     get_run_logger().info("changed: %s", ", ".join(changed) or "nothing")
     champion = versions.latest(ARTIFACT)
     if not RELEASE.is_dir() or (champion and versions.same(RELEASE, champion)):
-        changes.report(
+        artifacts.report(
             "refresh", before, changed, f"Nothing to publish: the release is {champion}." if champion else ""
         )
         if champion and chosen.push:
@@ -68,7 +67,7 @@ def _refresh(chosen: Refresh, run: str, lock: int) -> list[str]:
     return changed
 
 
-def _settle(chosen: Refresh, champion: str | None, before: changes.State, changed: list[str]) -> None:
+def _settle(chosen: Refresh, champion: str | None, before: artifacts.State, changed: list[str]) -> None:
     """Judge the release, publish it where it holds and that is asked, and report; raise what stands against it."""
     checks, difference = judge(champion, Limits(**chosen.model_dump(exclude={"publish", "push"})))
     raised: Exception | None = None
@@ -82,8 +81,8 @@ def _settle(chosen: Refresh, champion: str | None, before: changes.State, change
         )
     except (InputError, WorkError) as error:
         raised, outcome = error, clean(f"A candidate, held back: {error}")
-    journal.write("judged", outcome=outcome, champion=champion)
-    changes.report("refresh", before, changed, outcome, champion, checks, difference)
+    run_log.write("judged", outcome=outcome, champion=champion)
+    artifacts.report("refresh", before, changed, outcome, champion, checks, difference)
     get_run_logger().info(outcome)
     if raised:
         raise raised
@@ -114,7 +113,7 @@ def _publish(remote: str | None) -> str:
 
 def main() -> None:
     """Refresh as the schedule does, with a server that is there or a temporary one."""
-    with ended(), server.shared():
+    with ended(), prefect_server.shared():
         refresh()
 
 

@@ -6,25 +6,27 @@ from pathlib import Path
 from prefect import flow, get_run_logger
 from prefect.runtime import flow_run
 
-from flows import journal, runtime
-from flows.settings import Settings
-from tasks import files, release, repository, tracking
-from tasks.errors import redacted
+from winnow import repository, tracking
+from winnow.errors import redacted
+from winnow.files import outputs
+from winnow.releases import assemble
+from winnow.run import run_log, stage
+from winnow.run.settings import Settings
 
 
 @flow(name="release")
 @redacted
 def run(settings: Settings) -> None:
     """Put the release together, then record it."""
-    out = runtime.DATA / "release"
-    parameters = runtime.dumped(settings)
+    out = stage.DATA / "release"
+    parameters = stage.dumped(settings)
     del parameters["runtime"], parameters["refresh"]  # where it ran changes nothing, nor what is done with it then
     licence = settings.release.license
-    runtime.as_task(release.run)(runtime.DATA, out, name=settings.release.name, parameters=parameters, licence=licence)
-    known = {"prefect.flow_run": str(flow_run.get_id()), "winnow.run": journal.current() or ""}
+    stage.as_task(assemble.run)(stage.DATA, out, name=settings.release.name, parameters=parameters, licence=licence)
+    known = {"prefect.flow_run": str(flow_run.get_id()), "winnow.run": run_log.current() or ""}
     run_id = record(out, identities() | known)
     if run_id:
-        journal.know(mlflow_run=run_id)
+        run_log.know(mlflow_run=run_id)
         get_run_logger().info("recorded in MLflow as run %s", run_id)
 
 
@@ -33,14 +35,14 @@ def record(out: Path, tags: dict[str, str]) -> str | None:
 
     What belongs to this run is kept for `winnow release record`, which does it later from disk.
     """
-    version = release.version(out, tags)
-    journal.know(manifest=version.fingerprint, dvc=version.tags["dvc.md5"])
+    version = assemble.version(out, tags)
+    run_log.know(manifest=version.fingerprint, dvc=version.tags["dvc.md5"])
     try:
         tracking.reach(Path.cwd())
-        return runtime.as_task(tracking.log)(version, Path.cwd(), journal.samples(tags.get("winnow.run")))
+        return stage.as_task(tracking.log)(version, Path.cwd(), run_log.samples(tags.get("winnow.run")))
     except Exception as error:
-        with files.whole_file(unrecorded(version.fingerprint)) as partial:
-            files.write_json(partial, tags)
+        with outputs.whole_file(unrecorded(version.fingerprint)) as partial:
+            outputs.write_json(partial, tags)
         get_run_logger().warning(
             "MLflow at %s: %s. The release is made; record it later: winnow release record",
             tracking.uri(Path.cwd()),
@@ -51,7 +53,7 @@ def record(out: Path, tags: dict[str, str]) -> str | None:
 
 def unrecorded(fingerprint: str) -> Path:
     """The file of tags of a release that could not be recorded when it was made."""
-    return files.SCRATCH / "unrecorded" / f"{fingerprint}.json"
+    return outputs.SCRATCH / "unrecorded" / f"{fingerprint}.json"
 
 
 def identities() -> dict[str, str]:
@@ -65,4 +67,4 @@ def identities() -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    runtime.main(run, gpu=False)
+    stage.main(run, gpu=False)

@@ -4,10 +4,9 @@ from typing import Literal
 
 from prefect import flow
 
-from flows import changes, child, journal
-from flows.settings import load
-from tasks import pipeline
-from tasks.errors import redacted
+from winnow.errors import redacted
+from winnow.run import artifacts, pipeline, run_log, subcommand
+from winnow.run.settings import load
 
 Stage = Literal["sample", "pretrain", "source", "prepare", "embed", "adapt", "score", "optimize", "evaluate", "release"]
 
@@ -27,10 +26,10 @@ def reproduce(stage: Stage, force: bool = False) -> list[str]:
     """
     load()
     how = ["--force", "--single-item"] if force else []
-    with journal.kept("reproduce") as run, child.alone() as lock:
-        before = changes.state()
-        with changes.progress("reproduce", pipeline.count()) as line:
-            child.run(["dvc", "repro", *how, stage], run, lock, line)
-        names = changes.changed(before)
-        changes.report("reproduce", before, names, f"`{stage}` is up to date.")
+    with run_log.kept("reproduce") as run, subcommand.alone() as lock:
+        before = artifacts.state()
+        with artifacts.progress("reproduce", pipeline.count()) as line:
+            subcommand.run(["dvc", "repro", *how, stage], run, lock, line)
+        names = artifacts.changed(before)
+        artifacts.report("reproduce", before, names, f"`{stage}` is up to date.")
         return names

@@ -2,18 +2,18 @@
 
 from prefect import flow
 
-from flows import runtime
-from flows.settings import Settings
-from tasks import sample
-from tasks.errors import redacted
+from winnow.errors import redacted
+from winnow.run import stage
+from winnow.run.settings import Settings
+from winnow.sample import digits
 
 
 @flow(name="sample")
 @redacted
 def run(settings: Settings) -> None:
     """Write the bundled digits in the layout of a data set on the hub."""
-    runtime.as_task(sample.run)(runtime.DATA / "sample", seed=settings.base.seed)
+    stage.as_task(digits.run)(stage.DATA / "sample", seed=settings.base.seed)
 
 
 if __name__ == "__main__":
-    runtime.main(run, gpu=False)
+    stage.main(run, gpu=False)

@@ -3,11 +3,12 @@
 from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows import progress, runtime
-from flows.settings import Settings
-from tasks import files, score
-from tasks.errors import redacted
-from tasks.selection import near_duplicates
+from winnow.errors import redacted
+from winnow.files import outputs
+from winnow.run import progress
+from winnow.run import stage as runtime
+from winnow.run.settings import Settings
+from winnow.selection import near_duplicates, score
 
 
 @flow(name="score", task_runner=ThreadPoolTaskRunner(max_workers=1))  # type: ignore[arg-type]
@@ -16,7 +17,7 @@ def run(settings: Settings) -> None:
     """Score the pool, some classes at a time, and find what is nearly the same."""
     embed, adapted, out = (runtime.DATA / stage for stage in ("embed", "adapt", "score"))
     how = settings.score
-    with files.scratch("score", score.key(embed, adapted, neighbours=how.neighbours)) as scratch:
+    with outputs.scratch("score", score.key(embed, adapted, neighbours=how.neighbours)) as scratch:
         spans = score.spans(embed)
         work = runtime.gpu_task(score.classes)
         running = [work.submit(embed, adapted, span, scratch, neighbours=how.neighbours) for span in spans]

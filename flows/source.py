@@ -8,12 +8,12 @@ It runs on every `dvc repro`, so it does without Prefect, which takes longer to 
 from pathlib import Path
 from typing import Any
 
-from flows import settings, turn
-from flows.settings import Evaluate
-from flows.terminal import ended
-from tasks import files
-from tasks.errors import InputError
-from tasks.sources import fingerprint
+from winnow.errors import InputError
+from winnow.files import outputs
+from winnow.run import settings, stage_lock
+from winnow.run.settings import Evaluate
+from winnow.sources import fingerprint
+from winnow.terminal.ending import ended
 
 OUT = Path("data/source")
 
@@ -22,15 +22,15 @@ def main() -> None:
     """Write the fingerprints."""
     with ended():
         how = settings.load()
-        with turn.taken("source"):
+        with stage_lock.taken("source"):
             fingerprint.write(
                 how.prepare.source,
                 how.prepare.held_out,
                 OUT / "fingerprint.json",
                 follow_links=how.prepare.follow_links,
             )
-            with files.whole_file(OUT / "evaluate.json") as partial:
-                files.write_json(partial, judged_by(how.evaluate, how.prepare.follow_links))
+            with outputs.whole_file(OUT / "evaluate.json") as partial:
+                outputs.write_json(partial, judged_by(how.evaluate, how.prepare.follow_links))
 
 
 def judged_by(how: Evaluate, follow_links: bool = False) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def judged_by(how: Evaluate, follow_links: bool = False) -> dict[str, Any]:
     if how.checkpoint:
         if not Path(how.checkpoint).is_file():
             raise InputError(f"evaluate.checkpoint: {how.checkpoint} does not exist")
-        found["checkpoint"] = files.file_sha256(Path(how.checkpoint))
+        found["checkpoint"] = outputs.file_sha256(Path(how.checkpoint))
     for name, source in how.tests.items():
         try:
             found["tests"][name] = fingerprint.of(source, follow_links=follow_links)["sha256"]

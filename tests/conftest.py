@@ -15,10 +15,10 @@ from hypothesis import Phase, settings
 from hypothesis.database import DirectoryBasedExampleDatabase
 from support import write_photos, write_stages
 
-from flows import server
-from tasks import dataset
-from tasks.dataset import Dataset
-from tasks.features import Features
+from winnow.features import Features
+from winnow.images import dataset
+from winnow.images.dataset import Dataset
+from winnow.run import prefect_server
 
 # By default the same examples on every machine. `--hypothesis-profile random`, which `make test-all` and `make fuzz`
 # pass, draws new ones; what fails is printed as a decorator that repeats it, and tried first next time. No deadline: a
@@ -64,7 +64,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
     patch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     for name in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI"):
         patch.delenv(name, raising=False)
-    with server.shared() as env:
+    with prefect_server.shared() as env:
         yield env
         logging.raiseExceptions = False  # from here on, Prefect's handlers write to the streams of a test that is over
     patch.undo()
@@ -116,7 +116,7 @@ def image_folder(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give an open_clip model folder as the stage pretrain writes it, hardly trained."""
-    from tasks import pretrain
+    from winnow.sample import encoder as pretrain
 
     room = tmp_path_factory.mktemp("encoder")
     with pytest.MonkeyPatch.context() as patch:
@@ -128,8 +128,8 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def images(workdir: Path, image_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
     """`image_folder`, prepared: 24 images to choose from and 6 held out, in several shards."""
-    from tasks import prepare
-    from tasks.sources import open_source
+    from winnow.images import prepare
+    from winnow.sources import open_source
 
     monkeypatch.setattr(prepare, "SHARD", 8)
     prepare.run(

@@ -13,7 +13,7 @@ from processes import Processes, tree, until
 from ruamel.yaml import YAML
 from support import Project, checkout, write_photos
 
-from flows import turn
+from winnow.run import stage_lock
 
 COMMAND = ("dvc", "repro", "release")
 STAGES = ["evaluate", "release"]  # what it runs in such a project
@@ -67,7 +67,7 @@ def check(made: Project, whole: Project) -> None:
     assert [name for name in ours if ours[name] != theirs[name]] == []
     assert made.repro("release") == []
     assert holders(made) == []
-    assert not (made.folder / turn.PLACE).exists()
+    assert not (made.folder / stage_lock.PLACE).exists()
 
 
 def holders(made: Project) -> list[int]:

@@ -17,13 +17,13 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from ruamel.yaml import YAML
 
-from tasks import prepare, release
-from tasks.errors import InputError
-from tasks.files import write_json
-from tasks.images import storage
-from tasks.selection import adapters, explain
-from tasks.selection.adapters import Adapters
-from tasks.sources import Source, open_source
+from winnow.errors import InputError
+from winnow.files.outputs import write_json
+from winnow.images import prepare, storage
+from winnow.releases import assemble
+from winnow.selection import adapters, explain
+from winnow.selection.adapters import Adapters
+from winnow.sources import Source, open_source
 
 ROOT = Path(__file__).parents[1]
 SHORT = {"pretrain": {"steps": 60}, "evaluate": {"steps": 20, "seeds": 2}}
@@ -190,7 +190,7 @@ def write_stages(photos: Path, data: Path) -> Path:
     )
     write_json(data / "embed/encoder.json", {"encoder": "tiny", "weights_sha256": "ab", "prompts": ["a {}"]})
     _write_evaluation(data / "evaluate", source.classes)
-    release.run(data, data / "release", name="photos", parameters=PARAMETERS)
+    assemble.run(data, data / "release", name="photos", parameters=PARAMETERS)
     return data
 
 

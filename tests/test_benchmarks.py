@@ -14,10 +14,10 @@ from typer.testing import CliRunner
 
 from benchmarks import accuracy, embed, flat, label_noise, scale, train
 from benchmarks.accuracy import Cell, Task
-from tasks import features
-from tasks.bench import baselines, tables
-from tasks.features import Features
-from tasks.images import decoding
+from winnow import features
+from winnow.bench import baselines, tables
+from winnow.features import Features
+from winnow.images import decoding
 
 
 def last_line(main: Callable[..., None], *arguments: object) -> dict[str, float]:

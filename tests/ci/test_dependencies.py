@@ -12,30 +12,32 @@ import pytest
 from ruamel.yaml import YAML
 from support import ROOT
 
-from flows.settings import Block, Settings
+from winnow.run.settings import Block, Settings
 
 PIPELINE: dict[str, dict[str, Any]] = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
 STAGES = [name for name, stage in PIPELINE.items() if not stage.get("always_changed")]  # the others run every time
-PACKAGES = ("flows", "tasks")
+PACKAGES = ("flows", "winnow")
 
 # What a stage imports though it changes no byte of a result, each with the reason. What only these import is not
 # followed: it serves them.
 PLUMBING = {
-    "flows/__init__.py": "says when the process began, and where a home is",
-    "flows/device.py": "picks the GPU, which is the machine's",
-    "flows/journal.py": "keeps logs",
-    "flows/progress.py": "prints progress",
-    "flows/runtime.py": "runs the flow",
-    "flows/settings.py": "checks parameters; dvc.yaml names those a stage reads, and params.yaml has a value for each",
-    "tasks/__init__.py": "switches telemetry off",
-    "tasks/errors.py": "ends a stage, which then has no result",
-    "tasks/locks.py": "makes one process wait for another",
-    "tasks/marks.py": "tells which pieces of a stage are finished",
-    "tasks/pipeline.py": "runs DVC, and hashes a release for its tags in MLflow",
-    "tasks/reach.py": "asks whether a server answers",
-    "tasks/redact.py": "takes secrets out of messages",
-    "tasks/say.py": "prints",
-    "tasks/repository.py": "asks Git which commit this is, for tags in MLflow",
+    "flows/__init__.py": "switches telemetry off",
+    "winnow/compute/device.py": "picks the GPU, which is the machine's",
+    "winnow/run/run_log.py": "keeps logs",
+    "winnow/run/progress.py": "prints progress",
+    "winnow/run/stage.py": "runs the flow",
+    "winnow/run/settings.py": "checks parameters; dvc.yaml names those a stage reads, and params.yaml has them all",
+    "winnow/__init__.py": "switches telemetry off",
+    "winnow/run/__init__.py": "says when the process began, and where a home is",
+    "winnow/run/home.py": "says where a home is",
+    "winnow/errors.py": "ends a stage, which then has no result",
+    "winnow/files/locks.py": "makes one process wait for another",
+    "winnow/files/marks.py": "tells which pieces of a stage are finished",
+    "winnow/run/pipeline.py": "runs DVC, and hashes a release for its tags in MLflow",
+    "winnow/reach.py": "asks whether a server answers",
+    "winnow/terminal/redact.py": "takes secrets out of messages",
+    "winnow/terminal/say.py": "prints",
+    "winnow/repository.py": "asks Git which commit this is, for tags in MLflow",
 }
 
 
@@ -89,17 +91,17 @@ def test_plumbing_is_there() -> None:
 def test_what_a_module_brings_with_it(tmp_path: Path) -> None:
     for name, text in {
         "flows/__init__.py": "",
-        "flows/one.py": "import os\nfrom tasks import above\nif TYPE_CHECKING:\n    from tasks import typed\n",
-        "flows/two.py": "from tasks import other\n",
-        "tasks/__init__.py": '"""Only words."""\n',
-        "tasks/above.py": "def work():\n    import tasks.room.below\n    return CONTEXT / 'table.json'\n",
-        "tasks/table.json": "{}",
-        "tasks/other.json": "{}",
-        "tasks/room/__init__.py": "from tasks.beside import x\n",
-        "tasks/room/below.py": "from flows import two\nif two.x:\n    from tasks.room.last import y\n",
-        "tasks/room/last.py": "from tasks.redact import redact\n",
-        "tasks/redact.py": "from tasks import hidden\n",
-        **{f"tasks/{name}.py": "" for name in ("typed", "other", "beside", "hidden")},
+        "flows/one.py": "import os\nfrom winnow import above\nif TYPE_CHECKING:\n    from winnow import typed\n",
+        "flows/two.py": "from winnow import other\n",
+        "winnow/__init__.py": '"""Only words."""\n',
+        "winnow/above.py": "def work():\n    import winnow.room.below\n    return CONTEXT / 'table.json'\n",
+        "winnow/table.json": "{}",
+        "winnow/other.json": "{}",
+        "winnow/room/__init__.py": "from winnow.beside import x\n",
+        "winnow/room/below.py": "from flows import two\nif two.x:\n    from winnow.room.last import y\n",
+        "winnow/room/last.py": "from winnow.terminal.redact import redact\n",
+        "winnow/terminal/redact.py": "from winnow import hidden\n",
+        **{f"winnow/{name}.py": "" for name in ("typed", "other", "beside", "hidden")},
     }.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
@@ -107,15 +109,15 @@ def test_what_a_module_brings_with_it(tmp_path: Path) -> None:
     assert sorted(reached) == [
         "flows/one.py",
         "flows/two.py",
-        "tasks/above.py",
-        "tasks/beside.py",
-        "tasks/other.py",
-        "tasks/room/__init__.py",
-        "tasks/room/below.py",
-        "tasks/room/last.py",
-        "tasks/table.json",
+        "winnow/above.py",
+        "winnow/beside.py",
+        "winnow/other.py",
+        "winnow/room/__init__.py",
+        "winnow/room/below.py",
+        "winnow/room/last.py",
+        "winnow/table.json",
     ]
-    assert reached["tasks/beside.py"] == "tasks/room/__init__.py"
+    assert reached["winnow/beside.py"] == "winnow/room/__init__.py"
 
 
 def code_of(stage: str) -> list[str]:

@@ -10,7 +10,7 @@ from prefect.events.schemas.automations import AutomationCore
 from ruamel.yaml import YAML
 from support import ROOT
 
-from flows.settings import Settings
+from winnow.run.settings import Settings
 
 
 def read(name: str) -> Any:

@@ -16,7 +16,7 @@ import pytest
 from playwright.sync_api import Page, sync_playwright
 from support import ROOT
 
-from flows.settings import Settings
+from winnow.run.settings import Settings
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 needs_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome: apt-get install chromium")
@@ -79,8 +79,12 @@ def test_the_reference_has_every_parameter_and_command(site: Path) -> None:
     commands = (site / "reference/commands.html").read_text()
     for words in ("winnow select", "winnow doctor", "winnow release publish", "--drop-near-duplicates"):
         assert words in commands
-    for page, name in (("features", "select.select"), ("images", "sources.open_source"), ("releases", "tracking.log")):
-        assert f'id="tasks.{name}"' in (site / f"reference/functions/{page}.html").read_text()
+    for page, name in (
+        ("features", "selection.select.select"),
+        ("images", "sources.open_source"),
+        ("releases", "tracking.log"),
+    ):
+        assert f'id="winnow.{name}"' in (site / f"reference/functions/{page}.html").read_text()
 
 
 @pytest.fixture

@@ -33,10 +33,10 @@ from processes import tree, until
 from ruamel.yaml import YAML
 from support import Project
 
-from flows import server
-from tasks import pretrain
+from winnow.run import prefect_server
+from winnow.sample import encoder
 
-WINNOW = (sys.executable, "-m", "flows.cli")
+WINNOW = (sys.executable, "-m", "winnow.cli.main")
 STAGES = ("prepare", "embed", "adapt", "score", "optimize", "evaluate", "release")
 COMMANDS: dict[str, tuple[str, ...]] = {
     **{stage: ("dvc", "repro", stage) for stage in STAGES},
@@ -87,7 +87,7 @@ class Trial:
         env = {key: value for key, value in env.items() if key != "MLFLOW_TRACKING_URI"}
         path = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
         self.env = env | {"PATH": path, MARK: str(room)}
-        pretrain.run(room / "encoder", steps=10, batch_size=4, lr=1e-3, seed=0, device="cpu")
+        encoder.run(room / "encoder", steps=10, batch_size=4, lr=1e-3, seed=0, device="cpu")
         self.project = small(room / "project", self.env, room / "encoder")
         with (self.project.folder / "grid.yaml").open("w") as file:
             YAML().dump(GRID, file)
@@ -227,6 +227,6 @@ if __name__ == "__main__":
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="kill-") as temporary:
         os.chdir(temporary)
-        with nullcontext(dict(os.environ)) if chosen.own_servers else server.shared() as env:
+        with nullcontext(dict(os.environ)) if chosen.own_servers else prefect_server.shared() as env:
             faults = main(chosen.seed, chosen.count, Path(temporary), env)
     sys.exit(bool(faults))

@@ -12,13 +12,13 @@ import pytest
 from faulty import COMMAND, check, mounted, unfinished
 from support import ROOT, Project
 
-from tasks.files import write_json
+from winnow.files.outputs import write_json
 
 TIGHT, WIDE = "size=256k", "size=64m"
 ROWS = """
 import sys
 from pathlib import Path
-from tasks import files
+from winnow.files import outputs as files
 try:
     files.new_rows(Path("rows.npy"), (1_000_000, 8))[:] = 1
 except OSError as error:
@@ -72,7 +72,7 @@ def test_a_command_says_that_the_disk_is_full(
     write_features()
     arguments, size = COMMANDS[name]
     here = Project(workdir, os.environ | {"PYTHONPATH": str(ROOT)})
-    command = (sys.executable, "-m", "flows.cli", *arguments)
+    command = (sys.executable, "-m", "winnow.cli.main", *arguments)
     with mounted(workdir / "small", f"size={size}") as remount:
         done = here.run(*command)
         assert (done.returncode, done.stdout.splitlines()[-1]) == (1, FULL), done.stdout
@@ -92,7 +92,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_what_a_command_prints_may_find_no_room_either(released: Path, workdir: Path) -> None:
-    command = [sys.executable, "-m", "flows.cli", "show", str(released)]
+    command = [sys.executable, "-m", "winnow.cli.main", "show", str(released)]
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             command,
@@ -124,7 +124,7 @@ def test_a_bench_says_that_the_disk_is_full(
     with mounted(workdir / "small", TIGHT) as remount:
         here = Project(workdir / "small", environment | {"PYTHONPATH": str(ROOT)})
         write_json(here.folder / "tiny.yaml", preset)
-        command = (sys.executable, "-m", "flows.cli", "bench", "tiny.yaml")
+        command = (sys.executable, "-m", "winnow.cli.main", "bench", "tiny.yaml")
         done = here.run(*command)
         assert (done.returncode, done.stdout.splitlines()[-1]) == (1, FULL), done.stdout
         assert not list(here.folder.rglob("pixels.npy"))

@@ -15,7 +15,8 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from processes import Processes, free_port, kill, kill_tree, tree, until
 from support import Project
 
-from flows import device, runtime
+from winnow.compute import device
+from winnow.run import stage as runtime
 
 pytestmark = pytest.mark.slow
 

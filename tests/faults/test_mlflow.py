@@ -13,16 +13,16 @@ from mlflow.entities import Run
 from processes import Processes, free_port, tree
 from support import ROOT
 
-from tasks import tracking
+from winnow import tracking
 
-RECORD = [sys.executable, "-m", "flows.cli", "release", "record", "data/release"]
+RECORD = [sys.executable, "-m", "winnow.cli.main", "release", "record", "data/release"]
 # The same command, which kills a process, itself or another, when all is recorded but the files.
 FATAL = [
     sys.executable,
     "-c",
     """
 import mlflow, os, signal, sys
-from flows.cli import app
+from winnow.cli.main import app
 whole = mlflow.log_artifacts
 def log_artifacts(*given):
     for victim in os.environ["VICTIMS"].split() or [os.getpid()]:

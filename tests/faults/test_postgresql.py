@@ -19,8 +19,8 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from processes import Processes, free_port, until
 from support import ROOT
 
-from flows import runtime
-from tasks import tracking
+from winnow import tracking
+from winnow.run import stage
 
 pytestmark = pytest.mark.slow
 
@@ -29,7 +29,7 @@ PLACES = os.pathsep.join((os.environ["PATH"], *map(str, Path("/usr/lib/postgresq
 FLOW = """
 import sys
 from prefect import flow
-from flows import runtime
+from winnow.run import stage as runtime
 
 def work(number, device):
     print(number)
@@ -47,7 +47,7 @@ RECORDING = """
 import sys
 from pathlib import Path
 import pandas as pd
-from tasks import tracking
+from winnow import tracking
 table = pd.DataFrame({"id": ["a"], "label": [0]})
 cells = [{"arm": arm, "seed": seed, "accuracy": 0.5, "kept": 1} for arm in ("subset", "all") for seed in (0, 1)]
 version = tracking.Version("digits", sys.argv[1], {"keep": 0.5}, {"kept": 1}, {}, (table, "1"), (table, "2"), "photos",
@@ -139,7 +139,7 @@ def test_ten_flows_at_once(postgresql: int, processes: Processes) -> None:
         assert sorted(run.parameters["name"] for run in flows) == sorted(f"number {i}" for i in range(AT_ONCE))
         assert {run.state_name for run in flows} == {"Completed"}
         assert [run.state_name for run in tasks] == ["Completed"] * AT_ONCE * TASKS
-        assert client.read_global_concurrency_limit_by_name(f"tag:{runtime.GPU}").active_slots == 0
+        assert client.read_global_concurrency_limit_by_name(f"tag:{stage.GPU}").active_slots == 0
 
 
 def test_ten_recordings_at_once(postgresql: int, processes: Processes, workdir: Path) -> None:

@@ -14,10 +14,10 @@ import pytest
 from faulty import mounted
 from support import ROOT, Project
 
-from tasks.errors import InputError
-from tasks.releases import remote
+from winnow.errors import InputError
+from winnow.releases import dvc_push
 
-PUBLISH = (sys.executable, "-m", "flows.cli", "release", "publish", "subset", "--version", "1.0.0")
+PUBLISH = (sys.executable, "-m", "winnow.cli.main", "release", "publish", "subset", "--version", "1.0.0")
 PIPELINE = """
 stages:
   release: {cmd: cp -r made data/release, deps: [made], outs: [data/release]}
@@ -143,7 +143,7 @@ def test_a_folder_that_cannot_be_written_or_is_full(made: Project, workdir: Path
 
 
 def test_only_what_may_pass_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote, "PAUSE", 0)
+    monkeypatch.setattr(dvc_push, "PAUSE", 0)
     for error, attempts in ((ConnectionResetError("x"), 4), (PermissionError("x"), 1), (InputError("x"), 1)):
         asked = []
 
@@ -151,7 +151,7 @@ def test_only_what_may_pass_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> N
             asked.append(1)
             raise error
 
-        monkeypatch.setattr(remote, "_push", fail)
+        monkeypatch.setattr(dvc_push, "_push", fail)
         with pytest.raises(InputError, match="x"):
-            remote.push()
+            dvc_push.push()
         assert len(asked) == attempts

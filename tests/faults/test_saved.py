@@ -90,10 +90,10 @@ def test_a_correction(copy: Project, processes: Processes) -> None:
 
 @pytest.mark.slow
 def test_a_module(copy: Project, processes: Processes) -> None:
-    module = copy.folder / "tasks/optimize.py"
+    module = copy.folder / "winnow/selection/optimize.py"
     copy.set(optimize={"keep": 0.75})
     words = refused("optimize", lambda: module.write_text(module.read_text() + "\n"), copy, processes)
-    assert "winnow: tasks/optimize.py changed, while the stage optimize ran" in words
+    assert "winnow: winnow/selection/optimize.py changed, while the stage optimize ran" in words
     assert copy.repro("optimize") == ["optimize"]
 
 

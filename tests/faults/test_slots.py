@@ -12,12 +12,12 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from processes import Processes, kill, until
 from support import ROOT
 
-from flows import runtime, turn
+from winnow.run import stage, stage_lock
 
 AT_WORK = """
 import time
 from prefect import flow
-from flows import runtime
+from winnow.run import stage as runtime
 
 def work(device):
     print("at work", flush=True)
@@ -32,7 +32,7 @@ with runtime.gpu_slots():
 """
 TURN = """
 import time
-from flows import turn
+from winnow.run import stage_lock as turn
 with turn.taken("embed"):
     print("its turn", flush=True)
     time.sleep(600)
@@ -49,7 +49,7 @@ def processes(workdir: Path) -> Iterator[Processes]:
 
 def held() -> int:
     with get_client(sync_client=True) as client:
-        return client.read_global_concurrency_limit_by_name(f"tag:{runtime.GPU}").active_slots
+        return client.read_global_concurrency_limit_by_name(f"tag:{stage.GPU}").active_slots
 
 
 def test_a_run_that_knows_the_server_by_another_name_frees_only_what_the_dead_hold(
@@ -60,11 +60,11 @@ def test_a_run_that_knows_the_server_by_another_name_frees_only_what_the_dead_ho
     until(lambda: "at work" in processes.words() or other.poll() is not None)
     assert "at work" in processes.words()
     with temporary_settings({PREFECT_API_URL: url.replace("127.0.0.1", "localhost")}):
-        with runtime.gpu_slots():
+        with stage.gpu_slots():
             assert held() == 1, "the other run is at work"
         kill(other)
         assert held() == 1, "the fault is there"
-        with runtime.gpu_slots():
+        with stage.gpu_slots():
             assert held() == 0
 
 
@@ -82,4 +82,4 @@ def test_a_stage_waits_for_one_at_work_and_not_for_one_that_was_killed(workdir: 
     )
     kill(first)
     assert second.stdout.readline() == "its turn\n"
-    assert f"kill {second.pid}" in (workdir / turn.PLACE).read_text()
+    assert f"kill {second.pid}" in (workdir / stage_lock.PLACE).read_text()

@@ -11,17 +11,18 @@ import pandas as pd
 import pytest
 from support import ROOT
 
-from tasks.dataset import Dataset
+from winnow.images.dataset import Dataset
 
 SLOWLY = """
 import sys, time
-from tasks import dataset, select
-from tasks.releases import pieces
+from winnow.images import dataset
+from winnow.selection import select
+from winnow.releases import pieces
 pieces.SAMPLES = 3
 read, scored = dataset.Dataset.read, select.score
 dataset.Dataset.read = lambda self, rows: (time.sleep(0.1) or image for image in read(self, rows))
 select.score = lambda *what, **how: time.sleep(3) or scored(*what, **how)
-from flows.cli import app
+from winnow.cli.main import app
 sys.argv[0] = "winnow"
 app()
 """
@@ -105,7 +106,7 @@ def test_two_scores_into_one_file_in_another_folder(write_features: Callable[...
 
 ENCODING = """
 import runpy, sys, time
-from tasks import embed
+from winnow.encoders import embed
 encode = embed._encode
 embed._encode = lambda *what: time.sleep(0.3) or encode(*what)
 module, *sys.argv[1:] = sys.argv[1:]
@@ -150,14 +151,14 @@ def test_a_bench_beside_a_stage(images: Dataset, encoder: Path, workdir: Path, e
             path.read_bytes() for folder in (workdir / "data", room) for path in sorted((folder / "embed").iterdir())
         ]
 
-    running = [begin("flows.embed"), begin("flows.cli", "bench", "tiny.yaml", "--out", "out")]
+    running = [begin("flows.embed"), begin("winnow.cli.main", "bench", "tiny.yaml", "--out", "out")]
     words = [process.communicate(timeout=600)[0] for process in running]
     assert [process.returncode for process in running] == [0, 0], words
     assert sum("which encodes images in this project" in said for said in words) == 1, words
     together = made()
     for folder in (".winnow", "data/embed", "out"):
         shutil.rmtree(workdir / folder)
-    for command in (["flows.embed"], ["flows.cli", "bench", "tiny.yaml", "--out", "out"]):
+    for command in (["flows.embed"], ["winnow.cli.main", "bench", "tiny.yaml", "--out", "out"]):
         process = begin(*command)
         assert process.communicate(timeout=600)
         assert process.returncode == 0
@@ -171,7 +172,7 @@ def test_two_benches_into_one_folder(
     """The second finds every cell done."""
     shutil.copytree(encoder, workdir / "encoder")
     (workdir / "tiny.yaml").write_text(PRESET)
-    command = [sys.executable, "-m", "flows.cli", "bench", "tiny.yaml", "--out", "out"]
+    command = [sys.executable, "-m", "winnow.cli.main", "bench", "tiny.yaml", "--out", "out"]
     env = environment | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     running = [
         subprocess.Popen(command, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)

@@ -12,12 +12,12 @@ from faulty import MODULE, check, unfinished
 from processes import Processes, free_port, until
 from support import Project
 
-from flows import login
-from tasks.files import read_json
+from winnow.files.outputs import read_json
+from winnow.local import login
 
 pytestmark = pytest.mark.slow
 
-SERVICES = (sys.executable, "-m", "flows.services")
+SERVICES = (sys.executable, "-m", "winnow.local.stack")
 RUN = ("prefect", "deployment", "run", "refresh/refresh", "--watch")
 
 

@@ -16,9 +16,9 @@ from PIL import Image
 from ruamel.yaml import YAML
 from support import ROOT, write_photos
 
-from tasks import features
-from tasks.features import Features
-from tasks.files import read_json
+from winnow import features
+from winnow.features import Features
+from winnow.files.outputs import read_json
 
 TINY = {
     "about": "three colours",
@@ -50,7 +50,7 @@ class Room:
 
     def start(self, *arguments: str, **more: str) -> subprocess.Popen[str]:
         """Start `winnow bench`."""
-        command = [sys.executable, "-m", "flows.cli", "bench", *arguments]
+        command = [sys.executable, "-m", "winnow.cli.main", "bench", *arguments]
         return subprocess.Popen(
             command,
             cwd=self.folder,
@@ -257,8 +257,8 @@ def test_what_cannot_be_run_is_refused_at_once(
 ) -> None:
     from typer.testing import CliRunner
 
-    from flows import device
-    from flows.cli import app
+    from winnow.cli.main import app
+    from winnow.compute import device
 
     monkeypatch.setattr(device, "best", lambda: "cpu")
     monkeypatch.chdir(room.folder)

@@ -15,8 +15,8 @@ from PIL import Image
 from processes import free_port
 from support import ROOT
 
-from tasks import prepare
-from tasks.sources import open_source
+from winnow.images import prepare
+from winnow.sources import open_source
 
 pytestmark = pytest.mark.slow
 

@@ -15,7 +15,7 @@ import pytest
 from playwright.sync_api import sync_playwright
 from support import Project
 
-from tasks import tracking
+from winnow import tracking
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 

@@ -10,8 +10,8 @@ import pytest
 from ruamel.yaml import YAML
 from support import ROOT, Project, artifact, write_photos
 
-from tasks import features
-from tasks.features import Features
+from winnow import features
+from winnow.features import Features
 
 STAGES = """
 stages:

@@ -22,14 +22,14 @@ from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary
 from processes import free_port
 from support import Project, checkout
 
-from flows import login
-from tasks.files import read_json
-from tasks.reach import within
+from winnow.files.outputs import read_json
+from winnow.local import login
+from winnow.reach import within
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome is installed")]
 
-SERVICES = (sys.executable, "-m", "flows.services")
+SERVICES = (sys.executable, "-m", "winnow.local.stack")
 RUN = '{"job_variables": {"command": "touch taken"}}'
 # What a page can try: requests with a preflight and without, and a web socket; "refused" where it learns nothing.
 TRIES = """async ([url, body, socket]) => {
@@ -186,7 +186,7 @@ def test_a_person_signs_in_with_the_password(up: Up, browser: Browser) -> None:
 
 def test_commands_of_the_project_find_the_password(up: Up) -> None:
     named = Project(up.project.folder, up.project.env | {"PREFECT_API_URL": up.url, "COLUMNS": "300"})
-    said = named.run(sys.executable, "-m", "flows.cli", "doctor").stdout
+    said = named.run(sys.executable, "-m", "winnow.cli.main", "doctor").stdout
     assert f" Prefect     {up.url}, version" in said, said
     assert "refresh/refresh" in up.project.do("sh", "-c", f". {login.PLACE} && prefect deployment ls")
     assert up.project.run(*SERVICES, "up", "--prefect", str(up.prefect), "--mlflow", str(up.mlflow)).returncode == 0

@@ -16,8 +16,8 @@ import pytest
 from faulty import STAGES, check, unfinished
 from support import Project, checkout, stages_run
 
-from tasks.files import file_sha256, read_json
-from tasks.reasons import REASONS, key
+from winnow.files.outputs import file_sha256, read_json
+from winnow.selection.reasons import REASONS, key
 
 SCORES = [
     "id",
@@ -279,7 +279,7 @@ IDS = """
 import json, sys, mlflow
 from pathlib import Path
 from prefect import get_client
-from tasks import tracking
+from winnow import tracking
 mlflow.set_tracking_uri(tracking.uri(Path.cwd()))
 with get_client(sync_client=True) as client:
     flow_run = client.read_flow_run(sys.argv[1])
@@ -290,7 +290,7 @@ print(json.dumps({"flow_tags": flow_run.tags, "run_tags": run.data.tags, "metric
 LIST_RUNS = """
 import mlflow
 from pathlib import Path
-from tasks import tracking
+from winnow import tracking
 mlflow.set_tracking_uri(tracking.uri(Path.cwd()))
 every = mlflow.search_runs(experiment_names=[tracking.EXPERIMENT], output_format="list")
 above = [run.data.tags.get("mlflow.parentRunId") for run in every]

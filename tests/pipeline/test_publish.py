@@ -15,10 +15,10 @@ import pytest
 from moto.server import ThreadedMotoServer
 from support import ROOT, Project
 
-from tasks.errors import InputError
-from tasks.files import file_sha256
-from tasks.releases import git_remote
-from tasks.releases import publish as publication
+from winnow.errors import InputError
+from winnow.files.outputs import file_sha256
+from winnow.releases import git_remote
+from winnow.releases import publish as publication
 
 PIPELINE = """
 stages:
@@ -30,7 +30,7 @@ artifacts:
   subset: {path: data/release, type: dataset}
 """
 BUCKET = "shared"
-PUBLISH = (sys.executable, "-u", "-m", "flows.cli", "release", "publish", "subset")
+PUBLISH = (sys.executable, "-u", "-m", "winnow.cli.main", "release", "publish", "subset")
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +109,7 @@ def new_release(made: Project) -> None:
 
 
 def restate(folder: Path, name: str) -> None:
-    from tasks.files import read_json, write_json
+    from winnow.files.outputs import read_json, write_json
 
     manifest = read_json(folder / "manifest.json")
     manifest["files"][name] = file_sha256(folder / name)
@@ -145,7 +145,7 @@ def test_a_version_is_published_and_got_with_dvc_alone(published: Project, workd
         ["release", "verify", "got", *there],
         ["export", "got", *there, "--format", "imagefolder", "--out", "photos"],
     ):
-        reader.do(sys.executable, "-m", "flows.cli", *command)
+        reader.do(sys.executable, "-m", "winnow.cli.main", *command)
     assert len(list((reader.folder / "photos/train").rglob("*.png"))) == 16
 
 
@@ -173,7 +173,7 @@ def test_an_import_follows_to_the_next_version_over_s3(template: Project, workdi
     assert second.returncode == 0, second.stdout
     assert tags(made) == ["subset@v1.0.0", "subset@v1.1.0"]
 
-    compared = made.do(sys.executable, "-m", "flows.cli", "release", "diff", "1.0.0", "subset@v1.1.0")
+    compared = made.do(sys.executable, "-m", "winnow.cli.main", "release", "diff", "1.0.0", "subset@v1.1.0")
     assert "1.0.0 → subset@v1.1.0" in compared
     assert "kept by both 16" in compared
 

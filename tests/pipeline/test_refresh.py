@@ -14,8 +14,8 @@ from dotenv import dotenv_values
 from processes import free_port, until
 from support import Project
 
-from flows import login
-from flows.processes import MARK
+from winnow.local import login
+from winnow.local.daemon import MARK
 
 LOOSE = {"publish": "when_better", "accuracy_loss": 0.9, "confidence": 0.999}  # its models hardly learn
 LONGEST = 900  # seconds that a schedule may take to fire and its run to end, on a busy machine
@@ -29,16 +29,16 @@ def here(project: Project, tmp_path: Path) -> Iterator[Project]:
     made.do("dvc", "remote", "add", "-q", "--default", "store", str(tmp_path / "store"))
     made.set(refresh=LOOSE)
     made.commit()
-    made.do(sys.executable, "-m", "flows.cli", "release", "publish", "subset", "--version", "1.0.0")
+    made.do(sys.executable, "-m", "winnow.cli.main", "release", "publish", "subset", "--version", "1.0.0")
     yield made
-    made.do(sys.executable, "-m", "flows.services", "down")
+    made.do(sys.executable, "-m", "winnow.local.stack", "down")
 
 
 @pytest.mark.slow
 def test_the_schedule_fires_and_a_version_appears(here: Project, tmp_path: Path) -> None:
     by_hand = Project(Path(shutil.copytree(here.folder, tmp_path / "by hand")), here.env)
     prefect, mlflow = str(free_port()), str(free_port())
-    services = [sys.executable, "-m", "flows.services"]
+    services = [sys.executable, "-m", "winnow.local.stack"]
     up = [*services, "up", "--prefect", prefect, "--mlflow", mlflow]
     said = here.do(*up, timeout=LONGEST)
     assert f"http://127.0.0.1:{prefect}" in said

@@ -21,7 +21,7 @@ from mlflow import MlflowClient
 from mlflow.entities import RunData
 from support import ROOT, Project, artifact
 
-from tasks.files import file_sha256, read_json, write_json
+from winnow.files.outputs import file_sha256, read_json, write_json
 
 PIPELINE = """
 stages:
@@ -32,7 +32,7 @@ stages:
 artifacts:
   subset: {path: data/release, type: dataset}
 """
-RECORDED = f"cp -r made data/release && {sys.executable} -m flows.cli release record"
+RECORDED = f"cp -r made data/release && {sys.executable} -m winnow.cli.main release record"
 REFRESH = (sys.executable, "-u", "-m", "flows.refresh")
 SLOW = "cp -r made data/release && touch begun && while [ ! -e go ]; do sleep 0.1; done"
 

@@ -14,7 +14,7 @@ from moto.server import ThreadedMotoServer
 from prefect import Flow
 from support import ROOT, Project, checkout
 
-from tasks.errors import redacted
+from winnow.errors import redacted
 
 SECRET = "-".join(["c0rrect", "h0rse", "battery"])  # in pieces, since this very file lies in the project too
 BUCKET = "photos"
@@ -86,10 +86,10 @@ def test_secrets_of_the_environment_are_left_nowhere(planted: Project) -> None:
 FAILS = """
 import sys
 from prefect import flow
-from flows import runtime
-from flows.settings import Runtime
-from flows.terminal import ended
-from tasks.errors import redacted
+from winnow.run import stage as runtime
+from winnow.run.settings import Runtime
+from winnow.terminal.ending import ended
+from winnow.errors import redacted
 
 def fails(device=None):
     raise OSError(5, "cannot be read", sys.argv[2])

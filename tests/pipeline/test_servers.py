@@ -15,16 +15,16 @@ import pandas as pd
 import pytest
 from support import ROOT
 
-from flows import ui
-from flows.health import servers
-from tasks import tracking
-from tasks.errors import InputError
-from tasks.tracking import Version
+from winnow import tracking
+from winnow.doctor import servers
+from winnow.errors import InputError
+from winnow.local import mlflow_ui
+from winnow.tracking import Version
 
 SECRET = "correct horse battery"  # noqa: S105 of servers that live for a test
 LISTENING = """
 import http.client, json, psutil
-from flows import cluster
+from winnow.run import dask_workers as cluster
 
 def ask(port):
     told = []
@@ -103,7 +103,7 @@ def test_workers_of_dask_listen_to_this_machine_alone_and_show_a_browser_nothing
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "127.9.9.9"])
 def test_pages_for_this_machine_need_no_password(host: str) -> None:
-    assert "--app-name" not in ui.command(host, 5000)
+    assert "--app-name" not in mlflow_ui.command(host, 5000)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.7", "winnow.example"])  # noqa: S104 refused
@@ -111,10 +111,10 @@ def test_pages_for_others_do(host: str, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.delenv("MLFLOW_AUTH_ADMIN_PASSWORD", raising=False)
     monkeypatch.setenv("MLFLOW_FLASK_SERVER_SECRET_KEY", "x")
     with pytest.raises(InputError, match="MLFLOW_AUTH_ADMIN_PASSWORD") as error:
-        ui.command(host, 5000)
+        mlflow_ui.command(host, 5000)
     assert "SECRET_KEY" not in str(error.value)
     monkeypatch.setenv("MLFLOW_AUTH_ADMIN_PASSWORD", SECRET)
-    arguments = ui.command(host, 5000)
+    arguments = mlflow_ui.command(host, 5000)
     assert "basic-auth" in arguments
     assert SECRET not in arguments
 
@@ -128,7 +128,7 @@ def test_mlflow_behind_a_password(
     url = f"http://127.0.0.1:{number}"
     secrets = {"MLFLOW_AUTH_ADMIN_PASSWORD": SECRET, "MLFLOW_FLASK_SERVER_SECRET_KEY": "ab" * 32, "MLFLOW_WORKERS": "1"}
     hosts = f"127.0.0.1:{number}"
-    command = ["flows.ui", "--host", "0.0.0.0", "--port", number]  # noqa: S104 with a password
+    command = ["winnow.local.mlflow_ui", "--host", "0.0.0.0", "--port", number]  # noqa: S104 with a password
     process = start(*command, MLFLOW_SERVER_ALLOWED_HOSTS=hosts, **secrets)
     wait_for(f"{url}/health", process)
     assert status(f"{url}/api/2.0/mlflow/experiments/search?max_results=1") == 401

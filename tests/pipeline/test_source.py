@@ -18,7 +18,7 @@ stages:
 """
 READ = """
 from pathlib import Path
-from tasks import dataset
+from winnow.images import dataset
 list(dataset.load(Path("data/prepare/images")).all_images())
 """
 TIME = 10**18

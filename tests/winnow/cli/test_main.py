@@ -1,0 +1,224 @@
+"""The command of those who have features: one table out, or one message and exit code 2."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import Result
+from sklearn.metrics import roc_auc_score
+from typer.testing import CliRunner
+
+from winnow import budget
+from winnow.budget import Balance
+from winnow.cli.main import app
+from winnow.features import Features
+
+WINNOW = Path(sys.executable).with_name("winnow")
+SCORES = ["id", "label", "class_name", "alignment", "sas", "sds", "predicted"]
+CHOSEN = ["selected", "reason", "evidence"]
+NO_PIPELINE = """
+import os, pathlib, sys
+sys.modules |= dict.fromkeys(["prefect", "mlflow", "dvc"])  # importing one of them fails
+pathlib.Path(os.environ["BLOCKED"]).touch()
+"""
+
+Write = Callable[..., Path]
+
+
+def winnow(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def read(out: Path) -> pd.DataFrame:
+    return pd.read_csv(out) if out.suffix == ".csv" else pd.read_parquet(out)
+
+
+def run(*command: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(part) for part in command], env=os.environ | environment, capture_output=True, text=True, check=False
+    )
+
+
+def test_the_command_writes_a_row_a_sample_in_input_order_and_needs_no_prefect_mlflow_or_dvc(
+    write_features: Write, planted: Features, tmp_path: Path
+) -> None:
+    out, blocked = tmp_path / "subset.parquet", tmp_path / "blocked"
+    (tmp_path / "sitecustomize.py").write_text(NO_PIPELINE)
+    command = [WINNOW, "select", write_features(), "--keep", "0.3", "--out", out]
+    done = run(*command, PYTHONPATH=str(tmp_path), BLOCKED=str(blocked))
+    assert (done.returncode, done.stderr, blocked.exists()) == (0, "", True)
+    assert done.stdout.startswith("kept 90 of 300 samples in 5 classes")
+    table = pd.read_parquet(out)
+    assert list(table.columns) == [*SCORES, *CHOSEN]
+    assert table["id"].tolist() == planted.ids.tolist()
+    assert table["label"].tolist() == planted.labels.tolist()
+    assert table["class_name"].tolist() == [planted.classes[c] for c in planted.labels]
+    assert (table["selected"].dtype, table["selected"].sum()) == (bool, 90)
+    assert ((table["reason"] == "") == table["selected"]).all()
+    redundant = table[table["reason"] == "redundant"]
+    assert len(redundant) > 0
+    assert set(redundant["evidence"]) <= set(table.loc[table["selected"], "id"])
+
+
+def test_help_loads_nothing_heavy() -> None:
+    heavy = "{'torch', 'pandas', 'numpy', 'sklearn', 'open_clip', 'prefect', 'mlflow', 'dvc'}"
+    code = f"import sys, winnow.cli.main; print(sorted(set(sys.modules) & {heavy}))"
+    done = run(sys.executable, "-c", code)
+    assert (done.returncode, done.stdout.strip()) == (0, "[]")
+
+
+def test_bad_input_is_one_message_and_exit_code_2(write_features: Write, planted: Features, tmp_path: Path) -> None:
+    image = planted.image.copy()
+    image[7] = np.nan
+    done = run(WINNOW, "score", write_features(image=image), "--out", tmp_path / "scores.parquet")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("winnow: ")
+    assert f"row 7 ({planted.ids[7]})" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "scores.parquet").exists()
+
+
+@pytest.mark.parametrize("method", ["winnow", "paper"])
+@pytest.mark.parametrize("suffix", [".parquet", ".csv"])
+def test_scoring_is_the_same_without_choosing(write_features: Write, tmp_path: Path, suffix: str, method: str) -> None:
+    folder, scores, subset = write_features(), tmp_path / f"scores{suffix}", tmp_path / f"subset{suffix}"
+    assert winnow("score", folder, "--out", scores, "--method", method).exit_code == 0
+    assert winnow("select", folder, "--keep", 0.3, "--out", subset, "--method", method).exit_code == 0
+    assert list(read(scores).columns) == SCORES
+    assert list(read(subset).columns) == [*SCORES, *CHOSEN]
+    pd.testing.assert_frame_equal(read(subset)[SCORES], read(scores))
+
+
+@pytest.mark.parametrize("command", [["score"], ["select", "--keep", 0.3]])
+def test_the_published_method_is_used_where_it_is_asked_for(
+    write_features: Write, tmp_path: Path, command: list[object]
+) -> None:
+    folder, tables = write_features(), []
+    for name, options in (("default", []), ("winnow", ["--method", "winnow"]), ("paper", ["--method", "paper"])):
+        assert winnow(*command, folder, "--out", tmp_path / f"{name}.parquet", *options).exit_code == 0
+        tables.append(read(tmp_path / f"{name}.parquet"))
+    default, own, published = tables
+    pd.testing.assert_frame_equal(default, own)
+    assert (published["alignment"] == published["sas"]).all()
+    assert (own["alignment"] != own["sas"]).all()
+
+
+def test_alignment_is_higher_where_the_label_is_right(write_features: Write, wrong: np.ndarray, tmp_path: Path) -> None:
+    winnow("score", write_features(), "--out", tmp_path / "scores.csv")
+    assert roc_auc_score(~wrong, read(tmp_path / "scores.csv")["alignment"]) > 0.99
+
+
+@pytest.mark.parametrize(
+    ("options", "balance"),
+    [
+        (["--balance", "uniform"], "uniform"),
+        (["--balance", "none"], "none"),
+        (["--method", "paper", "--solver", "gradient", "--balance", "none"], "none"),
+        (["--method", "paper", "--balance", "uniform"], "uniform"),
+        (["--method", "paper", "--neighbours", "5", "--seed", "3"], "proportional"),
+    ],
+)
+def test_options_change_how_but_never_how_many(
+    write_features: Write, planted: Features, tmp_path: Path, options: list[str], balance: Balance
+) -> None:
+    result = winnow("select", write_features(), "--keep", 0.5, "--out", tmp_path / "s.parquet", *options)
+    assert result.exit_code == 0
+    chosen = read(tmp_path / "s.parquet").query("selected")
+    assert len(chosen) == 150
+    split = [budget.shares(planted.counts, 150, rule).tolist() for rule in ("proportional", "uniform")]
+    kept = np.bincount(chosen["label"], minlength=5).tolist()
+    assert (kept not in split) if balance == "none" else (kept == split[balance == "uniform"])
+
+
+@pytest.mark.parametrize("method", ["winnow", "paper"])
+def test_the_same_seed_gives_the_same_bytes_and_another_does_not(
+    write_features: Write, planted: Features, tmp_path: Path, method: str
+) -> None:
+    # With prompts as poor as these, the labels teach; with good ones zero-shot is left, which draws nothing.
+    poor = planted.text + 2 * np.random.default_rng(2).normal(size=planted.text.shape)
+    folder, tables = write_features(text=poor), []
+    for i, seed in enumerate((0, 0, 1)):
+        winnow("select", folder, "--keep", 0.3, "--seed", seed, "--method", method, "--out", tmp_path / f"{i}.parquet")
+        tables.append((tmp_path / f"{i}.parquet").read_bytes())
+    assert tables[0] == tables[1]
+    assert tables[0] != tables[2]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--keep", "0"], "keep is 0"),
+        (["--keep", "1.2"], "keep is 1.2"),
+        (["--keep", "nan"], "keep is nan"),
+        (["--keep", "0.001"], "keeps none"),
+        (["--keep", "x"], "--keep"),
+        (["--neighbours", "0"], "--neighbours 0"),
+        (["--neighbours", "nan"], "--neighbours nan"),
+        (["--neighbours", "inf"], "--neighbours inf"),
+        (["--balance", "equal"], "--balance"),
+        (["--solver", "magic"], "--solver"),
+        (["--method", "magic"], "--method"),
+        (["--seed", "-1"], "--seed"),
+        (["--out", "subset.txt"], "--out subset.txt"),
+        (["--out", "none/subset.csv"], "--out none/subset.csv"),
+        (["--kep", "0.3"], "--kep"),
+    ],
+)
+def test_bad_options_are_refused_by_name(workdir: Path, write_features: Write, options: list[str], words: str) -> None:
+    good = {"--keep": "0.3", "--out": "subset.csv"} | dict([options])
+    result = winnow("select", write_features(), *(part for option in good.items() for part in option))
+    assert result.exit_code == 2
+    assert words in " ".join(result.stderr.split())
+    assert [path.name for path in workdir.iterdir()] == ["features"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"ids": None, "labels": np.arange(300) % 6}, "row 5 has label 5, outside the 5 classes"),
+        ({"text": None}, "text.npy is missing"),
+        ({"ids": ["same"] * 300}, "stands twice"),
+        ({"labels": np.arange(300) % 4}, "no image ('elk')"),
+        ({"labels": np.zeros(299, int)}, "300 rows"),
+    ],
+)
+def test_bad_features_are_refused_and_an_older_table_is_left(
+    write_features: Write, tmp_path: Path, changed: dict[str, object], words: str
+) -> None:
+    (tmp_path / "subset.csv").write_text("old")
+    result = winnow("select", write_features(**changed), "--keep", 0.3, "--out", tmp_path / "subset.csv")
+    assert result.exit_code == 2
+    assert words in result.stderr
+    assert (tmp_path / "subset.csv").read_text() == "old"
+
+
+def test_a_folder_without_a_release_is_refused(tmp_path: Path) -> None:
+    result = winnow("show", tmp_path)
+    assert result.exit_code == 2
+    assert "holds no release" in result.stderr
+
+
+def test_two_arms_are_compared_seed_by_seed(tmp_path: Path) -> None:
+    table = tmp_path / "accuracy.csv"
+    table.write_text("arm,seed,accuracy,kept\nsubset,0,0.9,5\nsubset,1,0.8,5\nrandom,0,0.88,5\nrandom,1,0.77,5\n")
+    done = winnow("compare", "subset", "random", "--table", table)
+    assert done.exit_code == 0
+    assert done.stdout.split("\n")[1].split() == ["2", "85.00%", "82.50%", "+2.50", "+2.00", "to", "+3.00", "3"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(None, "does not exist"), ("", "is not a table in CSV"), ("arm,seed,accuracy\nsubset,0,0.9\n", "'random'")],
+)
+def test_results_that_cannot_be_compared_are_refused(content: str | None, message: str, tmp_path: Path) -> None:
+    table = tmp_path / "accuracy.csv"
+    if content is not None:
+        table.write_text(content)
+    done = run(WINNOW, "compare", "subset", "random", "--table", table)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert message in done.stderr

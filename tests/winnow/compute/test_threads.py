@@ -1,0 +1,62 @@
+"""The number of threads that a machine offers changes no byte of what leads to a choice."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from winnow.compute import threads
+from winnow.sample import encoder
+from winnow.selection import adapt
+from winnow.selection.adapt import Recipe
+
+
+@pytest.fixture(autouse=True)
+def _restored() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def made_with(count: int, make: Callable[[Path], None], out: Path) -> dict[str, bytes]:
+    """Every file that `make` writes where a machine offers so many threads."""
+    torch.set_num_threads(count)
+    make(out)
+    assert torch.get_num_threads() == count
+    return {path.name: path.read_bytes() for path in out.iterdir()}
+
+
+def test_the_small_encoder(workdir: Path) -> None:
+    def make(out: Path) -> None:
+        encoder.run(out, steps=10, batch_size=32, lr=1e-3, seed=0, device="cpu")
+
+    assert made_with(1, make, workdir / "1") == made_with(4, make, workdir / "4")
+
+
+def test_adapters(workdir: Path, write_features: Callable[..., Path]) -> None:
+    rng = np.random.default_rng(0)
+    text = rng.normal(size=(20, 512)).astype(np.float32)
+    labels = rng.integers(0, 20, 8000)
+    image = (text[labels] + 3 * rng.normal(size=(8000, 512))).astype(np.float16)
+    classes, ids = [f"class {c}" for c in range(20)], [f"{i}.png" for i in range(8000)]
+    folder = write_features(image=image, text=text, labels=labels, classes=classes, ids=ids)
+
+    def make(out: Path) -> None:
+        adapt.run(folder, out, Recipe(), method="winnow", seed=0, device="cpu")
+
+    assert made_with(1, make, workdir / "1") == made_with(4, make, workdir / "4")
+
+
+def test_numpy_and_torch_have_the_fixed_number_in_the_block_and_the_old_one_after_it() -> None:
+    from threadpoolctl import threadpool_info
+
+    def blas() -> set[int]:
+        return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+
+    before = blas()
+    torch.set_num_threads(1)
+    with threads.fixed():
+        assert (torch.get_num_threads(), blas()) == (threads.THREADS, {threads.THREADS})
+    assert (torch.get_num_threads(), blas()) == (1, before)

@@ -1,0 +1,133 @@
+"""A release names what made it, and holds no time, no absolute path and nothing that changes from run to run."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from support import PARAMETERS
+
+from winnow.cli import show
+from winnow.files import outputs
+from winnow.files.outputs import read_json, write_json
+from winnow.releases import assemble, manifest
+from winnow.selection import explain
+from winnow.selection.reasons import REASONS
+
+
+def made(stages: Path, out: Path, parameters: dict[str, Any] = PARAMETERS) -> Path:
+    assemble.run(stages, out, name="photos", parameters=parameters)
+    return out
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_two_releases_of_the_same_results_are_the_same_bytes(stages: Path, workdir: Path) -> None:
+    one, two = (contents(made(stages, workdir / name)) for name in ("one", "two"))
+    assert one == two
+    assert {"ids.txt", "scores.parquet", "manifest.json", "card.md"} <= set(one)
+
+
+def test_the_ids_are_those_kept_and_sorted(stages: Path, workdir: Path) -> None:
+    ids = (made(stages, workdir / "out") / "ids.txt").read_text().splitlines()
+    table = pd.read_parquet(workdir / "out/scores.parquet")
+    assert ids == sorted(table.loc[table["selected"], "id"])
+    assert len(ids) == 16
+
+
+def test_the_manifest_says_what_made_it(stages: Path, workdir: Path) -> None:
+    out = made(stages, workdir / "out")
+    made_of, table = read_json(out / "manifest.json"), pd.read_parquet(out / "scores.parquet")
+    assert made_of["pool"] == {"samples": 24, "classes": 3, "digest": manifest.digest(table)}
+    assert made_of["subset"] == {"samples": 16, "digest": manifest.digest(table[table["selected"]])}
+    assert made_of["class_counts"]["green"] == {"pool": 8, "kept": 0}
+    assert made_of["selection"] == read_json(stages / "optimize/metrics.json")
+    assert made_of["adaptation"] == read_json(stages / "adapt/metrics.json")
+    assert made_of["adapters_sha256"] == outputs.file_sha256(stages / "adapt/adapters.safetensors")
+    assert made_of["prepared"] == {
+        "source": [],
+        "images": [
+            "24 images to choose from, in 3 classes (blue: 8, green: 8, red: 8)",
+            "6 images held out, in 3 classes (blue: 2, green: 2, red: 2)",
+        ],
+    }
+    assert made_of["encoder"]["encoder"] == "tiny"
+    assert "torch" in made_of["packages"]
+    assert made_of["files"] == {
+        name: outputs.file_sha256(out / name) for name in contents(out) if name != "manifest.json"
+    }
+
+
+def test_no_absolute_path_is_released(stages: Path, workdir: Path) -> None:
+    out = made(stages, workdir / "out")
+    assert read_json(out / "manifest.json")["parameters"]["prepare"]["source"] == "photos"
+    assert not [name for name, data in contents(out).items() if b"/home/" in data or str(workdir).encode() in data]
+
+
+def test_the_card_says_what_it_is_worth(stages: Path, workdir: Path) -> None:
+    card = (made(stages, workdir / "out") / "card.md").read_text()
+    assert "16 of 24 images" in card
+    assert "Training the network small from scratch, for 10 steps on each, 2 seeds" in card
+    assert "| this subset | 16 | 50.00 ± 12.50 | 50.00 ± 12.50 | 50.00 ± 12.50 | 80 |" in card
+    assert "| blue | 2 | 50.0 | 50.0 | 50.0 |" in card
+    pictures = [line.split("(")[1].rstrip(")") for line in card.splitlines() if line.startswith("![")]
+    assert pictures
+    assert all((workdir / "out" / picture).is_file() for picture in pictures)
+
+
+def test_the_card_says_why_the_rest_was_dropped(stages: Path, workdir: Path) -> None:
+    card = (made(stages, workdir / "out") / "card.md").read_text()
+    counts = {
+        reason: line.split("|")[2].strip()
+        for line in card.splitlines()
+        for _, reason in REASONS.values()
+        if line.startswith(f"| {reason}")
+    }
+    assert list(counts.values()) == ["1", "2", "0", "5", "0"]
+
+
+def test_a_release_is_shown_in_a_few_lines(stages: Path, workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    show.describe(made(stages, workdir / "out"))
+    shown = capsys.readouterr().out
+    assert "kept 16 of 24 images, dropped 8; 0 to 8 kept in each of 3 classes" in shown
+    assert "dropped: 1 suspected labels, 2 damaged, 5 redundant\n" in shown
+    assert "50.0% as the encoder came, 75.0% adapted" in shown
+
+
+def test_a_release_that_keeps_everything_is_made_too(stages: Path, workdir: Path) -> None:
+    subset = stages / "optimize/subset.parquet"
+    pd.read_parquet(subset).assign(selected=True, reason="").to_parquet(subset, index=False)
+    write_json(stages / "optimize/metrics.json", explain.summary(pd.read_parquet(subset)))
+    assert len((made(stages, workdir / "out") / "ids.txt").read_text().splitlines()) == 24
+
+
+def test_the_tracked_version_is_the_release(stages: Path, workdir: Path) -> None:
+    out = made(stages, workdir / "out")
+    version = assemble.version(out, {"tag": "x"})
+    assert version.name == "photos keep=0.5"
+    assert version.fingerprint == outputs.file_sha256(out / "manifest.json")
+    assert version.parameters["optimize.keep"] == 0.5
+    assert (version.metrics["kept"], version.metrics["dropped"]) == (16, 8)
+    assert version.metrics["accuracy.subset.mean"] == 0.5
+    assert (version.metrics["selection.redundant"], version.metrics["zero_shot_accuracy"]) == (5, 0.5)
+    assert all(isinstance(value, int | float) for value in version.metrics.values())
+    assert (len(version.pool[0]), len(version.subset[0])) == (24, 16)
+    assert (version.source, version.model) == ("photos", "photos"), "no folder of this machine"
+    measured = {"accuracy": 0.5, "worst_class": 0.25, "calibration_error": 0.1, "kept": 16, "samples_seen": 80}
+    assert version.cells[0] == {"arm": "subset", "seed": 0, "budget": "10 steps"} | measured
+    assert len(version.cells) == 6
+
+
+def test_the_digest_is_of_ids_and_labels_in_any_order() -> None:
+    table = pd.DataFrame({"id": list("abc"), "label": [0, 1, 2], "other": 1})
+    assert manifest.digest(table) == manifest.digest(table.iloc[::-1].assign(other=2))
+    assert manifest.digest(table) != manifest.digest(table.assign(label=[0, 1, 1]))
+
+
+@pytest.mark.parametrize(
+    ("n", "category"), [(1, "n<1K"), (999, "n<1K"), (1000, "1K<n<10K"), (50_000, "10K<n<100K"), (10**7, "10M<n<100M")]
+)
+def test_sizes_are_named_as_the_hub_does(n: int, category: str) -> None:
+    assert assemble._size_category(n) == category

@@ -1,0 +1,3 @@
+"""The winnow command."""
+
+import winnow.run  # noqa: F401  (it sets what Prefect reads from the environment)

@@ -1,0 +1,202 @@
+"""The `winnow release` commands. Imports are inside the commands, so that `--help` answers at once."""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from winnow.cli import places
+from winnow.errors import InputError, WorkError
+from winnow.terminal.ending import ended
+from winnow.terminal.say import say
+
+if TYPE_CHECKING:
+    from winnow.releases.manifest import Release
+    from winnow.terminal.console import Console
+
+app = typer.Typer(no_args_is_help=True, help="Verify, compare and publish releases.")
+
+
+class Bump(StrEnum):
+    """Values of --bump."""
+
+    major = "major"
+    minor = "minor"
+    patch = "patch"
+
+
+ReleaseFolder = Annotated[Path, typer.Argument(metavar="RELEASE", help="A release folder.")]
+Images = Annotated[
+    Path | None,
+    typer.Option(help="Where its images lie, as `prepare` leaves them. Without it: prepare/images beside the release."),
+]
+
+
+Source = Annotated[
+    str | None, typer.Option(help="Where the source of the images lies, if not where prepare.source said at the time.")
+]
+
+
+@app.command()
+def verify(
+    release: ReleaseFolder = Path("data/release"),
+    images: Images = None,
+    source: Source = None,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Make the release again in a fresh clone, and compare the bytes.")
+    ] = False,
+    repository: Annotated[
+        str | None, typer.Option(help="With --rebuild: path or URL of its Git repository, if it lies in another.")
+    ] = None,
+) -> None:
+    """Recompute every hash of a release, and those of its images where they are at hand.
+
+    Names each file, shard and sample at fault. Exit code 0: whole, and with --rebuild the same bytes again; 1: not;
+    2: that cannot be told.
+    """
+    with ended():
+        from winnow.releases import images as found
+        from winnow.releases import manifest
+        from winnow.releases import verify as verification
+        from winnow.terminal.console import Console, plain
+
+        opened = manifest.load(release)
+        unseen = "no images at hand; name their folder with --images"
+        try:
+            data = found.find(opened, images, source)
+        except found.NotNamedError as error:
+            data, unseen = None, f"the images were not looked at: {error}"
+        faults = verification.run(opened, data)
+        opened.check_unchanged()
+        console = Console()
+        for fault in faults:
+            console.print(f"[red]✗[/red] {plain(fault.where)}: {plain(fault.what)}")
+        checked = f"{len(opened.manifest.files)} files" + (f" and the images in {data.folder}" if data else "")
+        if not data:
+            console.print(f"  {plain(unseen)}")
+        if faults:
+            console.print(f"{plain(release)} is not what was released ({plain(checked)})")
+            sys.exit(1)
+        console.print(f"[green]✓[/green] {plain(release)} is whole: {plain(checked)}")
+        console.print(f"  manifest SHA-256 {opened.fingerprint}")
+        if rebuild:
+            _rebuild(opened, repository, source, console)
+
+
+def _rebuild(release: "Release", repository: str | None, source: str | None, console: "Console") -> None:
+    """Make a release again, and say file by file whether the bytes agree."""
+    from winnow.releases import origin
+    from winnow.releases import rebuild as rebuilding
+    from winnow.run import prefect_server
+    from winnow.terminal.console import plain
+
+    start = origin.find(release, repository)
+    with prefect_server.shared() as env:
+        files = rebuilding.run(release, start, env, source, lambda words: console.print(f"- {plain(words)}"))
+    for name, difference in files.items():
+        mark = "[red]✗[/red]" if difference else "[green]✓[/green]"
+        console.print(f"{mark} {plain(f'{name} {difference}'.rstrip())}")
+    differing = sum(map(bool, files.values()))
+    if differing:
+        console.print(f"{differing} of {len(files)} files are not the same bytes as those made again")
+        sys.exit(1)
+    console.print(f"made again at {start.commit[:12]}: all {len(files)} files are the same bytes")
+
+
+@app.command()
+def diff(
+    before: Annotated[str, typer.Argument(help="A release folder, a version such as v1.2.0, or a Git revision.")],
+    after: Annotated[str, typer.Argument(help="Another.")] = "data/release",
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything, with every id, as JSON.")] = False,
+    page: Annotated[Path | None, typer.Option(help="Also write a self-contained HTML page.")] = None,
+) -> None:
+    """Say what changed from one release to another, and why samples came and went."""
+    with ended():
+        import json
+
+        from winnow.cli import release_diff
+        from winnow.releases import diff as difference
+        from winnow.releases import versions
+
+        if page:
+            places.check("--page", page)
+        with versions.opened(before) as old, versions.opened(after) as new:
+            found = difference.compare(old, new)
+            for read in (old, new):
+                read.check_unchanged()
+        if page:
+            with places.reserved("--page", page):
+                release_diff.write(found, before, after, page)
+        if as_json:
+            say(json.dumps(found, indent=2))
+        else:
+            release_diff.show(found, before, after)
+
+
+@app.command()
+def publish(
+    name: Annotated[str, typer.Argument(help="The artifact in dvc.yaml, such as subset.")],
+    version: Annotated[str | None, typer.Option(help="Publish as this version, such as 1.2.0.")] = None,
+    bump: Annotated[Bump | None, typer.Option(help="Publish as the version after the last, by this part.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything and say what would be done.")] = False,
+) -> None:
+    """Make the release a version that others can get.
+
+    Checks that the tree is clean and the results are up to date, commits dvc.lock and the release's small files, pushes
+    the data with DVC, registers the version as a Git tag in GTO's form, and tags the run in MLflow. Interrupted, the
+    same command goes on; a version is never overwritten, and one that the Git remote has from another clone is refused.
+    Git is not pushed: that is yours to do.
+    """
+    with ended():
+        if (version is None) == (bump is None):
+            raise InputError("say either --version 1.2.0 or --bump major, minor or patch")
+        from winnow.releases import publish as publication
+        from winnow.run import subcommand
+
+        with subcommand.alone():
+            what = publication.plan(name, version, bump.value if bump else None)
+            say(f"{what.tag}{': would' if dry_run else ''}")
+            for words, do in publication.steps(what):
+                say(f"- {words}")
+                if not dry_run:
+                    do()
+        if not dry_run:
+            say(
+                f"published in this clone. Now share it: git push --atomic {what.shared or 'REMOTE'} HEAD {what.tag}\n"
+                "    (where Git refuses that, another clone was first: the same command says what to do then)\n"
+                f"others get it with         dvc artifacts get REPOSITORY {name} --rev {what.version}\n"
+                f"or follow it with          dvc import REPOSITORY {what.path} --rev {what.tag}"
+            )
+
+
+@app.command()
+def record(release: ReleaseFolder = Path("data/release")) -> None:
+    """Record a release in MLflow, if it is not there yet: one made while the server was down, or on another machine."""
+    with ended():
+        from flows.release import identities, unrecorded
+        from winnow import tracking
+        from winnow.files import outputs as files
+        from winnow.releases import assemble as releasing
+        from winnow.run import run_log
+
+        version = releasing.version(release, {})
+        known = unrecorded(version.fingerprint)
+        try:
+            tags = files.read_json(known)
+        except InputError:  # none was kept, or power was lost before it was on the disk
+            tags = identities()
+        try:
+            tracking.reach(Path.cwd())
+        except ConnectionError as error:
+            raise InputError(
+                f"MLflow at {tracking.uri(Path.cwd())}: {error}; start it, or unset MLFLOW_TRACKING_URI"
+            ) from error
+        samples = run_log.samples(tags.get("winnow.run"))
+        try:
+            run = tracking.log(releasing.version(release, tags), Path.cwd(), samples)
+        except Exception as error:
+            raise WorkError(f"MLflow broke off ({error}); the same command goes on") from error
+        say(f"recorded as run {run}")
+        known.unlink(missing_ok=True)

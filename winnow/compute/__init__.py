@@ -1,0 +1,1 @@
+"""Where tensors are computed, with how many threads, and in which precision."""

@@ -1,0 +1,240 @@
+"""A folder of features that has been checked: what adaptation, scoring and selection read.
+
+    image.npy     (N, d)  image features, a row a sample
+    text.npy      (C, d)  text features, a row a class
+    labels.npy    (N,)    index of each sample's class in classes.json
+    classes.json          the C class names
+    ids.txt               N sample ids, a line each (optional: without it a sample's id is its row number)
+
+`winnow select` reads such a folder, and the embed stage writes one.
+"""
+
+import logging
+import os
+import textwrap
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from winnow.errors import InputError
+from winnow.files.outputs import forget, is_stream, new_rows, read_json, sha256, whole_file, write_json
+from winnow.names import check_classes, check_names, lines, quoted
+
+LONGEST = 300  # characters of a library's words that a message repeats
+CHUNK = 8192  # rows read at a time, so that a file larger than memory can be checked
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Features:
+    """Image and text features with labels; `image` may be a memory map and is never held twice.
+
+    Attributes:
+        image: (N, d) floating point.
+        text: (C, d) floating point.
+        labels: (N,) int64 in [0, C).
+        classes: C names.
+        ids: (N,) unique strings.
+    """
+
+    image: np.ndarray
+    text: np.ndarray
+    labels: np.ndarray
+    classes: list[str]
+    ids: np.ndarray
+
+    @property
+    def counts(self) -> np.ndarray:
+        """(C,) samples in each class."""
+        return np.bincount(self.labels, minlength=len(self.classes))
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the ids and labels: which data set this is."""
+        return digest(self.ids, self.labels)
+
+    def by_class(self) -> list[np.ndarray]:
+        """C arrays: the rows of each class."""
+        return np.split(np.argsort(self.labels, kind="stable"), self.counts.cumsum()[:-1])
+
+    def rows(self, members: np.ndarray) -> np.ndarray:
+        """(n, d) float32 unit image features of the samples `members`."""
+        return unit(self.image[members])
+
+
+def unit(features: np.ndarray) -> np.ndarray:
+    """Scale each row of (n, d) features to length one, in float32."""
+    rows = features.astype(np.float32)
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def digest(ids: np.ndarray, labels: np.ndarray) -> str:
+    """SHA-256 of ids and labels, the same in whatever order the samples come."""
+    order = np.argsort(ids)
+    return sha256("\n".join(f"{i}\t{c}" for i, c in zip(ids[order], labels[order], strict=True)))
+
+
+def load(folder: Path) -> Features:
+    """Read and check a feature folder.
+
+    Raises:
+        InputError: a file is missing or unreadable, or its content does not fit the others.
+    """
+    if not folder.is_dir():
+        raise InputError(
+            f"{folder} is not a folder; a feature folder holds image.npy, text.npy, labels.npy, classes.json"
+        )
+    image, text, labels = (_array(folder / f"{name}.npy") for name in ("image", "text", "labels"))
+    classes = _classes(folder / "classes.json")
+    ids = _ids(folder / "ids.txt", len(image))
+    _check_shapes(folder, image, text, labels, classes)
+    _check_labels(folder, labels, classes)
+    _check_rows(folder / "text.npy", text, [f"class {quoted(name)}" for name in classes])
+    _check_rows(folder / "image.npy", image, ids)
+    return Features(image, text, labels.astype(np.int64), classes, ids)
+
+
+def save(folder: Path, features: Features) -> None:
+    """Write a feature folder; features as float16 unit rows."""
+    write_rows(folder / "image.npy", features.image)
+    write_rows(folder / "text.npy", features.text)
+    write_names(folder, features.labels, features.classes, features.ids)
+
+
+def write_rows(path: Path, rows: np.ndarray, places: np.ndarray | None = None) -> None:
+    """Write rows (n, d), or those at some `places`, as float16 unit rows; a chunk at a time is in memory."""
+    count = len(rows) if places is None else len(places)
+    with whole_file(path) as partial:  # `rows` may be a map of what lies there
+        out = new_rows(partial, (count, rows.shape[1]))
+        for start in range(0, count, CHUNK):
+            part = slice(start, min(start + CHUNK, count))
+            out[part] = unit(rows[part if places is None else places[part]])
+            forget(out)
+            forget(rows)
+        out.flush()
+
+
+def write_names(folder: Path, labels: np.ndarray, classes: list[str], ids: Iterable[str]) -> None:
+    """Write the rest of a feature folder: labels, class names and ids."""
+    np.save(folder / "labels.npy", labels)
+    write_json(folder / "classes.json", classes)
+    with (folder / "ids.txt").open("w", encoding="utf-8") as file:
+        file.writelines(f"{i}\n" for i in ids)
+
+
+def _array(path: Path) -> np.ndarray:
+    if not path.is_file():
+        raise InputError(f"{path} is missing; a feature folder holds image.npy, text.npy, labels.npy, classes.json")
+    try:
+        with np.errstate(all="ignore"):
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # whatever numpy makes of a header that lies
+        why = textwrap.shorten(str(error), LONGEST, placeholder=" ...")
+        raise InputError(f"{path} is not a NumPy array file ({why}); write it with numpy.save") from error
+    if not isinstance(array, np.ndarray) or array.ndim == 0:
+        raise InputError(f"{path} is an archive or a single number; write one array with numpy.save")
+    return array
+
+
+def _classes(path: Path) -> list[str]:
+    if not path.is_file():
+        raise InputError(f"{path} is missing; it is the JSON list of class names, in the order of text.npy's rows")
+    names = read_json(path)
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        raise InputError(f"{path} must be a JSON list of class names")
+    check_classes(names, str(path))
+    return names
+
+
+def _ids(path: Path, n: int) -> np.ndarray:
+    if not os.path.lexists(path):  # a link that leads nowhere is no list left out
+        return np.array([f"{row:08d}" for row in range(n)])
+    if is_stream(path):
+        raise InputError(f"{path} cannot be read: it is a pipe or a device")
+    try:
+        ids = lines(path.read_bytes())
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read as text in UTF-8 ({error})") from error
+    if len(ids) != n:
+        raise InputError(f"{path} has {len(ids)} ids for {n} rows of image.npy; it needs one line a row")
+    check_names(ids, str(path))
+    _check_lines(path, ids)
+    return np.array(ids)
+
+
+def _check_lines(path: Path, ids: list[str]) -> None:
+    """Refuse blank lines, and ids that stand twice."""
+    known: dict[str, int] = {}
+    for line, name in enumerate(ids, start=1):
+        if not name.strip():
+            raise InputError(f"{path}: line {line} is blank; it needs the id of that row")
+        if (first := known.setdefault(name, line)) != line:
+            raise InputError(
+                f"{path}: the id {quoted(name)} stands twice (lines {first} and {line}); each must be unique"
+            )
+
+
+def _check_shapes(folder: Path, image: np.ndarray, text: np.ndarray, labels: np.ndarray, classes: list[str]) -> None:
+    for name, features in (("image", image), ("text", text)):
+        if features.ndim != 2 or features.dtype.kind != "f" or not features.size:
+            raise InputError(
+                f"{folder / name}.npy is {features.dtype} of shape {features.shape}; it must be floating point, "
+                "with a row a sample and a column a dimension"
+            )
+    if image.shape[1] != text.shape[1]:
+        raise InputError(
+            f"{folder}: image.npy has {image.shape[1]} dimensions and text.npy {text.shape[1]}; "
+            "both must come from the same encoder"
+        )
+    if len(text) != len(classes):
+        short = (
+            f"; text features are missing from class {quoted(classes[len(text)])} on"
+            if len(text) < len(classes)
+            else ""
+        )
+        raise InputError(f"{folder}: text.npy has {len(text)} rows for {len(classes)} classes in classes.json{short}")
+    if labels.ndim != 1 or len(labels) != len(image):
+        raise InputError(f"{folder}: labels.npy has shape {labels.shape} for {len(image)} rows of image.npy")
+
+
+def _check_labels(folder: Path, labels: np.ndarray, classes: list[str]) -> None:
+    if labels.dtype.kind not in "iu":
+        raise InputError(
+            f"{folder / 'labels.npy'} holds {labels.dtype}; labels are whole numbers, indices of classes.json"
+        )
+    outside = np.flatnonzero((labels < 0) | (labels >= len(classes)))
+    if outside.size:
+        row = outside[0]
+        raise InputError(
+            f"{folder / 'labels.npy'}: row {row} has label {labels[row]}, outside the {len(classes)} classes"
+        )
+    counts = np.bincount(labels, minlength=len(classes))
+    if (counts == 0).any():
+        names = [classes[c] for c in np.flatnonzero(counts == 0)[:5]]
+        raise InputError(
+            f"{folder}: {np.count_nonzero(counts == 0)} class(es) have no image ({', '.join(map(quoted, names))}); "
+            "drop them from classes.json and text.npy, or add images"
+        )
+    single = [quoted(classes[c]) for c in np.flatnonzero(counts == 1)]
+    if single:
+        log.warning(
+            "%d class(es) have a single image, which has no neighbour to be judged by and is kept wherever "
+            "the budget allows: %s",
+            len(single),
+            ", ".join(single[:5]),
+        )
+
+
+def _check_rows(path: Path, features: np.ndarray, names: np.ndarray | list[str]) -> None:
+    for start in range(0, len(features), CHUNK):
+        with np.errstate(over="ignore"):  # what is too large for float32 is infinite, and refused below
+            rows = features[start : start + CHUNK].astype(np.float32)
+        lengths = np.einsum("nd,nd->n", rows, rows)
+        bad = np.flatnonzero(~np.isfinite(lengths) | (lengths == 0))
+        if bad.size:
+            row = start + bad[0]
+            fault = "is all zeros" if lengths[bad[0]] == 0 else "has a NaN or infinite value"
+            raise InputError(f"{path}: row {row} ({names[row]}) {fault}; embed that sample again, or leave it out")

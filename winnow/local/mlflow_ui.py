@@ -1,0 +1,77 @@
+"""MLflow's pages on the versions of the subset, as `make ui` serves them: to this machine, or to others by password."""
+
+import argparse
+import ipaddress
+import os
+import sys
+from pathlib import Path
+
+from winnow.errors import InputError
+from winnow.terminal.ending import ended
+from winnow.terminal.say import say
+
+HOSTS = "MLFLOW_SERVER_ALLOWED_HOSTS"  # by which others call the server, perhaps through a proxy
+SECRETS = {
+    "MLFLOW_AUTH_ADMIN_PASSWORD": "the password of the user admin",
+    "MLFLOW_FLASK_SERVER_SECRET_KEY": "a random text that signs its forms: openssl rand -hex 32",
+}
+
+
+def main() -> None:
+    """Become the server; exits with 2 where it would serve others without a password."""
+    parser = argparse.ArgumentParser(prog="python -m winnow.local.mlflow_ui", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen at")
+    parser.add_argument("--port", default=5000, type=int)
+    given = parser.parse_args()
+    with ended():
+        arguments = command(given.host, given.port)
+    say(f"MLflow at http://{given.host}:{given.port} (Ctrl-C ends it)")
+    os.execv(arguments[0], arguments)  # noqa: S606 this very Python
+
+
+def command(host: str, port: int) -> list[str]:
+    """The server's command line.
+
+    Raises:
+        InputError: others could reach it, and there is no password.
+    """
+    project = Path.cwd()
+    store, kept = f"sqlite:///{project / 'mlflow.db'}", (project / "mlartifacts").as_uri()
+    server = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--backend-store-uri",
+        store,
+        "--host",
+        host,
+        "--port",
+        str(port),
+    ]
+    if is_loopback(host):
+        # MLflow itself lets in pages of any other server of this machine, and any host that begins with "10.".
+        own = [] if os.environ.get(HOSTS) else ["--uvicorn-opts", "--http winnow.local.own_pages:protocol"]
+        # On a busy machine several would be killed and started again, since they answer their supervisor too late.
+        workers = ["--workers", os.environ.get("MLFLOW_WORKERS") or "1"]
+        return [*server, "--default-artifact-root", kept, *workers, *own]
+    if missing := [f"{name} ({what})" for name, what in SECRETS.items() if not os.environ.get(name)]:
+        raise InputError(
+            f"others could reach MLflow at {host}, so it asks for a password: set {' and '.join(missing)} in the "
+            "environment (docs/security.md)"
+        )
+    # Others cannot see our folders: the server hands them what lies there.
+    names = ["--allowed-hosts", os.environ.get(HOSTS) or f"{host}:{port},localhost:{port}"]
+    return [*server, "--app-name", "basic-auth", "--artifacts-destination", kept, *names]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address can be reached from this machine alone."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+if __name__ == "__main__":
+    main()

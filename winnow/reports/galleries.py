@@ -1,0 +1,103 @@
+"""Which samples of a release are worth a look, and what stands beside each: pure choices on the table of scores."""
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pandas as pd
+
+from winnow.selection.reasons import DAMAGED, SUSPECTED
+
+SUSPECTS, TWINS, BROKEN, CLASSES, ENDS = 120, 48, 48, 40, 3  # at most; the report stays below 10 MB with all of them
+
+
+@dataclass(frozen=True)
+class Look:
+    """A sample to look at.
+
+    Attributes:
+        id: of the sample.
+        given: name of its class.
+        likely: name of the class that the adapted encoder would have said.
+        reason: why it was dropped, or "kept".
+        note: what is to be said of it.
+        caption: of its image, where one is needed.
+        beside: samples to show beside it, each with its caption.
+    """
+
+    id: str
+    given: str
+    likely: str
+    reason: str
+    note: str
+    beside: list[tuple[str, str]] = field(default_factory=list)
+    caption: str = ""
+
+
+def suspects(table: pd.DataFrame, classes: list[str]) -> list[Look]:
+    """What has a suspected label, the most suspected first, beside typical images of the class given and the likely."""
+    typical = _typical(table)
+    rows = table[table["reason"] == SUSPECTED].sort_values(["alignment", "id"]).head(SUSPECTS)
+    looks = []
+    for row in rows.to_dict("records"):
+        given, likely = row["class_name"], classes[row["predicted"]]
+        beside = [(typical[name], f"typical {name}") for name in (given, likely) if name in typical]
+        looks.append(_look(row, classes, f"alignment {row['alignment']:.2f}", beside))
+    return looks
+
+
+def near_duplicates(table: pd.DataFrame, pairs: pd.DataFrame, classes: list[str], *, same_class: bool) -> list[Look]:
+    """Pairs of images that are nearly the same, of one class or of two, which is a label conflict; most alike first.
+
+    Of each pair the one whose label is less likely comes first.
+
+    Args:
+        table: the release's scores.
+        pairs: as `selection.near_duplicates` finds them: id, of, cosine, same_class.
+        classes: class names.
+        same_class: which of the two.
+    """
+    rows = {row["id"]: row for row in table.to_dict("records")}
+    known = pairs[(pairs["same_class"] == same_class) & pairs["id"].isin(rows) & pairs["of"].isin(rows)]
+    looks = []
+    for pair in known.sort_values(["cosine", "id"], ascending=[False, True]).head(TWINS).to_dict("records"):
+        row, other = sorted((rows[pair["id"]], rows[pair["of"]]), key=lambda one: (one["alignment"], one["id"]))
+        look = _look(row, classes, f"similarity {pair['cosine']:.3f}", [(other["id"], _state(other))])
+        looks.append(replace(look, caption=_state(row)))
+    return looks
+
+
+def _state(row: dict[Hashable, Any]) -> str:
+    return f"{row['class_name']}: {row['reason'] or 'kept'}"
+
+
+def damaged(table: pd.DataFrame, classes: list[str]) -> list[Look]:
+    """What looks damaged or out of place, the least aligned first."""
+    rows = table[table["reason"] == DAMAGED].sort_values(["alignment", "id"]).head(BROKEN).to_dict("records")
+    return [_look(row, classes, f"alignment {row['alignment']:.2f}") for row in rows]
+
+
+def ends_of_classes(table: pd.DataFrame, classes: list[str]) -> dict[str, list[Look]]:
+    """By class, largest first: what was kept and is most typical of it, and least."""
+    kept = table[table["selected"]].sort_values(["alignment", "id"], ascending=[False, True])
+    ends = {}
+    for name in kept["class_name"].value_counts(sort=True).index[:CLASSES]:
+        rows = kept[kept["class_name"] == name].to_dict("records")
+        most, least = rows[:ENDS], rows[max(ENDS, len(rows) - ENDS) :]
+        ends[str(name)] = [_look(row, classes, "most typical") for row in most] + [
+            _look(row, classes, "least typical") for row in least
+        ]
+    return ends
+
+
+def _typical(table: pd.DataFrame) -> dict[str, str]:
+    """The best aligned sample that was kept, by class."""
+    kept = table[table["selected"]].sort_values(["alignment", "id"], ascending=[False, True])
+    best = kept.drop_duplicates("class_name")
+    return dict(zip(best["class_name"], best["id"], strict=True))
+
+
+def _look(row: dict[Hashable, Any], classes: list[str], note: str, beside: list[tuple[str, str]] | None = None) -> Look:
+    likely = classes[int(str(row["predicted"]))]
+    reason = str(row["reason"]) or "kept"
+    return Look(str(row["id"]), str(row["class_name"]), likely, reason, note, beside or [])

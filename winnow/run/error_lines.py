@@ -1,0 +1,31 @@
+"""What is no fault of the program is logged as a line: bad input, and work that has a log of its own.
+
+Prefect's loggers print a traceback for whatever a flow or a task raises; where in the program bad input was noticed
+helps nobody mend it.
+"""
+
+import logging
+
+from winnow.errors import LOGGED, InputError, WorkError
+
+LOGGERS = "prefect.flow_runs", "prefect.task_runs"
+
+
+def log_errors() -> None:
+    """Have Prefect's loggers of this process do so too."""
+    for name in LOGGERS:
+        logging.getLogger(name).addFilter(_plainly)
+
+
+def _plainly(record: logging.LogRecord) -> bool:
+    error = record.exc_info[1] if record.exc_info else None
+    logs = [note for note in getattr(error, "__notes__", []) if note.startswith(LOGGED)]
+    if isinstance(error, InputError | WorkError):
+        said = str(error)
+    elif logs:
+        said = f"{type(error).__name__}: {error} ({'; '.join(logs)})"
+    else:
+        return True
+    record.msg, record.args = "stopped: %s", (said,)
+    record.exc_info, record.exc_text = None, None
+    return True

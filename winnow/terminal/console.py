@@ -1,0 +1,25 @@
+"""Tables and colours on the terminal, around text that is cleaned as all is that a person reads (`terminal.say`)."""
+
+from typing import Any
+
+from rich.console import Console as RichConsole  # noqa: TID251 the only one
+from rich.markup import escape
+from rich.text import Text
+
+from winnow.terminal.say import clean, one_line
+
+
+class Console(RichConsole):
+    """A console for text with markup: text and the cells of tables are cleaned, colours stay."""
+
+    def __init__(self, *, soft_wrap: bool = True) -> None:
+        super().__init__(highlight=False, emoji=False, soft_wrap=soft_wrap)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Render text that may hold markup."""
+        return super().render_str(clean(text), **options)
+
+
+def plain(value: object) -> str:
+    """A name or value from elsewhere, as one line in which nothing is markup."""
+    return escape(one_line(value))

@@ -1,0 +1,44 @@
+"""How every command ends: with one message that says why and what to do, and a code that scripts can read."""
+
+import io
+import logging
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from winnow.errors import InputError, WorkError
+from winnow.terminal.say import say
+
+
+@contextmanager
+def ended() -> Iterator[None]:
+    """Run a command, and exit as its error asks.
+
+    2: the input is at fault. 1: work failed although it is not, the file system refused, or the program has a fault,
+    which alone shows a traceback. 130: interrupted.
+    """
+    logging.basicConfig(format="winnow: %(levelname)s: %(message)s", level=logging.WARNING)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal need not know every character
+    try:
+        yield
+    except (InputError, WorkError) as error:
+        fail(str(error), 2 if isinstance(error, InputError) else 1)
+    except BrokenPipeError:  # whoever reads the output has enough
+        raise
+    except KeyboardInterrupt:
+        fail("interrupted", 130)
+    except Exception as error:
+        from winnow.files import outputs  # which loads numpy
+
+        if words := outputs.refused(error):
+            fail(words, 1)
+        say(traceback.format_exc().rstrip(), error=True)
+        sys.exit(1)
+
+
+def fail(words: str, code: int) -> None:
+    """Say what went wrong, and exit."""
+    say(f"winnow: {words}", error=True)
+    sys.exit(code)
