@@ -17,8 +17,8 @@ SLOWLY = """
 import sys, time
 from winnow.images import dataset
 from winnow.selection import select
-from winnow.releases import pieces
-pieces.SAMPLES = 3
+from winnow.releases import export_plan
+export_plan.SAMPLES = 3
 read, scored = dataset.Dataset.read, select.score
 dataset.Dataset.read = lambda self, rows: (time.sleep(0.1) or image for image in read(self, rows))
 select.score = lambda *what, **how: time.sleep(3) or scored(*what, **how)

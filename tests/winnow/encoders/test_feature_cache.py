@@ -84,7 +84,7 @@ def test_new_images_alone_are_encoded(
     kept = run(more, encoder, workdir / "two")
     assert encoded() - begun <= 3
     assert kept != before
-    embed.files.shutil.rmtree(".winnow")
+    embed.outputs.shutil.rmtree(".winnow")
     assert run(more, encoder, workdir / "three") == kept  # rows do not depend on the batch they were encoded in
 
 

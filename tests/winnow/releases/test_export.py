@@ -241,8 +241,8 @@ SLOWLY = """
 import time
 from pathlib import Path
 from winnow.images import dataset
-from winnow.releases import export, manifest, pieces
-export.THREADS, pieces.SAMPLES = 1, 5
+from winnow.releases import export, manifest, export_plan
+export.THREADS, export_plan.SAMPLES = 1, 5
 read = dataset.Dataset.read
 dataset.Dataset.read = lambda self, rows: (time.sleep(0.02) or image for image in read(self, rows))
 export._describe = lambda *_: time.sleep(60)  # it is killed before the export is whole
