@@ -1,3 +1,5 @@
-"""One thin Prefect flow a stage, and those of the schedule."""
+"""The flow of each stage: which tasks it runs, in which order; and the flows of the deployments."""
 
-import winnow.run  # noqa: F401  (imported first: it sets what Prefect reads from the environment)
+from winnow.run import environment
+
+environment.prepare()  # before Prefect is imported

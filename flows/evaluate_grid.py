@@ -4,18 +4,16 @@ import csv
 from itertools import islice
 from pathlib import Path
 
-from prefect import flow
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from winnow.bench import presets
-from winnow.errors import redacted
 from winnow.run import run_log, subcommand
+from winnow.run.decorators import flow
 
 MOST = 1000  # rows of a table that a page shows
 
 
 @flow(name="evaluate-grid", log_prints=True)
-@redacted
 def evaluate_grid(
     preset: str = "digits",
     data: str | None = None,

@@ -7,14 +7,15 @@ The stages' flow runs stand beside this one, linked by its tag; it holds no slot
 from pathlib import Path
 from typing import Literal
 
-from prefect import flow, get_run_logger
+from prefect import get_run_logger
 from prefect.runtime import flow_run
 
-from winnow.errors import HeldError, InputError, WorkError, redacted
+from winnow.errors import HeldError, InputError, WorkError
 from winnow.releases import diff, gate, manifest, versions
 from winnow.releases import publish as publishing
 from winnow.releases.gate import Check, Limits
 from winnow.run import artifacts, error_lines, pipeline, prefect_server, run_log, subcommand, webhook
+from winnow.run.decorators import flow
 from winnow.run.settings import Refresh, load
 from winnow.terminal.ending import ended
 from winnow.terminal.say import clean, say
@@ -23,7 +24,6 @@ ARTIFACT, RELEASE = "subset", Path(versions.PLACE)
 
 
 @flow(name="refresh", log_prints=True)
-@redacted
 def refresh(publish: Literal["never", "when_better"] | None = None) -> list[str]:
     """Bring every result up to date, and judge the release that came out; the stages whose results changed.
 

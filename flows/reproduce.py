@@ -2,17 +2,14 @@
 
 from typing import Literal
 
-from prefect import flow
-
-from winnow.errors import redacted
 from winnow.run import artifacts, pipeline, run_log, subcommand
+from winnow.run.decorators import flow
 from winnow.run.settings import load
 
 Stage = Literal["sample", "pretrain", "source", "prepare", "embed", "adapt", "score", "optimize", "evaluate", "release"]
 
 
 @flow(name="reproduce", log_prints=True)
-@redacted
 def reproduce(stage: Stage, force: bool = False) -> list[str]:
     """Bring a stage and those before it up to date; the stages whose results changed.
 

@@ -18,7 +18,9 @@ from support import write_photos, write_stages
 from winnow.features import Features
 from winnow.images import dataset
 from winnow.images.dataset import Dataset
-from winnow.run import prefect_server
+from winnow.run import environment, prefect_server
+
+environment.prepare()
 
 # By default the same examples on every machine. `--hypothesis-profile random`, which `make test-all` and `make fuzz`
 # pass, draws new ones; what fails is printed as a decorator that repeats it, and tried first next time. No deadline: a

@@ -16,19 +16,22 @@ from winnow.run.settings import Block, Settings
 
 PIPELINE: dict[str, dict[str, Any]] = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
 STAGES = [name for name, stage in PIPELINE.items() if not stage.get("always_changed")]  # the others run every time
-PACKAGES = ("flows", "winnow")
+PACKAGES = ("flows", "tasks", "winnow")
 
 # What a stage imports though it changes no byte of a result, each with the reason. What only these import is not
 # followed: it serves them.
 PLUMBING = {
-    "flows/__init__.py": "switches telemetry off",
+    "flows/__init__.py": "prepares the environment",
+    "tasks/__init__.py": "says where data is",
+    "winnow/run/decorators.py": "makes functions tasks",
+    "winnow/run/cell_runs.py": "waits for cells, and says what came out",
     "winnow/compute/device.py": "picks the GPU, which is the machine's",
     "winnow/run/run_log.py": "keeps logs",
     "winnow/run/progress.py": "prints progress",
     "winnow/run/stage.py": "runs the flow",
     "winnow/run/settings.py": "checks parameters; dvc.yaml names those a stage reads, and params.yaml has them all",
-    "winnow/__init__.py": "switches telemetry off",
-    "winnow/run/__init__.py": "says when the process began, and where a home is",
+    "winnow/run/__init__.py": "says when the process began",
+    "winnow/run/environment.py": "switches telemetry off",
     "winnow/run/home.py": "says where a home is",
     "winnow/errors.py": "ends a stage, which then has no result",
     "winnow/files/locks.py": "makes one process wait for another",

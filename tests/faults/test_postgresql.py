@@ -20,7 +20,7 @@ from processes import Processes, free_port, until
 from support import ROOT
 
 from winnow import tracking
-from winnow.run import stage
+from winnow.run import decorators
 
 pytestmark = pytest.mark.slow
 
@@ -30,13 +30,14 @@ FLOW = """
 import sys
 from prefect import flow
 from winnow.run import stage as runtime
+from winnow.run.decorators import gpu_task
 
 def work(number, device):
     print(number)
 
 @flow(log_prints=True)
 def ten(name):
-    task = runtime.gpu_task(work)
+    task = gpu_task(work)
     for future in [task.submit(number) for number in range(3)]:
         future.result()
 
@@ -139,7 +140,7 @@ def test_ten_flows_at_once(postgresql: int, processes: Processes) -> None:
         assert sorted(run.parameters["name"] for run in flows) == sorted(f"number {i}" for i in range(AT_ONCE))
         assert {run.state_name for run in flows} == {"Completed"}
         assert [run.state_name for run in tasks] == ["Completed"] * AT_ONCE * TASKS
-        assert client.read_global_concurrency_limit_by_name(f"tag:{stage.GPU}").active_slots == 0
+        assert client.read_global_concurrency_limit_by_name(f"tag:{decorators.GPU}").active_slots == 0
 
 
 def test_ten_recordings_at_once(postgresql: int, processes: Processes, workdir: Path) -> None:

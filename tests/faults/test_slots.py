@@ -12,12 +12,13 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from processes import Processes, kill, until
 from support import ROOT
 
-from winnow.run import stage, stage_lock
+from winnow.run import decorators, stage, stage_lock
 
 AT_WORK = """
 import time
 from prefect import flow
 from winnow.run import stage as runtime
+from winnow.run.decorators import gpu_task
 
 def work(device):
     print("at work", flush=True)
@@ -25,7 +26,7 @@ def work(device):
 
 @flow
 def run():
-    runtime.gpu_task(work).submit().result()
+    gpu_task(work).submit().result()
 
 with runtime.gpu_slots():
     run()
@@ -49,7 +50,7 @@ def processes(workdir: Path) -> Iterator[Processes]:
 
 def held() -> int:
     with get_client(sync_client=True) as client:
-        return client.read_global_concurrency_limit_by_name(f"tag:{stage.GPU}").active_slots
+        return client.read_global_concurrency_limit_by_name(f"tag:{decorators.GPU}").active_slots
 
 
 def test_a_run_that_knows_the_server_by_another_name_frees_only_what_the_dead_hold(

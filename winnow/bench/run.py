@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prefect import flow
-from prefect.task_runners import ThreadPoolTaskRunner
 
 from winnow import tracking
 from winnow.bench import cells, grid, pictures, prepared, presets, record, tables
@@ -19,6 +18,7 @@ from winnow.compute import device
 from winnow.errors import InputError, redacted
 from winnow.files import outputs
 from winnow.run import progress, settings, stage
+from winnow.run.decorators import gpu_task
 from winnow.run.settings import Runtime
 from winnow.terminal.say import say
 from winnow.training import cell_runner
@@ -74,7 +74,7 @@ def check(request: Request, download: bool) -> None:
             raise InputError(f"--only {key}: there is no {unknown[0]!r}; there are {', '.join(known)}")
 
 
-@flow(name="bench", task_runner=ThreadPoolTaskRunner(max_workers=device.slots()), validate_parameters=False)  # type: ignore[arg-type]
+@flow(name="bench", validate_parameters=False)
 @redacted
 def run(request: Request) -> list[Path]:
     """Run the cells that have no result, then write the tables of all; the logs of those that broke."""
@@ -82,7 +82,7 @@ def run(request: Request) -> list[Path]:
     wanted = [cell for cell in every if all(grid.shown(cell, key) in some for key, some in request.only.items())]
     place = grid.origin(request.preset, request.data)
     rooms = ROOM / prepared.key(place)
-    make = stage.gpu_task(prepared.make)
+    make = gpu_task(prepared.make)
     make.submit(place, rooms / "clean").result()
     shared = grid.work(request.preset, rooms)
     result = {cell: out / "cells" / f"{shared.name(cell)}.json" for cell in every}
@@ -97,7 +97,7 @@ def run(request: Request) -> list[Path]:
     for cell in todo:
         log[cell].unlink(missing_ok=True)
         result[cell].unlink(missing_ok=True)
-    train = stage.gpu_task(cells.run)
+    train = gpu_task(cells.run)
     running = [train.submit(shared, cell, result[cell], log[cell]) for cell in todo]
     ends = progress.settle("cells", running, len(todo), lambda: sum(result[cell].exists() for cell in todo))
     for cell, error in zip(todo, ends, strict=True):

@@ -11,6 +11,7 @@ import typer
 
 from winnow.cli import places, releases
 from winnow.errors import InputError
+from winnow.run import environment
 from winnow.terminal.ending import ended
 from winnow.terminal.say import say
 
@@ -287,5 +288,11 @@ def _write(table: "object", out: Path) -> None:
             table.to_parquet(partial, index=False)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Run the command."""
+    environment.prepare()
     app()
+
+
+if __name__ == "__main__":
+    main()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from winnow.cli import places
-from winnow.errors import InputError, WorkError
+from winnow.errors import InputError
 from winnow.terminal.ending import ended
 from winnow.terminal.say import say
 
@@ -175,28 +175,6 @@ def publish(
 def record(release: ReleaseFolder = Path("data/release")) -> None:
     """Record a release in MLflow, if it is not there yet: one made while the server was down, or on another machine."""
     with ended():
-        from flows.release import identities, unrecorded
-        from winnow import tracking
-        from winnow.files import outputs as files
-        from winnow.releases import assemble as releasing
-        from winnow.run import run_log
+        from winnow.releases import recording
 
-        version = releasing.version(release, {})
-        known = unrecorded(version.fingerprint)
-        try:
-            tags = files.read_json(known)
-        except InputError:  # none was kept, or power was lost before it was on the disk
-            tags = identities()
-        try:
-            tracking.reach(Path.cwd())
-        except ConnectionError as error:
-            raise InputError(
-                f"MLflow at {tracking.uri(Path.cwd())}: {error}; start it, or unset MLFLOW_TRACKING_URI"
-            ) from error
-        samples = run_log.samples(tags.get("winnow.run"))
-        try:
-            run = tracking.log(releasing.version(release, tags), Path.cwd(), samples)
-        except Exception as error:
-            raise WorkError(f"MLflow broke off ({error}); the same command goes on") from error
-        say(f"recorded as run {run}")
-        known.unlink(missing_ok=True)
+        say(f"recorded as run {recording.again(release)}")

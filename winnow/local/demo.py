@@ -4,13 +4,14 @@ import sys
 from pathlib import Path
 
 from winnow.cli import show
-from winnow.run import pipeline, prefect_server
+from winnow.run import environment, pipeline, prefect_server
 from winnow.terminal.ending import ended
 from winnow.terminal.say import say
 
 
 def main() -> None:
     """Reproduce the pipeline and describe the release; exits as DVC does if that fails."""
+    environment.prepare()
     with ended():
         # With nothing to do there is no stage to report, and no need to wait for a server.
         if not pipeline.stale():

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from winnow.errors import InputError
+from winnow.run import environment
 from winnow.terminal.ending import ended
 from winnow.terminal.say import say
 
@@ -19,6 +20,7 @@ SECRETS = {
 
 def main() -> None:
     """Become the server; exits with 2 where it would serve others without a password."""
+    environment.prepare()
     parser = argparse.ArgumentParser(prog="python -m winnow.local.mlflow_ui", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at")
     parser.add_argument("--port", default=5000, type=int)

@@ -15,6 +15,7 @@ import time
 import uvicorn
 
 from winnow.local.own_pages import OwnPages
+from winnow.run import environment
 
 HOST = "127.0.0.1"
 
@@ -37,6 +38,7 @@ class Server(uvicorn.Server):
 
 def main() -> None:
     """Serve until told to end."""
+    environment.prepare()
     parser = argparse.ArgumentParser(prog="python -m winnow.local.prefect_app", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="0: any that is free")
     parser.add_argument("--ready", type=int, help="file descriptor that is told the port once the server answers")

@@ -17,6 +17,7 @@ from winnow.local import login, mlflow_ui
 from winnow.local.daemon import MARK, ROOM, Service, descendants, file, known, running, start
 from winnow.reach import bypass_proxy
 from winnow.run import prefect_server, subcommand
+from winnow.run.environment import prepare
 from winnow.terminal.ending import ended
 from winnow.terminal.say import say
 
@@ -151,6 +152,7 @@ def status() -> bool:
 
 def main() -> None:
     """Do what the command line says; exits with 2 where the input is at fault, with 1 where something does not run."""
+    prepare()
     parser = argparse.ArgumentParser(prog="python -m winnow.local.stack", description=__doc__)
     parser.add_argument("what", choices=["up", "down", "status"])
     parser.add_argument("--prefect", type=int, default=4200, help="port of Prefect's pages")

@@ -1,14 +1,27 @@
 """Workers on this machine, one a GPU, or one a core where there is none; nobody from outside can reach them."""
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from distributed import WorkerPlugin
 
 from winnow.compute import device
+from winnow.run import environment as surroundings
 
 if TYPE_CHECKING:
     from distributed import SpecCluster
 
 LOOPBACK = "127.0.0.1"  # whoever reaches a worker runs code in it: Dask asks for no password
+
+
+class Prepared(WorkerPlugin):
+    """Prepares a worker before it gets its first task, and with that imports what it needs."""
+
+    name = "winnow"
+
+    def setup(self, worker: Any) -> None:
+        """Do as the programs of Winnow do."""
+        surroundings.prepare()
 
 
 def start() -> "SpecCluster":
@@ -24,7 +37,16 @@ def start() -> "SpecCluster":
         }
     )
     workers = {
-        i: {"cls": Nanny, "options": {"nthreads": 1, "memory_limit": 0, "host": LOOPBACK, "env": environment(i)}}
+        i: {
+            "cls": Nanny,
+            "options": {
+                "nthreads": 1,
+                "memory_limit": 0,
+                "host": LOOPBACK,
+                "env": environment(i),
+                "plugins": (Prepared(),),
+            },
+        }
         for i in range(device.slots())
     }
     options = {"dashboard": False, "dashboard_address": f"{LOOPBACK}:0", "port": 0, "host": LOOPBACK}

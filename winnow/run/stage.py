@@ -3,74 +3,26 @@
 import atexit
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import psutil
-from prefect import Flow, Task, get_client, tags, task
-from prefect.cache_policies import NO_CACHE
+from prefect import Flow, get_client, tags
 from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
-from prefect.context import FlowRunContext
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from winnow.compute import device
-from winnow.errors import InputError, WorkError, redacted
+from winnow.errors import InputError, WorkError
 from winnow.files import locks
 from winnow.run import STARTED, error_lines, inputs, prefect_server, run_log, settings, stage_lock
+from winnow.run.decorators import GPU
 from winnow.run.settings import Runtime, Settings
 from winnow.terminal.ending import ended
 from winnow.terminal.say import say
 
-GPU = "gpu"
-DATA = Path("data")
-
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-def as_task(work: Callable[P, R]) -> Task[P, R]:
-    """Make a stage's function a Prefect task. DVC is the only cache of results, so nothing is cached or persisted."""
-    return task(name=_name(work), cache_policy=NO_CACHE, persist_result=False)(redacted(work))
-
-
-def gpu_task(work: Callable[..., R]) -> Task[..., R]:
-    """The same for work on a device, which it gets as `device`, wherever it runs.
-
-    On this machine as many run at once as there are GPUs (`device.slots`). A worker of Dask has a device of its own and
-    works in the folder that this process is in, which it has to see by the same name. One that has lost its device
-    ends, since it would take every task and break it: another takes its place, and Dask gives it the task.
-    """
-    from winnow.compute import gpu  # torch takes seconds to import
-
-    here, dask = Path.cwd(), _on_dask()
-
-    def on_device(*args: Any, **kwargs: Any) -> R:
-        if Path.cwd() != here:
-            os.chdir(here)
-        try:
-            with gpu.explained():
-                return work(*args, **kwargs, device=device.best())
-        except gpu.LostError as error:
-            if dask:
-                say(f"winnow: {error}", error=True)
-                os._exit(1)
-            raise
-
-    return task(name=_name(work), cache_policy=NO_CACHE, persist_result=False, tags=set() if dask else {GPU})(
-        redacted(on_device)
-    )
-
-
-def _name(work: Callable[..., Any]) -> str:
-    return f"{work.__module__.removeprefix('winnow.')}.{work.__name__}"
-
-
-def _on_dask() -> bool:
-    """The flow that runs gives its tasks to workers of Dask."""
-    context = FlowRunContext.get()
-    return isinstance(context, FlowRunContext) and not isinstance(context.task_runner, ThreadPoolTaskRunner)
 
 
 def runner(chosen: Runtime) -> TaskRunner[Any]:
@@ -87,25 +39,31 @@ def runner(chosen: Runtime) -> TaskRunner[Any]:
     if not chosen.address:
         return DaskTaskRunner(cluster_class=dask_workers.start)
     try:
-        Client(chosen.address, timeout="5s", set_as_default=False).close()
+        with Client(chosen.address, timeout="5s", set_as_default=False) as client:
+            client.register_plugin(dask_workers.Prepared())
     except (OSError, ValueError) as error:
         raise InputError(f"runtime.address: no Dask scheduler answers at {chosen.address!r} ({error})") from error
     return DaskTaskRunner(address=chosen.address)
 
 
-def main(flow: Flow[[Settings], None], *, mapped: bool = False, gpu: bool = True) -> None:
+def main(flow: Flow[[Settings], None], *, mapped: bool = False, at_once: int | None = None, gpu: bool = True) -> None:
     """Run the flow of a stage with the parameters of params.yaml, as `python -m flows.<stage>` does.
 
-    A flow that is `mapped` over shards, classes or cells may run on more than one machine (`runtime.runner`). One that
-    has no `gpu` tasks need not wait until torch has counted the GPUs.
-
     Exits as `terminal.ended` says, and with 1 where what the stage read changed while it ran.
+
+    Args:
+        flow: the flow of the stage.
+        mapped: whether it submits tasks for shards, classes or cells, which may run on other machines too
+            (`runtime.runner`).
+        at_once: how many tasks run at once on this machine; None: one a GPU.
+        gpu: whether the stage has tasks for a GPU; one that has none need not wait until torch has counted them.
     """
     with ended():
         settings.load()  # refuse bad parameters before waiting for another stage
         with stage_lock.taken(flow.name), _compared(flow.name) as read:
             parameters = settings.load()
-            with running(flow, parameters.runtime if mapped else Runtime(), gpu=gpu) as ready:
+            chosen = parameters.runtime if mapped else Runtime()
+            with running(flow, chosen, at_once=at_once, gpu=gpu) as ready:
                 ready(parameters)
                 read.check()  # here, so that the log says it too
 
@@ -135,13 +93,22 @@ def _compare(read: inputs.Inputs) -> None:
 
 
 @contextmanager
-def running(flow: Flow[P, R], chosen: Runtime, *, gpu: bool = True) -> Iterator[Flow[P, R]]:
-    """Give the flow with its runner, and what has to hold while it runs: a server, a log, slots, a clear end."""
+def running(flow: Flow[P, R], chosen: Runtime, *, at_once: int | None = None, gpu: bool = True) -> Iterator[Flow[P, R]]:
+    """Give the flow with its runner, and what has to hold while it runs: a server, a log, slots, a clear end.
+
+    Args:
+        flow: any flow.
+        chosen: who runs the tasks that it submits.
+        at_once: how many of them run at once on this machine; None: one a GPU.
+        gpu: whether it has tasks for a GPU.
+    """
     signal.signal(signal.SIGINT, _stop)
     error_lines.log_errors()
     with prefect_server.shared(), run_log.kept(flow.name) as run, tags(run):
         if chosen.runner == "dask":
             flow = flow.with_options(task_runner=runner(chosen))
+        elif gpu:
+            flow = flow.with_options(task_runner=ThreadPoolTaskRunner(max_workers=at_once or device.slots()))  # type: ignore[arg-type]
         with gpu_slots() if gpu else nullcontext():
             yield flow
 
@@ -179,8 +146,3 @@ def _free_slots() -> None:
     with get_client(sync_client=True) as client:
         client.reset_concurrency_limit_by_tag(GPU)
         client.update_global_concurrency_limit(f"tag:{GPU}", GlobalConcurrencyLimitUpdate(active_slots=0))
-
-
-def dumped(block: Any) -> dict[str, Any]:
-    """A block of parameters as keyword arguments."""
-    return dict(block.model_dump())

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
-from prefect.settings import PREFECT_API_URL
 
 from winnow.errors import WorkError
 from winnow.files.locks import locked
@@ -69,6 +68,8 @@ def run(command: list[str], tag: str, lock: int | None = None, line: Callable[[s
 
 def environment(here: Mapping[str, str], tag: str) -> dict[str, str]:
     """What a child sees: this Python first on the path, the server in use, the tag, and no flow run to be part of."""
+    from prefect.settings import PREFECT_API_URL  # whose import reads where its home is
+
     env = {key: value for key, value in here.items() if not key.startswith("PREFECT__")}
     if server := PREFECT_API_URL.value():
         env["PREFECT_API_URL"] = server

@@ -9,6 +9,7 @@ import hashlib
 import os
 import sys
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 import pandas as pd
 from rich.progress import track
 
+from winnow.errors import InputError
 from winnow.files.outputs import SEEN, file_sha256, is_stream, sha256, whole_file, write_json
 from winnow.images import storage
 from winnow.sources import is_table, listing, locate, readable, table, torchvision
@@ -49,6 +51,25 @@ def of(source: str, held_out: str | None = None, *, follow_links: bool = False) 
         found[f"held_out {held_out}"] = _list(held_out)
     lines = (f"{size} {told} {name}" for name, (size, told) in sorted(found.items()))
     return {"files": len(found), "bytes": sum(size for size, _ in found.values()), "sha256": sha256(*lines)}
+
+
+def judged_by(checkpoint: str | None, tests: Mapping[str, str], *, follow_links: bool = False) -> dict[str, Any]:
+    """What evaluate reads beside results of other stages, by content.
+
+    Raises:
+        InputError: the checkpoint or a test set cannot be found.
+    """
+    found: dict[str, Any] = {"checkpoint": None, "tests": {}}
+    if checkpoint:
+        if not Path(checkpoint).is_file():
+            raise InputError(f"evaluate.checkpoint: {checkpoint} does not exist")
+        found["checkpoint"] = file_sha256(Path(checkpoint))
+    for name, source in tests.items():
+        try:
+            found["tests"][name] = of(source, follow_links=follow_links)["sha256"]
+        except InputError as error:
+            raise InputError(f"evaluate.tests.{name}: {str(error).removeprefix('prepare.source: ')}") from error
+    return found
 
 
 def _fingerprints(source: str, follow_links: bool) -> dict[str, tuple[int, str]]:

@@ -1,0 +1,42 @@
+"""Stage embed. Reads data/prepare/images and an encoder, or a folder of features; writes data/embed."""
+
+from pathlib import Path
+
+from tasks import DATA
+from winnow.encoders import embed
+from winnow.encoders.embed import Plan, Work
+from winnow.encoders.encoder import Checkpoint
+from winnow.encoders.feature_cache import Room
+from winnow.run.decorators import gpu_task, task
+from winnow.run.settings import Embed
+
+IMAGES, OUT = DATA / "prepare" / "images", DATA / "embed"
+
+
+def work(how: Embed) -> Work:
+    """What to embed, and with which encoder."""
+    return Work(IMAGES, Checkpoint(how.model, Path(how.path), how.pretrained), how.batch_size)
+
+
+@gpu_task
+def start(work: Work, how: Embed, *, device: str) -> Plan:
+    """Embed the prompts of the classes, and find out which images have no features yet."""
+    return embed.start(work, how.prompts, Path(how.class_names), device=device)
+
+
+@gpu_task
+def shards(work: Work, room: Room, some: list[str], *, device: str) -> None:
+    """Encode the images of some shards."""
+    embed.shards(work, room, some, device=device)
+
+
+@task
+def finish(work: Work, room: Room) -> None:
+    """Put the features together."""
+    embed.finish(work, room, OUT)
+
+
+@task
+def take(folder: Path) -> None:
+    """Take features of your own instead of an encoder's."""
+    embed.run_features(IMAGES, folder, OUT)
