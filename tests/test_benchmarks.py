@@ -1,10 +1,9 @@
-"""Each benchmark runs, on small data, and its last line is one JSON object; a grid goes on where it was cut short."""
+"""Each benchmark runs, on small data, and its last line is one JSON object."""
 
 import json
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import open_clip
 import pandas as pd
 import pytest
@@ -12,10 +11,9 @@ import typer
 from support import ROOT
 from typer.testing import CliRunner
 
-from benchmarks import accuracy, embed, flat, label_noise, scale, train
-from benchmarks.accuracy import Cell, Task
+from benchmarks import embed, flat, label_noise, scale, train
 from winnow import features
-from winnow.bench import baselines, tables
+from winnow.bench import grid, presets, tables
 from winnow.features import Features
 from winnow.images import decoding
 
@@ -64,41 +62,28 @@ def test_train_reports_what_it_promises() -> None:
     assert found["n"] == 64
 
 
-def test_a_grid_goes_on_where_it_was_cut_short(
-    workdir: Path, image_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ids = [f"{c}/{i}.png" for c in ("blue", "green", "red") for i in range(10)]
-    labels = np.repeat(np.arange(3), 10)
-    have = Features(np.eye(3)[labels] + 0.1, np.eye(3), labels, ["blue", "green", "red"], np.array(ids))
-    (workdir / "features").mkdir()
-    features.save(workdir / "features", have)
-    tiny = Task(image_folder.name, "features", 16, 4, 10, 8, 0.01, (0.5,))
-    monkeypatch.setattr(accuracy, "TASKS", {"photos": tiny})
-    accuracy.prepare("photos", image_folder.parent)
-    cells = accuracy.grid(["photos"], ["random", "winnow"], 2)
-    assert len(cells) == 2 * 2 * len(accuracy.NOISES)
-    rows = [accuracy.run(cell) for cell in cells[:3]]
-    accuracy.RESULTS.parent.mkdir(parents=True)
-    pd.DataFrame(rows)[accuracy.COLUMNS].to_csv(accuracy.RESULTS, index=False)
-    assert accuracy.missing(cells) == cells[3:]
-    assert accuracy.run(Cell("photos", 0.0, 0.5, "random", 0))["kept"] == 12
-    assert {row["method"] for row in rows} == {"random", "winnow"}
-    table = accuracy.tables(accuracy.finished())
-    assert set(table) == {"photos noise 0 keep 0.5", "photos noise 0.2 keep 0.5"}
-
-
-def test_the_docs_show_what_the_rows_say() -> None:
-    rows = pd.read_csv(ROOT / accuracy.RESULTS)
-    assert len(rows) == len(accuracy.grid(list(accuracy.TASKS), list(baselines.METHODS), 3))
-    table = accuracy.markdown(accuracy.tables(rows), list(baselines.METHODS))
-    assert table in (ROOT / "docs/method.md").read_text()
-
-
-@pytest.mark.parametrize(("preset", "seeds"), [("digits", 4), ("cifar10-small", 2), ("caltech101-small", 2)])
-def test_the_docs_show_what_the_rows_of_a_preset_say(preset: str, seeds: int) -> None:
-    rows = pd.read_csv(ROOT / f"docs/results/{preset}.csv")
-    grid: tables.Grid = {}
-    for (*setting, method), some in rows.groupby([*tables.SETTING, "method"], sort=False):
+@pytest.mark.parametrize(
+    ("rows", "seeds", "page"),
+    [
+        ("digits", 4, "results"),
+        ("cifar10-small", 2, "results"),
+        ("caltech101-small", 2, "results"),
+        ("cifar10-small-symmetric", 3, "method"),
+        ("caltech101-small-symmetric", 3, "method"),
+    ],
+)
+def test_the_docs_show_what_the_rows_of_a_preset_say(rows: str, seeds: int, page: str) -> None:
+    table = pd.read_csv(ROOT / f"docs/results/{rows}.csv")
+    entries: tables.Grid = {}
+    for (*setting, method), some in table.groupby([*tables.SETTING, "method"], sort=False):
         assert len(some) == seeds
-        grid.setdefault(tuple(setting), {})[method] = tables.Entry(some.to_dict("records"), 0, seeds)
-    assert tables.markdown(grid, tables.MEASURES[0]) in (ROOT / "docs/results.md").read_text()
+        entries.setdefault(tuple(setting), {})[method] = tables.Entry(some.to_dict("records"), 0, seeds)
+    assert tables.markdown(entries, tables.MEASURES[0]) in (ROOT / f"docs/{page}.md").read_text()
+
+
+@pytest.mark.parametrize("preset", ["cifar10-small", "caltech101-small"])
+def test_a_preset_has_every_cell_of_the_rows_in_the_docs(preset: str) -> None:
+    columns = [*tables.SETTING, "method", "seed"]
+    cells = {tuple(cell.settings[name] for name in columns) for cell in grid.cells(presets.load(preset))}
+    for path in (ROOT / "docs/results").glob(f"{preset}*.csv"):
+        assert set(pd.read_csv(path)[columns].itertuples(index=False, name=None)) <= cells
