@@ -46,16 +46,6 @@ class Balance(StrEnum):
     uniform = "uniform"
 
 
-class Form(StrEnum):
-    """Values of --format."""
-
-    ids = "ids"
-    imagefolder = "imagefolder"
-    webdataset = "webdataset"
-    parquet = "parquet"
-    torch = "torch"
-
-
 FeatureFolder = Annotated[
     Path,
     typer.Argument(
@@ -151,7 +141,12 @@ def score(
 @app.command()
 def export(
     release: Annotated[Path, typer.Argument(metavar="RELEASE", help="A release folder.")],
-    form: Annotated[Form, typer.Option("--format", help="The images, or only the list of ids.")],
+    form: Annotated[
+        str,
+        typer.Option(
+            "--format", metavar="[ids|imagefolder|webdataset|parquet]", help="The images, or only the list of ids."
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Folder to make.")],
     images: releases.Images = None,
     source: releases.Source = None,
@@ -169,12 +164,12 @@ def export(
         from winnow.releases import export as exporting
         from winnow.releases import manifest
 
-        if link and form is not Form.imagefolder:
+        request = exporting.Request(form, test, link)
+        if link and form != "imagefolder":
             raise InputError("--link is for --format imagefolder; the other formats hold images in files of their own")
         places.check("--out", out)
-        request = exporting.Request(form.value, test, link)
         count = exporting.run(manifest.load(release), out, request, images, source)
-        say(f"{count:,} samples as {form.value}: {out} (check: cd {out} && sha256sum --quiet -c SHA256SUMS)")
+        say(f"{count:,} samples as {form}: {out} (check: cd {out} && sha256sum --quiet -c SHA256SUMS)")
 
 
 @app.command()

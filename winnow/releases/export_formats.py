@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -155,39 +154,10 @@ def hub_schema(classes: list[str]) -> pa.Schema:
     return pa.schema(fields, {"huggingface": json.dumps({"info": {"features": features}})})
 
 
-class Torch:
-    """A file that `torch.load` maps into memory: encoded images end to end, offsets, labels, ids and classes."""
-
-    def __init__(self, piece: Piece) -> None:
-        self.path, self.classes = piece.path(".pt"), piece.classes
-        self.images, self.samples = list[bytes](), list[Sample]()
-
-    def add(self, sample: Sample, image: bytes) -> Path:
-        """Keep an image for the file."""
-        self.images.append(image)
-        self.samples.append(sample)
-        return self.path
-
-    def close(self) -> None:
-        """Write the file."""
-        import torch
-
-        content = {
-            "images": torch.from_numpy(np.frombuffer(bytearray(b"".join(self.images)), np.uint8)),
-            "offsets": torch.tensor([0, *np.cumsum([len(image) for image in self.images])]),
-            "labels": torch.tensor([sample.label for sample in self.samples]),
-            "ids": [sample.id for sample in self.samples],
-            "classes": self.classes,
-        }
-        with self.path.open("wb") as file:  # by its name, torch would put the name of the file into the file
-            torch.save(content, file)
-
-
 WRITERS: dict[str, Callable[[Piece], Writer]] = {
     "imagefolder": ImageFolder,
     "webdataset": WebDataset,
     "parquet": Parquet,
-    "torch": Torch,
 }
 
 

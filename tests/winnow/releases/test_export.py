@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 import torchvision
 from PIL import Image, PngImagePlugin
 from support import PARAMETERS, encoded
@@ -29,7 +28,7 @@ from winnow.releases import assemble, export, export_formats, export_plan, manif
 from winnow.releases.export import Request
 from winnow.sources import Source, open_source
 
-FORMATS = ["ids", "imagefolder", "webdataset", "parquet", "torch"]
+FORMATS = ["ids", "imagefolder", "webdataset", "parquet"]
 
 
 @pytest.fixture(autouse=True)
@@ -113,15 +112,6 @@ def test_the_datasets_library_reads_parquet(released: Path, workdir: Path, monke
     assert data.features["label"].names == ["blue", "green", "red"]
     assert sorted(data["id"]) == sorted(kept(released)["id"])
     assert data[0]["image"].size == (24, 20)
-
-
-def test_torch_reads_its_files_by_mapping(released: Path, workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = example(made(released, workdir / "out", "torch"), monkeypatch)
-    assert isinstance(data, torch.utils.data.Dataset)
-    batches = list(torch.utils.data.DataLoader(data, batch_size=8))
-    assert [tuple(images.shape) for images, _ in batches] == [(8, 3, 20, 24)] * 2
-    labels = torch.cat([label for _, label in batches]).tolist()
-    assert sorted(labels) == sorted(kept(released)["label"])
 
 
 @pytest.mark.parametrize("form", ["imagefolder", "parquet"])
@@ -241,7 +231,7 @@ SLOWLY = """
 import time
 from pathlib import Path
 from winnow.images import dataset
-from winnow.releases import export, manifest, export_plan
+from winnow.releases import export, export_plan, manifest
 export.THREADS, export_plan.SAMPLES = 1, 5
 read = dataset.Dataset.read
 dataset.Dataset.read = lambda self, rows: (time.sleep(0.02) or image for image in read(self, rows))
@@ -376,5 +366,16 @@ def test_the_command_exports(released: Path, workdir: Path) -> None:
     done = CliRunner().invoke(app, ["export", str(released), "--format", "webdataset", "--out", "place/out"])
     assert done.exit_code == 0, done.output
     assert "16 samples as webdataset" in done.output
-    wrong = CliRunner().invoke(app, ["export", str(released), "--format", "torch", "--out", "x", "--link", "y"])
+    wrong = CliRunner().invoke(app, ["export", str(released), "--format", "parquet", "--out", "x", "--link", "y"])
     assert (wrong.exit_code, Path("x").exists()) == (2, False)
+
+
+@pytest.mark.parametrize(
+    ("form", "words"), [("torch", "imagefolder, webdataset or parquet"), ("tar", "there are ids,")]
+)
+def test_a_format_that_there_is_not_is_refused_with_those_that_there_are(
+    released: Path, workdir: Path, form: str, words: str
+) -> None:
+    done = CliRunner().invoke(app, ["export", str(released), "--format", form, "--out", "x"])
+    assert (done.exit_code, Path("x").exists()) == (2, False)
+    assert words in done.stderr
