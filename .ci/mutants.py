@@ -39,7 +39,10 @@ MODULES = [
         for name in ("adapters", "alignment", "coverage", "explain", "heads", "near_duplicates", "noise")
     ),
     "winnow/budget.py",
-    "winnow/files/outputs.py",
+    *(
+        f"winnow/files/{name}.py"
+        for name in ("disk", "disk_errors", "hashes", "json_files", "memory_maps", "outputs", "scratch")
+    ),
     "winnow/releases/gate.py",
     "winnow/releases/verify.py",
 ]

@@ -44,7 +44,7 @@ from winnow.compute import device, precision
 from winnow.encoders import embed, encoder, feature_cache
 from winnow.encoders.embed import Work
 from winnow.encoders.encoder import Checkpoint, Encoder
-from winnow.files import outputs
+from winnow.files import json_files, outputs
 from winnow.images import dataset, decoding, prepare, storage
 
 HOME = Path(".winnow/benchmarks/embed")
@@ -69,8 +69,8 @@ def write(folder: Path, images: Iterable[bytes], shard: int = 2**28) -> None:
     )
     index = index.assign(shard=[f"{i // prepare.SHARD:05d}" for i in index.index], row=index.index % prepare.SHARD)
     index.to_parquet(folder / "index.parquet", index=False)
-    outputs.write_json(folder / "source.json", {"source": "."})
-    outputs.write_json(folder / "classes.json", ["thing"])
+    json_files.write_json(folder / "source.json", {"source": "."})
+    json_files.write_json(folder / "classes.json", ["thing"])
 
 
 def _parts(images: Iterable[bytes], size: int) -> Iterator[list[bytes]]:

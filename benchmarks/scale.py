@@ -29,7 +29,7 @@ from rich.table import Table
 from sklearn.neighbors import NearestNeighbors
 
 from winnow import budget, features
-from winnow.files import outputs
+from winnow.files import json_files, outputs
 from winnow.selection import adapt, optimize, score
 from winnow.selection.adapters import Adapters
 
@@ -53,7 +53,7 @@ def generate(folder: Path, n: int, classes: int) -> None:
             image[start : start + CHUNK] = features.unit(rows + 0.08 * rng.normal(size=rows.shape).astype(np.float32))
         np.save(room / "text.npy", text.astype(np.float16))
         np.save(room / "labels.npy", labels)
-        outputs.write_json(room / "classes.json", [f"class {c:04d}" for c in range(classes)])
+        json_files.write_json(room / "classes.json", [f"class {c:04d}" for c in range(classes)])
 
 
 def scores(folder: Path) -> dict[str, float]:

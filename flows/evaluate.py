@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tasks import evaluate
-from winnow.files import outputs
+from winnow.files import scratch
 from winnow.run import cell_runs, stage
 from winnow.run.decorators import flow
 from winnow.run.settings import Evaluate, Settings
@@ -18,8 +18,8 @@ Cells = dict[tuple[Arm, int], Path]
 def run(settings: Settings) -> None:
     """Train the cells that are not done yet, side by side, and gather them."""
     how = settings.evaluate
-    with outputs.scratch("evaluate", evaluate.key(how)) as scratch:
-        work = evaluate.work(how, scratch)
+    with scratch.of_stage("evaluate", evaluate.key(how)) as pieces:
+        work = evaluate.work(how, pieces)
         evaluate.check(work, how, settings.prepare.follow_links)
         if not work.probes:  # a probe looks at features, not at images
             _decode(work, how, settings.prepare.follow_links)

@@ -2,7 +2,7 @@
 
 from tasks import score
 from tasks.score import ADAPT, EMBED
-from winnow.files import outputs
+from winnow.files import scratch
 from winnow.run import progress, stage
 from winnow.run.decorators import flow
 from winnow.run.settings import Settings
@@ -13,11 +13,11 @@ from winnow.selection.score import key, spans
 def run(settings: Settings) -> None:
     """Score the pool, some classes at a time, and find what is nearly the same."""
     how = settings.score
-    with outputs.scratch("score", key(EMBED, ADAPT, neighbours=how.neighbours)) as scratch:
+    with scratch.of_stage("score", key(EMBED, ADAPT, neighbours=how.neighbours)) as pieces:
         parts = spans(EMBED)
-        running = [score.classes.submit(part, scratch, how.neighbours) for part in parts]
-        progress.watch("score", running, len(parts), lambda: len(list(scratch.glob("*.npz"))))
-        score.gather(scratch)
+        running = [score.classes.submit(part, pieces, how.neighbours) for part in parts]
+        progress.watch("score", running, len(parts), lambda: len(list(pieces.glob("*.npz"))))
+        score.gather(pieces)
     score.duplicates(how.near_duplicates)
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tasks import DATA
-from winnow.files import outputs
+from winnow.files import json_files
 from winnow.run.decorators import gpu_task, task
 from winnow.run.settings import Evaluate
 from winnow.training import evaluate, shifted_tests
@@ -44,7 +44,7 @@ def decode(work: Work, size: int) -> None:
 @task
 def decode_test(work: Work, name: str, source: str, size: int, follow_links: bool) -> None:
     """Decode the images of a shifted test set once."""
-    classes = outputs.read_json(work.images / "classes.json")
+    classes = json_files.read_json(work.images / "classes.json")
     shifted_tests.decode(name, source, classes, size, work.tests[name], follow_links)
 
 

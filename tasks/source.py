@@ -4,7 +4,7 @@ These are plain functions: the stage runs on every `dvc repro`, and Prefect woul
 """
 
 from tasks import DATA
-from winnow.files import outputs
+from winnow.files import json_files, outputs
 from winnow.run.settings import Evaluate, Prepare
 from winnow.sources import fingerprint
 
@@ -19,4 +19,4 @@ def images(how: Prepare) -> None:
 def judged_by(how: Evaluate, follow_links: bool) -> None:
     """Write the fingerprints of the checkpoint and the shifted test sets that evaluate reads."""
     with outputs.whole_file(OUT / "evaluate.json") as partial:
-        outputs.write_json(partial, fingerprint.judged_by(how.checkpoint, how.tests, follow_links=follow_links))
+        json_files.write_json(partial, fingerprint.judged_by(how.checkpoint, how.tests, follow_links=follow_links))

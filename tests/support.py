@@ -18,7 +18,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from ruamel.yaml import YAML
 
 from winnow.errors import InputError
-from winnow.files.outputs import write_json
+from winnow.files.json_files import write_json
 from winnow.images import prepare, storage
 from winnow.releases import assemble
 from winnow.selection import adapters, explain

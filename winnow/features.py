@@ -19,7 +19,11 @@ from pathlib import Path
 import numpy as np
 
 from winnow.errors import InputError
-from winnow.files.outputs import forget, is_stream, new_rows, read_json, sha256, whole_file, write_json
+from winnow.files.hashes import sha256
+from winnow.files.json_files import read_json, write_json
+from winnow.files.memory_maps import forget, new_rows
+from winnow.files.outputs import whole_file
+from winnow.files.streams import is_stream
 from winnow.names import check_classes, check_names, lines, quoted
 
 LONGEST = 300  # characters of a library's words that a message repeats

@@ -12,15 +12,15 @@ import pytest
 from faulty import COMMAND, check, mounted, unfinished
 from support import ROOT, Project
 
-from winnow.files.outputs import write_json
+from winnow.files.json_files import write_json
 
 TIGHT, WIDE = "size=256k", "size=64m"
 ROWS = """
 import sys
 from pathlib import Path
-from winnow.files import outputs as files
+from winnow.files import memory_maps
 try:
-    files.new_rows(Path("rows.npy"), (1_000_000, 8))[:] = 1
+    memory_maps.new_rows(Path("rows.npy"), (1_000_000, 8))[:] = 1
 except OSError as error:
     sys.exit(error.errno)
 """

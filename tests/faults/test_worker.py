@@ -12,7 +12,7 @@ from faulty import MODULE, check, unfinished
 from processes import Processes, free_port, until
 from support import Project
 
-from winnow.files.outputs import read_json
+from winnow.files.json_files import read_json
 from winnow.local import login
 
 pytestmark = pytest.mark.slow

@@ -18,7 +18,7 @@ from support import ROOT, write_photos
 
 from winnow import features
 from winnow.features import Features
-from winnow.files.outputs import read_json
+from winnow.files.json_files import read_json
 
 TINY = {
     "about": "three colours",

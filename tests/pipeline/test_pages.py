@@ -22,7 +22,7 @@ from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary
 from processes import free_port
 from support import Project, checkout
 
-from winnow.files.outputs import read_json
+from winnow.files.json_files import read_json
 from winnow.local import login
 from winnow.reach import within
 

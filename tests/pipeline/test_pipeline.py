@@ -16,7 +16,8 @@ import pytest
 from faulty import STAGES, check, unfinished
 from support import Project, checkout, stages_run
 
-from winnow.files.outputs import file_sha256, read_json
+from winnow.files.hashes import file_sha256
+from winnow.files.json_files import read_json
 from winnow.selection.reasons import REASONS, key
 
 SCORES = [

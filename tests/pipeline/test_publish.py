@@ -16,7 +16,7 @@ from moto.server import ThreadedMotoServer
 from support import ROOT, Project
 
 from winnow.errors import InputError
-from winnow.files.outputs import file_sha256
+from winnow.files.hashes import file_sha256
 from winnow.releases import git_remote
 from winnow.releases import publish as publication
 
@@ -109,7 +109,7 @@ def new_release(made: Project) -> None:
 
 
 def restate(folder: Path, name: str) -> None:
-    from winnow.files.outputs import read_json, write_json
+    from winnow.files.json_files import read_json, write_json
 
     manifest = read_json(folder / "manifest.json")
     manifest["files"][name] = file_sha256(folder / name)

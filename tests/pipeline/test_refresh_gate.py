@@ -21,7 +21,8 @@ from mlflow import MlflowClient
 from mlflow.entities import RunData
 from support import ROOT, Project, artifact
 
-from winnow.files.outputs import file_sha256, read_json, write_json
+from winnow.files.hashes import file_sha256
+from winnow.files.json_files import read_json, write_json
 
 PIPELINE = """
 stages:

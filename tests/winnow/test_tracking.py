@@ -20,7 +20,7 @@ from mlflow.environment_variables import MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT
 from mlflow.exceptions import MlflowException
 
 from winnow import tracking
-from winnow.files.outputs import file_sha256
+from winnow.files.hashes import file_sha256
 from winnow.releases.recording import unrecorded
 from winnow.run import pipeline
 from winnow.tracking import Version

@@ -11,7 +11,7 @@ from winnow.bench import baselines
 from winnow.bench import prepared as ground
 from winnow.bench.prepared import Ground
 from winnow.features import Features
-from winnow.files import outputs
+from winnow.files import hashes
 from winnow.images import plant
 from winnow.training import cell_runner, classifier
 from winnow.training.classifier import Training
@@ -115,7 +115,7 @@ class Work:
 
 
 def _digest(*parts: object) -> str:
-    return outputs.sha256(*map(repr, parts))[:16]
+    return hashes.sha256(*map(repr, parts))[:16]
 
 
 def run(work: Work, cell: Cell, out: Path, log: Path, *, device: str) -> None:

@@ -20,7 +20,7 @@ from winnow import features, sources
 from winnow.encoders import embed, feature_cache
 from winnow.encoders.encoder import Checkpoint
 from winnow.features import Features
-from winnow.files import locks, marks, outputs
+from winnow.files import hashes, locks, marks, outputs
 from winnow.images import dataset, prepare
 from winnow.sources import Source, fingerprint
 
@@ -89,7 +89,7 @@ def key(origin: Origin) -> str:
     )
     given = origin.features if isinstance(origin.features, Path) else origin.features.checkpoint.path
     lies = sorted(given.rglob("*")) if given.is_dir() else [given]
-    return outputs.sha256(repr(origin), told, *(outputs.file_sha256(path) for path in lies if path.is_file()))[:16]
+    return hashes.sha256(repr(origin), told, *(hashes.file_sha256(path) for path in lies if path.is_file()))[:16]
 
 
 def make(origin: Origin, room: Path, damage: float = 0.0, seed: int = 0, *, device: str = "cpu") -> None:
@@ -184,4 +184,4 @@ def load(room: Path) -> Ground:
 def digest(room: Path) -> str:
     """Names the images, labels and features in a room."""
     names = ("prepare/images/index.parquet", "embed/image.npy", "embed/text.npy", "pixels.npy")
-    return outputs.sha256(*(outputs.file_sha256(room / name) for name in names))
+    return hashes.sha256(*(hashes.file_sha256(room / name) for name in names))

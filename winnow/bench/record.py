@@ -5,7 +5,7 @@ from typing import Any
 
 from winnow import tracking
 from winnow.bench.tables import MEASURES, SETTING, Entry, Grid
-from winnow.files import outputs
+from winnow.files import hashes
 
 EXPERIMENT = "benchmarks"
 TAG = "winnow.bench"  # names what a run says: the rows of its table
@@ -23,7 +23,7 @@ def log(name: str, grid: Grid, out: Path, project: Path) -> str:
     """
     mlflow = tracking.connect(project)
     experiment = tracking.experiment_id(EXPERIMENT, project)
-    digest = outputs.sha256(name, outputs.file_sha256(out / "results.csv"))
+    digest = hashes.sha256(name, hashes.file_sha256(out / "results.csv"))
     same = f"tags.`{TAG}` = '{digest}' and attributes.status = 'FINISHED'"
     if found := mlflow.search_runs([experiment], same, max_results=1, output_format="list"):
         return str(found[0].info.run_id)

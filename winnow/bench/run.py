@@ -16,14 +16,14 @@ from winnow.bench.cells import Cell
 from winnow.bench.presets import Preset
 from winnow.compute import device
 from winnow.errors import InputError, redacted
-from winnow.files import outputs
+from winnow.files import scratch
 from winnow.run import progress, settings, stage
 from winnow.run.decorators import gpu_task
 from winnow.run.settings import Runtime
 from winnow.terminal.say import say
 from winnow.training import cell_runner
 
-ROOM = outputs.SCRATCH / "bench"
+ROOM = scratch.SCRATCH / "bench"
 
 
 @dataclass(frozen=True)

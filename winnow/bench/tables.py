@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from winnow.bench.cells import Cell
-from winnow.files import outputs
+from winnow.files import json_files, outputs
 
 SETTING = ["noise", "damage", "model", "budget", "keep"]  # of a row of a table; its columns are methods
 NOT_RUN = "·"
@@ -144,7 +144,7 @@ def write(out: Path, about: str, grid: Grid, logs: list[Path]) -> None:
     with outputs.whole_file(out / "table.md") as partial:
         partial.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     with outputs.whole_file(out / "table.json") as partial:
-        outputs.write_json(partial, [_summary(*place) for place in grid.items()])
+        json_files.write_json(partial, [_summary(*place) for place in grid.items()])
     with outputs.whole_file(out / "results.csv") as partial:
         table = pd.DataFrame(rows)
         table.drop(columns="by_class", errors="ignore").to_csv(partial, index=False)

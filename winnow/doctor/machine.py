@@ -10,7 +10,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 
 from winnow.doctor.finding import Finding
-from winnow.files.outputs import read_json
+from winnow.files.json_files import read_json
 
 DRIVER = Path("/proc/driver/nvidia/version")
 GIB = 2**30

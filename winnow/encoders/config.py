@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from winnow.errors import InputError
-from winnow.files.outputs import read_json
+from winnow.files.json_files import read_json
 
 CONFIG = "open_clip_config.json"
 TOKENIZER = ("tokenizer_config.json", "config.json")  # read by transformers, where the folder has a tokenizer

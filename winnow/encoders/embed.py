@@ -28,7 +28,7 @@ from winnow.encoders import encoder, feature_cache, own_features, prompts
 from winnow.encoders.encoder import Checkpoint, Encoder
 from winnow.encoders.feature_cache import Room
 from winnow.errors import InputError
-from winnow.files import outputs
+from winnow.files import hashes, json_files, outputs
 from winnow.images import dataset, decoding
 from winnow.images.dataset import Dataset
 from winnow.images.decoding import Batch
@@ -90,7 +90,7 @@ def start(work: Work, texts: list[str], names: Path, *, device: str) -> Plan:
     called = prompts.class_names(names, data.classes)
     opened = encoder.opened(work.checkpoint, device)
     text = prompts.text_features(opened, called, texts)
-    key = outputs.sha256(opened.key, str(work.batch_size))[:16], outputs.file_sha256(work.images / "index.parquet")[:16]
+    key = hashes.sha256(opened.key, str(work.batch_size))[:16], hashes.file_sha256(work.images / "index.parquet")[:16]
     room = Room(*key, text.shape[1])
     room.open(data.index, text, opened.about | {"prompts": texts})
     todo = {shard: room.todo(shard, len(data.of(shard))) for shard in data.shards}
@@ -208,7 +208,7 @@ def _write(
         if held_out.any():
             features.write_rows(folder / "test.npy", image, places[held_out])
             np.save(folder / "test_labels.npy", labels[held_out])
-        outputs.write_json(folder / "encoder.json", about)
+        json_files.write_json(folder / "encoder.json", about)
 
 
 def _data(images: Path) -> Dataset:

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from winnow.compute import precision
 from winnow.compute.gpu import Parts
 from winnow.errors import InputError
-from winnow.files import outputs
+from winnow.files import hashes
 
 LOCAL = "local-dir"
 PREPROCESSING = ("mean", "std", "interpolation", "resize_mode", "size", "mode", "fill_color")
@@ -98,7 +98,7 @@ class Encoder:
     def key(self) -> str:
         """Names what makes image features: weights, preprocessing, device and precision."""
         kind = torch.device(self.device).type
-        return outputs.sha256(self.name, self.fingerprint, self.recipe, kind, str(precision.native(kind)))
+        return hashes.sha256(self.name, self.fingerprint, self.recipe, kind, str(precision.native(kind)))
 
 
 @lru_cache(maxsize=1)
@@ -137,7 +137,7 @@ def load(checkpoint: Checkpoint, device: str) -> Encoder:
             f"embed: cannot load the encoder {name!r} with weights {weights} ({_short(error)}); embed.model is "
             "`local-dir` with an open_clip model folder in embed.path, or an architecture of open_clip.list_models()"
         ) from error
-    return wrap(model, tokenizer, checkpoint.name, outputs.file_sha256(weights), device)
+    return wrap(model, tokenizer, checkpoint.name, hashes.file_sha256(weights), device)
 
 
 def _tokenizer_options(name: str, local: bool) -> dict[str, Any]:

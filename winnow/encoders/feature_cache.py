@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from winnow.files import marks, outputs
+from winnow.files import disk, hashes, json_files, marks, memory_maps, outputs, scratch
 from winnow.files.locks import locked
 
 TEXT, ABOUT, MARK = "text.npy", "about.json", "mark.json"
@@ -31,7 +31,7 @@ CHUNK = 8192  # rows copied at a time
 @contextmanager
 def alone() -> Iterator[None]:
     """Wait until no other run encodes in this project: whoever ends keeps its own rows and removes all others."""
-    with locked(outputs.SCRATCH / "embed.lock", "encodes images in this project"):
+    with locked(scratch.SCRATCH / "embed.lock", "encodes images in this project"):
         yield
 
 
@@ -52,7 +52,7 @@ class Room:
     @property
     def folder(self) -> Path:
         """Rows of the run at work."""
-        return outputs.SCRATCH / "embed" / self.encoder / self.index
+        return scratch.SCRATCH / "embed" / self.encoder / self.index
 
     @property
     def last(self) -> Path:
@@ -65,7 +65,7 @@ class Room:
         with outputs.whole_file(self.folder / TEXT) as partial, partial.open("wb") as file:
             np.save(file, text)
         with outputs.whole_file(self.folder / ABOUT) as partial:
-            outputs.write_json(partial, about)
+            json_files.write_json(partial, about)
         if marks.read(self.last / MARK, self.last):
             known = pd.Series(self._known(index) < 0)
             for shard, wanted in known.groupby(index["shard"].to_numpy(), sort=False):
@@ -96,7 +96,7 @@ class Room:
 
     def about(self) -> Any:
         """What makes the features."""
-        return outputs.read_json(self.folder / ABOUT)
+        return json_files.read_json(self.folder / ABOUT)
 
     def todo(self, shard: str, count: int) -> np.ndarray:
         """Places of the images, among `count` in a shard, that this run encodes, done or not; ascending."""
@@ -120,7 +120,7 @@ class Room:
         with self._rows(shard).open("rb") as rows:
             for first in range(0, count, batch_size):
                 batch = rows.read(min(batch_size, count - first) * 2 * self.dim)
-                if written.get(first) != outputs.sha256(batch):
+                if written.get(first) != hashes.sha256(batch):
                     return first
         return count
 
@@ -145,9 +145,9 @@ class Room:
                 data = np.ascontiguousarray(rows, np.float16).tobytes()
                 file.seek(first * 2 * self.dim)
                 file.write(data)
-                outputs.sync_data(file.fileno())  # no sum may be on the disk before its rows
-                sums.write(f"\n{first} {outputs.sha256(data)}\n".encode())
-                outputs.sync_data(sums.fileno())
+                disk.sync_data(file.fileno())  # no sum may be on the disk before its rows
+                sums.write(f"\n{first} {hashes.sha256(data)}\n".encode())
+                disk.sync_data(sums.fileno())
 
             yield write
 
@@ -157,7 +157,7 @@ class Room:
         before = np.load(self.last / "rows.npy", mmap_mode="r") if self.last.exists() else None
         ends = index["shard"].value_counts(sort=False)[shards].cumsum()
         with outputs.whole_folder(self.last) as fresh:
-            rows = outputs.new_rows(fresh / "rows.npy", (len(index), self.dim))
+            rows = memory_maps.new_rows(fresh / "rows.npy", (len(index), self.dim))
             for shard, begin, end in zip(shards, [0, *ends], ends, strict=False):
                 self._copy(rows, shard, np.arange(begin, end), known, before)
             rows.flush()
@@ -174,21 +174,21 @@ class Room:
             fresh = np.memmap(self._rows(shard), np.float16, "r", shape=(len(todo), self.dim))
             for start in range(0, len(todo), CHUNK):
                 rows[places[todo[start : start + CHUNK]]] = fresh[start : start + CHUNK]
-                outputs.forget(rows)
+                memory_maps.forget(rows)
         old = np.delete(places, todo)
         for start in range(0, len(old), CHUNK):
             assert before is not None
             some = old[start : start + CHUNK]
             rows[some] = before[known[some]]
-            outputs.forget(rows)
-            outputs.forget(before)
+            memory_maps.forget(rows)
+            memory_maps.forget(before)
 
     def close(self) -> None:
         """Keep the last run's rows and nothing else."""
-        for folder in outputs.SCRATCH.glob("embed/*/*"):
+        for folder in scratch.SCRATCH.glob("embed/*/*"):
             if folder != self.last:
                 shutil.rmtree(folder, ignore_errors=True)
-        for folder in outputs.SCRATCH.glob("embed/*"):
+        for folder in scratch.SCRATCH.glob("embed/*"):
             if folder != self.last.parent:
                 shutil.rmtree(folder, ignore_errors=True)
 

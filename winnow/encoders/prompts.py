@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from winnow.encoders.encoder import Encoder
 from winnow.errors import InputError
-from winnow.files.outputs import read_json
+from winnow.files.json_files import read_json
 from winnow.names import quoted
 
 TEXTS = 1024  # encoded at a time

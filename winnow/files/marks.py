@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from winnow.files.outputs import file_sha256, read_json, sync_all, whole_file, write_json
+from winnow.files.disk import sync_all
+from winnow.files.hashes import file_sha256
+from winnow.files.json_files import read_json, write_json
+from winnow.files.outputs import whole_file
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,8 @@ from PIL import Image
 
 from winnow import urls
 from winnow.errors import InputError
-from winnow.files.outputs import SEEN, read_json
+from winnow.files.json_files import read_json
+from winnow.files.scratch import SEEN
 from winnow.images import storage
 from winnow.images.picture import decode
 

@@ -30,7 +30,8 @@ import pyarrow.parquet as pq
 from winnow import budget
 from winnow import corrections as decisions
 from winnow.errors import InputError
-from winnow.files.outputs import whole_folder, write_json
+from winnow.files.json_files import write_json
+from winnow.files.outputs import whole_folder
 from winnow.images import duplicates, flaws, plant, screen, storage
 from winnow.names import quoted
 from winnow.sources import Source

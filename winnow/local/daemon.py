@@ -12,7 +12,9 @@ from typing import Any
 import psutil
 
 from winnow.errors import InputError, WorkError
-from winnow.files.outputs import SCRATCH, read_json, whole_file, write_json
+from winnow.files.json_files import read_json, write_json
+from winnow.files.outputs import whole_file
+from winnow.files.scratch import SCRATCH
 from winnow.reach import answers
 from winnow.terminal.say import say
 

@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 
 from winnow.corrections import DECISIONS
-from winnow.files import outputs
+from winnow.files import hashes, json_files, outputs
 from winnow.images import dataset
 from winnow.images.dataset import Dataset
 from winnow.releases import croissant, manifest
@@ -60,13 +60,13 @@ def run(stages: Path, out: Path, *, name: str, parameters: dict[str, Any], licen
         for judged in ("accuracy.csv", "classes.csv"):
             shutil.copy(stages / "evaluate" / judged, folder / judged)
         described = describe(stages, data, table, name, parameters) | {"license": licence}
-        outputs.write_json(folder / "croissant.json", croissant.describe(folder, described))
+        json_files.write_json(folder / "croissant.json", croissant.describe(folder, described))
         _draw(folder / "figures", data, table, described)
         (folder / "card.md").write_text(_card(data, described, folder / "classes.csv"), encoding="utf-8")
         (folder / "report.html").write_text(report.render(data, table, pairs, described), encoding="utf-8")
         paths = sorted(path for path in folder.rglob("*") if path.is_file())
-        hashes = {path.relative_to(folder).as_posix(): outputs.file_sha256(path) for path in paths}
-        outputs.write_json(folder / "manifest.json", described | {"files": hashes})
+        hashes = {path.relative_to(folder).as_posix(): hashes.file_sha256(path) for path in paths}
+        json_files.write_json(folder / "manifest.json", described | {"files": hashes})
 
 
 def describe(stages: Path, data: Dataset, table: pd.DataFrame, name: str, parameters: dict[str, Any]) -> dict[str, Any]:
@@ -82,16 +82,16 @@ def describe(stages: Path, data: Dataset, table: pd.DataFrame, name: str, parame
         "class_counts": {
             c: {"pool": int(pool), "kept": int(left)} for c, pool, left in zip(data.classes, *counts, strict=True)
         },
-        "images_sha256": outputs.sha256(*data.index["id"], *data.index["sha256"]),
+        "images_sha256": hashes.sha256(*data.index["id"], *data.index["sha256"]),
         "quarantined": len(pd.read_parquet(stages / "prepare" / "quarantine.parquet")),
         "corrections": _corrections(stages / "prepare" / "corrections.parquet", table),
-        "prepared": outputs.read_json(stages / "prepare" / "summary.json"),
-        "encoder": outputs.read_json(stages / "embed" / "encoder.json"),
-        "adapters_sha256": outputs.file_sha256(stages / "adapt" / "adapters.safetensors"),
-        "selection": outputs.read_json(stages / "optimize" / "metrics.json"),
-        "adaptation": outputs.read_json(stages / "adapt" / "metrics.json"),
+        "prepared": json_files.read_json(stages / "prepare" / "summary.json"),
+        "encoder": json_files.read_json(stages / "embed" / "encoder.json"),
+        "adapters_sha256": hashes.file_sha256(stages / "adapt" / "adapters.safetensors"),
+        "selection": json_files.read_json(stages / "optimize" / "metrics.json"),
+        "adaptation": json_files.read_json(stages / "adapt" / "metrics.json"),
         "parameters": without_folders(parameters),
-        "results": outputs.read_json(stages / "evaluate" / "metrics.json"),
+        "results": json_files.read_json(stages / "evaluate" / "metrics.json"),
         "packages": {package: importlib.metadata.version(package) for package in PACKAGES},
     }
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from winnow.files import outputs
+from winnow.files import hashes, json_files
 
 CONTEXT = Path(__file__).with_name("croissant.context.json")
 TABLE = "scores.parquet"
@@ -26,7 +26,7 @@ def describe(release: Path, made: dict[str, Any]) -> dict[str, Any]:
     """
     pool, subset = made["pool"]["samples"], made["subset"]["samples"]
     return {
-        "@context": outputs.read_json(CONTEXT),
+        "@context": json_files.read_json(CONTEXT),
         "@type": "sc:Dataset",
         "conformsTo": "http://mlcommons.org/croissant/1.0",
         "name": made["name"],
@@ -55,7 +55,7 @@ def _file(release: Path, name: str, kind: str) -> dict[str, Any]:
         "contentUrl": name,
         "contentSize": f"{(release / name).stat().st_size} B",
         "encodingFormat": kind,
-        "sha256": outputs.file_sha256(release / name),
+        "sha256": hashes.file_sha256(release / name),
     }
 
 

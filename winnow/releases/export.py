@@ -17,9 +17,9 @@ import pandas as pd
 from rich.progress import track
 
 from winnow.errors import InputError
-from winnow.files import locks, marks, outputs
+from winnow.files import disk, hashes, locks, marks, scratch
+from winnow.files.json_files import read_json, write_json
 from winnow.files.marks import Mark
-from winnow.files.outputs import read_json, write_json
 from winnow.images.dataset import Dataset
 from winnow.releases import export_plan
 from winnow.releases import images as found
@@ -81,17 +81,17 @@ def _run(release: Release, out: Path, request: Request, images: Path | None, sou
     if not _is_free(out, about):
         return len(table)
     plan = pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes()
-    with outputs.unfinished(out, outputs.sha256(*map(str, about.values()), plan)[:16]) as part:
+    with scratch.beside(out, hashes.sha256(*map(str, about.values()), plan)[:16]) as part:
         tree, done = part / "tree", part / "done"
         for folder in (tree, done):
             folder.mkdir(exist_ok=True)
         sums = _write(tree, done, data, table, WRITERS[request.format], request.link) if data else {}
         _describe(tree, release, table, about, sums)
-        outputs.sync_folder(tree)
+        disk.sync_folder(tree)
         if out.is_dir():
             out.rmdir()
         tree.rename(out)
-        outputs.sync(out.absolute().parent)
+        disk.sync(out.absolute().parent)
     return len(table)
 
 
@@ -166,7 +166,7 @@ def _fault(out: Path) -> str | None:
         return "SHA256SUMS"
     here = {path.relative_to(out).as_posix(): path for path in out.rglob("*") if path.is_file()}
     names = sorted(sums.keys() - {"README.md"})
-    return next((name for name in names if name not in here or outputs.file_sha256(here[name]) != sums[name]), None)
+    return next((name for name in names if name not in here or hashes.file_sha256(here[name]) != sums[name]), None)
 
 
 def _write(
@@ -246,6 +246,6 @@ def _describe(
     text = pages.render("export.md.jinja", about | {"classes": len(release.classes)})
     (tree / "README.md").write_text(text, encoding="utf-8")
     lists = ("README.md", "classes.json", "export.json", "ids.txt", "samples.csv")
-    sums = sums | {name: outputs.file_sha256(tree / name) for name in lists if (tree / name).exists()}
+    sums = sums | {name: hashes.file_sha256(tree / name) for name in lists if (tree / name).exists()}
     lines = [f"{digest}  {name}\n" for name, digest in sorted(sums.items())]
     (tree / "SHA256SUMS").write_text("".join(lines), encoding="utf-8")

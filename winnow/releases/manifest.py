@@ -28,7 +28,7 @@ from pydantic import (
 
 from winnow import features
 from winnow.errors import InputError, WorkError
-from winnow.files import outputs as files
+from winnow.files import hashes, json_files
 from winnow.names import LONGEST, SURROGATE, check_names, fault, quoted
 from winnow.terminal.say import one_line
 
@@ -216,7 +216,7 @@ class Release:
             WorkError: it did.
         """
         path = self.folder / "manifest.json"
-        if not path.is_file() or files.file_sha256(path) != self.fingerprint:
+        if not path.is_file() or hashes.file_sha256(path) != self.fingerprint:
             raise WorkError(f"{self.folder} was replaced while it was read; run the same command again")
 
     @property
@@ -300,7 +300,7 @@ def load(folder: Path) -> Release:
         raise InputError(f"{folder} holds no release (no manifest.json); make one with `dvc repro`")
     _refuse_links(folder)
     try:
-        stated = files.read_json(path, LARGEST)
+        stated = json_files.read_json(path, LARGEST)
     except InputError as error:
         raise InputError(f"{error}; it is no manifest of a release, so get the release again") from error
     version = stated.get("format") if isinstance(stated, dict) else None
@@ -312,7 +312,7 @@ def load(folder: Path) -> Release:
     if what := _unprintable(stated):
         raise InputError(f"{path} is no manifest of a release: {what}; get the release again")
     try:
-        return Release(folder, Manifest.model_validate(stated), files.file_sha256(path))
+        return Release(folder, Manifest.model_validate(stated), hashes.file_sha256(path))
     except ValidationError as error:
         raise InputError(f"{path} is no manifest of a release: {_faults(error)}; get the release again") from error
 

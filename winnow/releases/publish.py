@@ -16,7 +16,8 @@ from ruamel.yaml import YAML
 
 from winnow import tracking
 from winnow.errors import InputError
-from winnow.files.outputs import SCRATCH, whole_folder
+from winnow.files.outputs import whole_folder
+from winnow.files.scratch import SCRATCH
 from winnow.releases import dvc_push as remote
 from winnow.releases import git_remote, manifest, verify
 from winnow.releases.manifest import Release

@@ -10,7 +10,8 @@ from ruamel.yaml import YAML
 from winnow import urls
 from winnow.errors import InputError
 from winnow.files import outputs
-from winnow.files.outputs import file_sha256, read_json
+from winnow.files.hashes import file_sha256
+from winnow.files.json_files import read_json
 from winnow.releases import manifest, versions
 from winnow.releases.manifest import Release
 from winnow.releases.origin import WAY_OUT, Origin

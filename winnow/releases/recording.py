@@ -7,7 +7,7 @@ from typing import Any
 
 from winnow import repository, tracking
 from winnow.errors import InputError, WorkError
-from winnow.files import outputs
+from winnow.files import json_files, outputs, scratch
 from winnow.releases import assemble
 from winnow.run import run_log
 
@@ -26,7 +26,7 @@ def attempt(out: Path, tags: dict[str, str], log: Log) -> str | None:
         return tracking.log(version, Path.cwd(), run_log.samples(tags.get("winnow.run")))
     except Exception as error:
         with outputs.whole_file(unrecorded(version.fingerprint)) as partial:
-            outputs.write_json(partial, tags)
+            json_files.write_json(partial, tags)
         log.warning(
             "MLflow at %s: %s. The release is made; record it later: winnow release record",
             tracking.uri(Path.cwd()),
@@ -44,7 +44,7 @@ def again(out: Path) -> str:
     """
     kept = unrecorded(assemble.version(out, {}).fingerprint)
     try:
-        tags = outputs.read_json(kept)
+        tags = json_files.read_json(kept)
     except InputError:  # none was kept, or power was lost before it was on the disk
         tags = identities()
     try:
@@ -64,7 +64,7 @@ def again(out: Path) -> str:
 
 def unrecorded(fingerprint: str) -> Path:
     """The file of tags of a release that could not be recorded when it was made."""
-    return outputs.SCRATCH / "unrecorded" / f"{fingerprint}.json"
+    return scratch.SCRATCH / "unrecorded" / f"{fingerprint}.json"
 
 
 def identities() -> dict[str, str]:

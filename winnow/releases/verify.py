@@ -13,7 +13,7 @@ import pandas as pd
 from rich.progress import track
 
 from winnow.errors import InputError
-from winnow.files import outputs
+from winnow.files import hashes
 from winnow.images.dataset import Dataset
 from winnow.names import lines, quoted
 from winnow.releases import manifest
@@ -51,7 +51,7 @@ def _files(release: Release) -> Iterator[Fault]:
         path = release.folder / name
         if not path.is_file():
             yield Fault(name, "is missing")
-        elif (found := outputs.file_sha256(path)) != digest:
+        elif (found := hashes.file_sha256(path)) != digest:
             yield Fault(name, f"is not the file that was released: SHA-256 {found[:12]}…, stated {digest[:12]}…")
     there = {path.relative_to(release.folder).as_posix() for path in release.folder.rglob("*") if path.is_file()}
     for name in sorted(there - set(stated) - {"manifest.json"}):
@@ -95,7 +95,7 @@ def _images(release: Release, data: Dataset) -> list[Fault]:
     both = pool.index.intersection(stored.index)
     other = both[(pool[both] != stored[both]).to_numpy()]
     faults += _cut(Fault(name, "is another image than the one that was released") for name in other)
-    if not faults and outputs.sha256(*data.index["id"], *data.index["sha256"]) != release.manifest.images_sha256:
+    if not faults and hashes.sha256(*data.index["id"], *data.index["sha256"]) != release.manifest.images_sha256:
         faults.append(Fault("index.parquet", "lists other held-out images than the release was measured on"))
     if data.lost:
         what = "has moved or gone, so that no image can be checked; name where it lies now with --source"

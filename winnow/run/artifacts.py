@@ -16,7 +16,7 @@ from prefect.artifacts import (
 )
 from ruamel.yaml import YAML
 
-from winnow.files.outputs import read_json
+from winnow.files.json_files import read_json
 from winnow.releases.gate import Check
 
 LOCK, METRICS = Path("dvc.lock"), Path("data/evaluate/metrics.json")

@@ -8,7 +8,7 @@ from prefect import get_run_logger
 from prefect.futures import PrefectFuture
 
 from winnow.errors import WorkError
-from winnow.files import outputs
+from winnow.files import json_files
 from winnow.run import progress, run_log
 from winnow.training import cell_runner
 
@@ -26,7 +26,7 @@ def settle(cells: Mapping[str, Path], running: Sequence[PrefectFuture[Any]], *, 
     """
     ends = progress.settle("cells", running, len(cells), lambda: sum(out.exists() for out in cells.values()))
     for out in filter(Path.exists, cells.values()):
-        _tell(outputs.read_json(out))
+        _tell(json_files.read_json(out))
     broken = []
     for (name, out), error in zip(cells.items(), ends, strict=True):
         if error:

@@ -18,7 +18,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from winnow.errors import WorkError
-from winnow.files.outputs import file_sha256
+from winnow.files.hashes import file_sha256
 
 PARAMETERS = "params.yaml"
 SMALL = 2**20  # bytes: files up to this size are compared by content

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from winnow.errors import InputError, WorkError
-from winnow.files.outputs import SCRATCH
+from winnow.files.scratch import SCRATCH
 from winnow.local import login
 from winnow.reach import bypass_proxy
 from winnow.terminal.redact import redact

@@ -19,7 +19,7 @@ import psutil
 from pythonjsonlogger.json import JsonFormatter
 
 from winnow import repository
-from winnow.files.outputs import SCRATCH
+from winnow.files.scratch import SCRATCH
 from winnow.run.resources import sampled
 from winnow.terminal.redact import redact
 

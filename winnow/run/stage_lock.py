@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from winnow.files.locks import locked
-from winnow.files.outputs import SCRATCH
+from winnow.files.scratch import SCRATCH
 
 PLACE = SCRATCH / "stage.lock"
 

@@ -12,7 +12,7 @@ import psutil
 
 from winnow.errors import WorkError
 from winnow.files.locks import locked
-from winnow.files.outputs import SCRATCH
+from winnow.files.scratch import SCRATCH
 from winnow.run import run_log
 from winnow.terminal.say import say
 

@@ -21,7 +21,8 @@ from torch.nn import functional as F
 from winnow import features
 from winnow.compute import threads
 from winnow.features import Features
-from winnow.files.outputs import whole_folder, write_json
+from winnow.files.json_files import write_json
+from winnow.files.outputs import whole_folder
 from winnow.selection import adapters
 from winnow.selection.adapters import Adapted, Adapters
 from winnow.selection.alignment import Alignment, align

@@ -24,7 +24,8 @@ from winnow.budget import Balance
 from winnow.compute import threads
 from winnow.errors import InputError
 from winnow.features import Features
-from winnow.files.outputs import whole_folder, write_json
+from winnow.files.json_files import write_json
+from winnow.files.outputs import whole_folder
 from winnow.selection import coverage, explain, near_duplicates
 from winnow.selection.methods import Method, Solver
 

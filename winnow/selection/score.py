@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from winnow import features
 from winnow.compute import threads
 from winnow.features import Features
-from winnow.files import marks, outputs
+from winnow.files import hashes, marks, outputs, scratch
 from winnow.selection import adapters
 from winnow.selection.adapters import Adapted, Adapters
 
@@ -151,16 +151,16 @@ def count_neighbours(neighbours: float, n: int) -> int:
 
 def run(embed: Path, adapted: Path, out: Path, *, neighbours: float, device: str) -> None:
     """Score the feature folder `embed` with what adaptation left, in this process; write scores.parquet to `out`."""
-    with outputs.scratch("score", key(embed, adapted, neighbours=neighbours)) as scratch:
+    with scratch.of_stage("score", key(embed, adapted, neighbours=neighbours)) as pieces:
         for span in spans(embed):
-            classes(embed, adapted, span, scratch, neighbours=neighbours, device=device)
-        gather(embed, adapted, scratch, out)
+            classes(embed, adapted, span, pieces, neighbours=neighbours, device=device)
+        gather(embed, adapted, pieces, out)
 
 
 def key(embed: Path, adapted: Path, **how: Any) -> str:
     """Names the work: parts that were scored for other features or adapters are not mistaken for these."""
     inputs = (embed / "image.npy", embed / "text.npy", embed / "labels.npy", adapted / ADAPTERS)
-    return outputs.sha256(*map(outputs.file_sha256, inputs), str(how))[:16]
+    return hashes.sha256(*map(hashes.file_sha256, inputs), str(how))[:16]
 
 
 def spans(embed: Path) -> list[tuple[int, int]]:
@@ -171,11 +171,9 @@ def spans(embed: Path) -> list[tuple[int, int]]:
 
 
 @threads.fixed()
-def classes(
-    embed: Path, adapted: Path, span: tuple[int, int], scratch: Path, *, neighbours: float, device: str
-) -> None:
-    """Score the classes of a span into a file in `scratch`, and not again where it is there."""
-    out = scratch / f"{span[0]:08d}.npz"
+def classes(embed: Path, adapted: Path, span: tuple[int, int], pieces: Path, *, neighbours: float, device: str) -> None:
+    """Score the classes of a span into a file in `pieces`, and not again where it is there."""
+    out = pieces / f"{span[0]:08d}.npz"
     if not marks.is_finished(out):
         found = _of_classes(_data(embed), adapters.load(adapted / ADAPTERS), range(*span), neighbours, device)
         with outputs.whole_file(out) as partial, partial.open("wb") as file:
@@ -184,9 +182,9 @@ def classes(
 
 
 @threads.fixed()
-def gather(embed: Path, adapted: Path, scratch: Path, out: Path) -> None:
+def gather(embed: Path, adapted: Path, pieces: Path, out: Path) -> None:
     """Put the parts together and write scores.parquet to `out`."""
-    parts = (np.load(path) for path in sorted(scratch.glob("*.npz")))
+    parts = (np.load(path) for path in sorted(pieces.glob("*.npz")))
     table = _table(_data(embed), adapters.load(adapted / ADAPTERS), parts)
     with outputs.whole_folder(out) as folder:
         table.to_parquet(folder / "scores.parquet", index=False)

@@ -18,7 +18,11 @@ import pandas as pd
 from rich.progress import track
 
 from winnow.errors import InputError
-from winnow.files.outputs import SEEN, file_sha256, is_stream, sha256, whole_file, write_json
+from winnow.files.hashes import file_sha256, sha256
+from winnow.files.json_files import write_json
+from winnow.files.outputs import whole_file
+from winnow.files.scratch import SEEN
+from winnow.files.streams import is_stream
 from winnow.images import storage
 from winnow.sources import is_table, listing, locate, readable, table, torchvision
 

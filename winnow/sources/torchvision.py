@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from winnow.errors import InputError
-from winnow.files.outputs import SCRATCH
+from winnow.files.scratch import SCRATCH
 from winnow.sources import labels
 from winnow.sources.base import Source, listed
 

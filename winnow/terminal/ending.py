@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from winnow.errors import InputError, WorkError
+from winnow.files import disk_errors
 from winnow.terminal.say import say
 
 
@@ -30,9 +31,7 @@ def ended() -> Iterator[None]:
     except KeyboardInterrupt:
         fail("interrupted", 130)
     except Exception as error:
-        from winnow.files import outputs  # which loads numpy
-
-        if words := outputs.refused(error):
+        if words := disk_errors.refused(error):
             fail(words, 1)
         say(traceback.format_exc().rstrip(), error=True)
         sys.exit(1)

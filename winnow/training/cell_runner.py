@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from winnow.errors import LOGGED, InputError
-from winnow.files import outputs
+from winnow.files import json_files, outputs
 from winnow.terminal.say import clean
 
 MEASURED = ("accuracy", "kept")  # in every result
@@ -37,14 +37,14 @@ def finish(name: str, out: Path, log: Path, work: Callable[[], dict[str, Any]], 
         error.add_note(f"{LOGGED}{log}")
         raise
     with outputs.whole_file(out) as partial:
-        outputs.write_json(partial, row)
+        json_files.write_json(partial, row)
     log.unlink(missing_ok=True)
 
 
 def result(out: Path) -> dict[str, Any] | None:
     """The result of a cell; None where it has none, or power was lost before all of it was on the disk."""
     try:
-        row = outputs.read_json(out)
+        row = json_files.read_json(out)
     except InputError:
         return None
     return row if isinstance(row, dict) and row.keys() >= set(MEASURED) else None

@@ -10,7 +10,7 @@ from pandas.api.types import is_bool_dtype, is_numeric_dtype
 from scipy import stats
 
 from winnow.errors import InputError
-from winnow.files.outputs import is_stream
+from winnow.files.streams import is_stream
 from winnow.terminal.say import one_line
 
 ARM = ("arm", "method")  # the column that says what a model was trained on, in whichever table

@@ -21,7 +21,7 @@ import pandas as pd
 
 from winnow import budget, features
 from winnow.errors import InputError
-from winnow.files import marks, outputs
+from winnow.files import hashes, json_files, marks, outputs
 from winnow.images import dataset
 from winnow.images.dataset import Dataset
 from winnow.training import cell_runner, classifier, probe, shifted_tests
@@ -78,8 +78,8 @@ def key(images: Path, subset: Path, outside: Path, *how: object) -> str:
         outside: what the source stage found of the checkpoint and the shifted test sets.
         how: every parameter that changes a result.
     """
-    inputs = (outputs.file_sha256(path) for path in (images / "index.parquet", subset, outside))
-    return outputs.sha256(*inputs, *map(repr, how))[:16]
+    inputs = (hashes.file_sha256(path) for path in (images / "index.parquet", subset, outside))
+    return hashes.sha256(*inputs, *map(repr, how))[:16]
 
 
 def check(work: Work, side: int, tests: dict[str, str], follow_links: bool = False) -> None:
@@ -169,7 +169,7 @@ def choose(subset: pd.DataFrame, classes: int, arm: Arm, seed: int) -> np.ndarra
 
 def summarise(cells: list[Path], images: Path, subset: Path, truth: Path, out: Path) -> None:
     """Gather finished cells into accuracy.csv, classes.csv and metrics.json in `out`."""
-    table = pd.DataFrame([outputs.read_json(cell) for cell in cells])
+    table = pd.DataFrame([json_files.read_json(cell) for cell in cells])
     elsewhere = [name for name in map(str, table) if name.startswith(SHIFTED)]
     faults = planted(pd.read_parquet(subset), pd.read_parquet(truth))
     measured: dict[str, Any] = {name: _by_arm(table, name) for name in MEASURES}
@@ -181,7 +181,7 @@ def summarise(cells: list[Path], images: Path, subset: Path, truth: Path, out: P
         columns = ["arm", "seed", "budget", *MEASURES, *elsewhere, *COUNTS]
         table[columns].to_csv(folder / "accuracy.csv", index=False)
         by_class(table, dataset.load(images)).to_csv(folder / "classes.csv", index=False)
-        outputs.write_json(folder / "metrics.json", measured | about | faults)
+        json_files.write_json(folder / "metrics.json", measured | about | faults)
 
 
 def _by_arm(table: pd.DataFrame, name: str) -> dict[str, Any]:

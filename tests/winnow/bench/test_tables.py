@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from winnow.bench import pictures, tables
 from winnow.bench.cells import Cell, Noise
-from winnow.files.outputs import read_json
+from winnow.files.json_files import read_json
 from winnow.training.compare import compare
 from winnow.training.length import Length
 

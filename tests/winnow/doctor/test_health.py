@@ -12,7 +12,7 @@ import torch
 
 from winnow.doctor import machine, project, servers
 from winnow.doctor.finding import Finding
-from winnow.files.outputs import write_json
+from winnow.files.json_files import write_json
 
 ROOT = Path(__file__).parents[3]
 

@@ -16,7 +16,7 @@ from winnow.encoders.embed import Work
 from winnow.encoders.encoder import Checkpoint
 from winnow.errors import InputError
 from winnow.features import Features
-from winnow.files.outputs import read_json
+from winnow.files.json_files import read_json
 from winnow.images.dataset import Dataset
 
 PROMPTS = ["a photo of a {}.", "the colour {}"]

@@ -15,7 +15,7 @@ from support import TINY, clip_folder
 from winnow.encoders import encoder as encoders
 from winnow.encoders.encoder import Checkpoint, Encoder
 from winnow.errors import InputError
-from winnow.files.outputs import file_sha256
+from winnow.files.hashes import file_sha256
 
 SIGLIP = TINY | {"custom_text": True, "init_logit_bias": -10, "init_logit_scale": 2.302585}
 

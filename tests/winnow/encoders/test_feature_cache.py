@@ -12,7 +12,7 @@ from winnow.encoders import embed, feature_cache
 from winnow.encoders.embed import Work
 from winnow.encoders.encoder import Checkpoint, opened
 from winnow.encoders.feature_cache import Room
-from winnow.files import outputs
+from winnow.files import outputs, scratch
 from winnow.images import dataset, decoding, prepare
 from winnow.images.dataset import Dataset
 from winnow.sources import open_source
@@ -120,7 +120,7 @@ def test_a_run_killed_after_its_rows_were_kept_ends_as_it_would_have(
     begun = encoded()
     again = run(images, encoder, workdir / "out")
     assert encoded() == begun
-    outputs.shutil.rmtree(outputs.SCRATCH)
+    outputs.shutil.rmtree(scratch.SCRATCH)
     assert run(images, encoder, workdir / "other") == again
 
 
@@ -192,5 +192,5 @@ def test_what_the_last_run_kept_is_not_trusted_where_it_was_lost(
     for path in paths:
         path.write_bytes(bytes(path.stat().st_size))
     again = run(more, encoder, workdir / "two")
-    outputs.shutil.rmtree(outputs.SCRATCH)
+    outputs.shutil.rmtree(scratch.SCRATCH)
     assert run(more, encoder, workdir / "three") == again != whole

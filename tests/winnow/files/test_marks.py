@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from winnow.files import marks, outputs
+from winnow.files import hashes, marks
 
 pytestmark = pytest.mark.usefixtures("workdir")
 MARK, TREE = Path("done/a.json"), Path("tree")
@@ -25,7 +25,7 @@ def marked(workdir: Path) -> None:
 def test_a_mark_says_what_was_written() -> None:
     mark = marks.read(MARK, TREE)
     assert mark is not None
-    assert mark.sums == {name: outputs.file_sha256(TREE / name) for name in ("a", "deep/b")}
+    assert mark.sums == {name: hashes.file_sha256(TREE / name) for name in ("a", "deep/b")}
     assert mark.note == ["a", "deep/b", "a"]
 
 

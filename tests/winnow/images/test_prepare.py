@@ -13,7 +13,7 @@ from PIL import Image, features
 
 from winnow import budget
 from winnow.errors import InputError
-from winnow.files.outputs import read_json
+from winnow.files.json_files import read_json
 from winnow.images import dataset, prepare, screen
 from winnow.sources import Source, open_source
 from winnow.sources.base import listed

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from winnow.errors import InputError
-from winnow.files.outputs import read_json, write_json
+from winnow.files.json_files import read_json, write_json
 from winnow.local import daemon, stack
 from winnow.local.daemon import MARK, Service
 

@@ -8,8 +8,8 @@ import pytest
 from support import PARAMETERS
 
 from winnow.cli import show
-from winnow.files import outputs
-from winnow.files.outputs import read_json, write_json
+from winnow.files import hashes
+from winnow.files.json_files import read_json, write_json
 from winnow.releases import assemble, manifest
 from winnow.selection import explain
 from winnow.selection.reasons import REASONS
@@ -45,7 +45,7 @@ def test_the_manifest_says_what_made_it(stages: Path, workdir: Path) -> None:
     assert made_of["class_counts"]["green"] == {"pool": 8, "kept": 0}
     assert made_of["selection"] == read_json(stages / "optimize/metrics.json")
     assert made_of["adaptation"] == read_json(stages / "adapt/metrics.json")
-    assert made_of["adapters_sha256"] == outputs.file_sha256(stages / "adapt/adapters.safetensors")
+    assert made_of["adapters_sha256"] == hashes.file_sha256(stages / "adapt/adapters.safetensors")
     assert made_of["prepared"] == {
         "source": [],
         "images": [
@@ -56,7 +56,7 @@ def test_the_manifest_says_what_made_it(stages: Path, workdir: Path) -> None:
     assert made_of["encoder"]["encoder"] == "tiny"
     assert "torch" in made_of["packages"]
     assert made_of["files"] == {
-        name: outputs.file_sha256(out / name) for name in contents(out) if name != "manifest.json"
+        name: hashes.file_sha256(out / name) for name in contents(out) if name != "manifest.json"
     }
 
 
@@ -107,7 +107,7 @@ def test_the_tracked_version_is_the_release(stages: Path, workdir: Path) -> None
     out = made(stages, workdir / "out")
     version = assemble.version(out, {"tag": "x"})
     assert version.name == "photos keep=0.5"
-    assert version.fingerprint == outputs.file_sha256(out / "manifest.json")
+    assert version.fingerprint == hashes.file_sha256(out / "manifest.json")
     assert version.parameters["optimize.keep"] == 0.5
     assert (version.metrics["kept"], version.metrics["dropped"]) == (16, 8)
     assert version.metrics["accuracy.subset.mean"] == 0.5

@@ -6,7 +6,8 @@ import mlcroissant
 import pandas as pd
 from huggingface_hub import DatasetCard
 
-from winnow.files.outputs import file_sha256, read_json
+from winnow.files.hashes import file_sha256
+from winnow.files.json_files import read_json
 
 
 def test_mlcroissant_checks_it_and_reads_the_samples(released: Path) -> None:

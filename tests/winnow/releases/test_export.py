@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 
 from winnow.cli.main import app
 from winnow.errors import InputError
-from winnow.files.outputs import read_json, write_json
+from winnow.files.json_files import read_json, write_json
 from winnow.images import prepare
 from winnow.releases import assemble, export, export_formats, export_plan, manifest
 from winnow.releases.export import Request

@@ -14,7 +14,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from winnow.files.outputs import read_json, write_json
+from winnow.files.json_files import read_json, write_json
 from winnow.releases import gate, manifest
 from winnow.releases.gate import Limits
 from winnow.releases.manifest import Release

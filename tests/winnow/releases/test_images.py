@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from winnow.cli.main import app
 from winnow.errors import InputError
-from winnow.files.outputs import write_json
+from winnow.files.json_files import write_json
 from winnow.releases import images, manifest
 
 

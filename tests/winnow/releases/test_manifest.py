@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 from winnow.cli import show
 from winnow.cli.main import app
 from winnow.errors import InputError
-from winnow.files.outputs import read_json, write_json
+from winnow.files.json_files import read_json, write_json
 from winnow.releases import assemble as releasing
 from winnow.releases import diff, manifest, verify
 

@@ -13,7 +13,7 @@ import pytest
 from support import ROOT
 
 from winnow.errors import InputError
-from winnow.files.outputs import read_json, write_json
+from winnow.files.json_files import read_json, write_json
 from winnow.releases import manifest, origin, rebuild
 from winnow.releases.origin import Origin
 from winnow.repository import git

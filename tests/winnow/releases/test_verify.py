@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 
 from winnow.cli.main import app
 from winnow.errors import InputError
-from winnow.files.outputs import file_sha256, read_json, write_json
+from winnow.files.hashes import file_sha256
+from winnow.files.json_files import read_json, write_json
 from winnow.images import prepare
 from winnow.releases import images as found
 from winnow.releases import manifest, verify

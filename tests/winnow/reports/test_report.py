@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from support import PARAMETERS
 
 from winnow import corrections
-from winnow.files.outputs import write_json
+from winnow.files.json_files import write_json
 from winnow.releases import assemble
 from winnow.reports import galleries, pages
 from winnow.selection import explain

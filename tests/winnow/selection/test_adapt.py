@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from winnow import features
 from winnow.features import Features
-from winnow.files.outputs import read_json
+from winnow.files.json_files import read_json
 from winnow.selection import adapt, adapters, score
 from winnow.selection.adapt import Recipe
 from winnow.selection.adapters import Adapted, Adapters

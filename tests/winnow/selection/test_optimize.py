@@ -15,7 +15,7 @@ from winnow import budget, features
 from winnow.budget import Balance
 from winnow.errors import InputError
 from winnow.features import Features
-from winnow.files.outputs import read_json
+from winnow.files.json_files import read_json
 from winnow.selection import optimize
 from winnow.selection.methods import Method, Solver
 

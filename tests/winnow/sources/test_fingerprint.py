@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from winnow.errors import InputError
-from winnow.files.outputs import read_json
+from winnow.files.json_files import read_json
 from winnow.images.dataset import Dataset
 from winnow.sources import fingerprint
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from winnow.errors import InputError
-from winnow.files.outputs import read_json
+from winnow.files.json_files import read_json
 from winnow.images import dataset, prepare
 from winnow.sources import Source, fingerprint, open_source
 from winnow.training import shifted_tests

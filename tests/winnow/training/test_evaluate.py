@@ -14,7 +14,7 @@ from support import write_photos
 from winnow import features
 from winnow.errors import InputError
 from winnow.features import Features
-from winnow.files.outputs import read_json, write_json
+from winnow.files.json_files import read_json, write_json
 from winnow.images import dataset, prepare
 from winnow.sources import open_source
 from winnow.training import cell_runner, classifier, evaluate, shifted_tests
