@@ -42,7 +42,7 @@ from torchvision.datasets import ImageFolder
 
 from winnow.compute import device, precision
 from winnow.encoders import embed, encoder, feature_cache
-from winnow.encoders.embed import Work
+from winnow.encoders.embed import EmbedJob
 from winnow.encoders.encoder import Checkpoint, Encoder
 from winnow.files import json_files, outputs
 from winnow.images import dataset, decoding, prepare, storage
@@ -129,20 +129,20 @@ class Bare:
 class Winnow:
     """The stage, from shards to rows."""
 
-    def __init__(self, opened: Encoder, paths: list[Path], work: Work) -> None:
+    def __init__(self, opened: Encoder, paths: list[Path], work: EmbedJob) -> None:
         shutil.rmtree(work.images, ignore_errors=True)
         write(work.images, (path.read_bytes() for path in paths))
         self.work, self.data = work, dataset.load(work.images)
-        self.room = feature_cache.Room("benchmark", "benchmark", opened.texts(["thing"]).shape[1])
+        self.cache = feature_cache.FeatureCache("benchmark", "benchmark", opened.texts(["thing"]).shape[1])
         self.device = opened.device
         decoding.FEW = 0  # processes, as for a data set that is worth the time to measure
 
     def __call__(self) -> None:
         """Encode every shard afresh."""
-        shutil.rmtree(self.room.folder, ignore_errors=True)
-        self.room.folder.mkdir(parents=True)
-        embed.shards(self.work, self.room, self.data.shards, device=self.device)
-        assert self.room.done() == len(self.data.index)
+        shutil.rmtree(self.cache.folder, ignore_errors=True)
+        self.cache.folder.mkdir(parents=True)
+        embed.shards(self.work, self.cache, self.data.shards, device=self.device)
+        assert self.cache.done() == len(self.data.index)
 
 
 class OpenClip:
@@ -179,7 +179,7 @@ def main(
 ) -> None:
     """Measure the embed stage."""
     paths = photographs(images, n)
-    work = Work(HOME / "images", checkpoint(model), batch_size)
+    work = EmbedJob(HOME / "images", checkpoint(model), batch_size)
     opened = encoder.opened(work.checkpoint, device.best())
     legs: dict[str, Any] = {
         "bare": Bare(opened, paths, batch_size),

@@ -31,7 +31,7 @@ from safetensors.torch import save_file
 
 from winnow.compute import device
 from winnow.encoders import embed
-from winnow.encoders.embed import Work
+from winnow.encoders.embed import EmbedJob
 from winnow.encoders.encoder import Checkpoint
 from winnow.files import outputs
 from winnow.images import decoding, prepare
@@ -82,7 +82,7 @@ def run_embed(folder: Path, tiny: Checkpoint) -> None:
     decoding.FEW = 0  # processes, as for a data set that is worth the time to measure
     images = folder / "prepare/images"
     embed.run_encoder(
-        Work(images, tiny, BATCH), folder / "embed", ["a {}"], images / "classes.json", device=device.best()
+        EmbedJob(images, tiny, BATCH), folder / "embed", ["a {}"], images / "classes.json", device=device.best()
     )
 
 

@@ -29,9 +29,9 @@ def _encode(how: Embed) -> None:
     say(str(plan), error=True)
     size = -(-len(plan.shards) // UNITS)
     units = [plan.shards[k : k + size] for k in range(0, len(plan.shards), size)]
-    running = [embed.shards.submit(work, plan.room, unit) for unit in units]
-    progress.watch("embed", running, plan.todo, plan.room.done)
-    embed.finish(work, plan.room)
+    running = [embed.shards.submit(work, plan.cache, unit) for unit in units]
+    progress.watch("embed", running, plan.todo, plan.cache.done)
+    embed.finish(work, plan.cache)
 
 
 if __name__ == "__main__":

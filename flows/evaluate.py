@@ -9,7 +9,7 @@ from winnow.run.decorators import flow
 from winnow.run.settings import Evaluate, Settings
 from winnow.training import cell_runner
 from winnow.training.arms import ARMS, Arm
-from winnow.training.evaluate import Work
+from winnow.training.evaluate import EvaluationJob
 
 Cells = dict[tuple[Arm, int], Path]
 
@@ -24,18 +24,18 @@ def run(settings: Settings) -> None:
         if not work.probes:  # a probe looks at features, not at images
             _decode(work, how, settings.prepare.follow_links)
         seeds = range(settings.base.seed, settings.base.seed + how.seeds)
-        cells = {(arm, seed): scratch / f"{arm}-{seed}.json" for seed in seeds for arm in ARMS}
+        cells = {(arm, seed): pieces / f"{arm}-{seed}.json" for seed in seeds for arm in ARMS}
         _train(work, cells)
         evaluate.summarise(list(cells.values()))
 
 
-def _decode(work: Work, how: Evaluate, follow_links: bool) -> None:
+def _decode(work: EvaluationJob, how: Evaluate, follow_links: bool) -> None:
     evaluate.decode(work, how.image_size)
     for name, source in how.tests.items():
         evaluate.decode_test(work, name, source, how.image_size, follow_links)
 
 
-def _train(work: Work, cells: Cells) -> None:
+def _train(work: EvaluationJob, cells: Cells) -> None:
     """Train what has no result yet."""
     todo = {cell: out for cell, out in cells.items() if not cell_runner.result(out)}
     for out in todo.values():

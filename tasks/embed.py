@@ -4,36 +4,36 @@ from pathlib import Path
 
 from tasks import DATA
 from winnow.encoders import embed
-from winnow.encoders.embed import Plan, Work
+from winnow.encoders.embed import EmbedJob, Plan
 from winnow.encoders.encoder import Checkpoint
-from winnow.encoders.feature_cache import Room
+from winnow.encoders.feature_cache import FeatureCache
 from winnow.run.decorators import gpu_task, task
 from winnow.run.settings import Embed
 
 IMAGES, OUT = DATA / "prepare" / "images", DATA / "embed"
 
 
-def work(how: Embed) -> Work:
+def work(how: Embed) -> EmbedJob:
     """What to embed, and with which encoder."""
-    return Work(IMAGES, Checkpoint(how.model, Path(how.path), how.pretrained), how.batch_size)
+    return EmbedJob(IMAGES, Checkpoint(how.model, Path(how.path), how.pretrained), how.batch_size)
 
 
 @gpu_task
-def start(work: Work, how: Embed, *, device: str) -> Plan:
+def start(work: EmbedJob, how: Embed, *, device: str) -> Plan:
     """Embed the prompts of the classes, and find out which images have no features yet."""
     return embed.start(work, how.prompts, Path(how.class_names), device=device)
 
 
 @gpu_task
-def shards(work: Work, room: Room, some: list[str], *, device: str) -> None:
+def shards(work: EmbedJob, cache: FeatureCache, some: list[str], *, device: str) -> None:
     """Encode the images of some shards."""
-    embed.shards(work, room, some, device=device)
+    embed.shards(work, cache, some, device=device)
 
 
 @task
-def finish(work: Work, room: Room) -> None:
+def finish(work: EmbedJob, cache: FeatureCache) -> None:
     """Put the features together."""
-    embed.finish(work, room, OUT)
+    embed.finish(work, cache, OUT)
 
 
 @task

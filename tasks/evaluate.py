@@ -9,7 +9,7 @@ from winnow.run.settings import Evaluate
 from winnow.training import evaluate, shifted_tests
 from winnow.training.arms import Arm
 from winnow.training.classifier import Training
-from winnow.training.evaluate import Work
+from winnow.training.evaluate import EvaluationJob
 from winnow.training.length import Length
 
 IMAGES, SUBSET, OUT = DATA / "prepare" / "images", DATA / "optimize" / "subset.parquet", DATA / "evaluate"
@@ -20,36 +20,36 @@ def key(how: Evaluate) -> str:
     return evaluate.key(IMAGES, SUBSET, DATA / "source" / "evaluate.json", how.model_copy(update={"seeds": 1}))
 
 
-def work(how: Evaluate, scratch: Path) -> Work:
+def work(how: Evaluate, scratch: Path) -> EvaluationJob:
     """What all cells have in common."""
     checkpoint = Path(how.checkpoint) if how.checkpoint else None
     training = Training(how.width, how.steps, how.batch_size, how.lr, how.flip, how.model, checkpoint)
     length = Length(how.epochs, "epochs") if how.epochs else Length(how.steps, "steps")
     tests = {name: scratch / f"test-{name}" for name in how.tests}
-    return Work(IMAGES, DATA / "embed", SUBSET, scratch / "pixels.npy", tests, training, length)
+    return EvaluationJob(IMAGES, DATA / "embed", SUBSET, scratch / "pixels.npy", tests, training, length)
 
 
 @task
-def check(work: Work, how: Evaluate, follow_links: bool) -> None:
+def check(work: EvaluationJob, how: Evaluate, follow_links: bool) -> None:
     """Refuse what would break every cell."""
     evaluate.check(work, how.image_size, how.tests, follow_links)
 
 
 @task
-def decode(work: Work, size: int) -> None:
+def decode(work: EvaluationJob, size: int) -> None:
     """Decode every image once."""
     evaluate.decode(work.images, size, work.pixels)
 
 
 @task
-def decode_test(work: Work, name: str, source: str, size: int, follow_links: bool) -> None:
+def decode_test(work: EvaluationJob, name: str, source: str, size: int, follow_links: bool) -> None:
     """Decode the images of a shifted test set once."""
     classes = json_files.read_json(work.images / "classes.json")
     shifted_tests.decode(name, source, classes, size, work.tests[name], follow_links)
 
 
 @gpu_task
-def cell(work: Work, arm: Arm, seed: int, out: Path, log: Path, *, device: str) -> None:
+def cell(work: EvaluationJob, arm: Arm, seed: int, out: Path, log: Path, *, device: str) -> None:
     """Train and measure one model."""
     evaluate.cell(work, arm, seed, out, log, device=device)
 

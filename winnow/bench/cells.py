@@ -7,9 +7,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from winnow.bench import baselines
-from winnow.bench import prepared as ground
-from winnow.bench.prepared import Ground
+from winnow.bench import baselines, prepared
+from winnow.bench.prepared import PreparedData
 from winnow.features import Features
 from winnow.files import hashes
 from winnow.images import plant
@@ -23,7 +22,7 @@ Kind = Literal["clean", "symmetric", "asymmetric", "near"]
 
 
 @dataclass(frozen=True)
-class Noise:
+class LabelNoise:
     """Wrong labels.
 
     Attributes:
@@ -58,7 +57,7 @@ class Noise:
 class Cell:
     """Which network is trained on what."""
 
-    noise: Noise
+    noise: LabelNoise
     damage: float
     keep: float
     method: str
@@ -69,7 +68,9 @@ class Cell:
     @property
     def settings(self) -> dict[str, Any]:
         """The columns of a row that say which cell it is."""
-        return {name: str(value) if isinstance(value, Noise | Length) else value for name, value in vars(self).items()}
+        return {
+            name: str(value) if isinstance(value, LabelNoise | Length) else value for name, value in vars(self).items()
+        }
 
     def __str__(self) -> str:
         parts = (
@@ -85,40 +86,40 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Work:
+class BenchJob:
     """What all cells of a grid have in common.
 
     Attributes:
-        rooms: folder of the grounds, and of what methods find out once for several cells.
-        ground: names the ground without damage (`ground.digest`).
+        prepared: folder of the prepared data, and of what methods find out once for several cells.
+        digest: names the prepared data without damage (`prepared.digest`).
         trainings: how each model is trained, but for how long.
         judge: how the network is trained that a method may need to choose: what is chosen never depends on the model
             that is then trained.
     """
 
-    rooms: Path
-    ground: str
+    prepared: Path
+    digest: str
     trainings: dict[str, Training]
     judge: Training
 
-    def room(self, cell: Cell) -> Path:
-        """The room of a cell's images."""
-        return self.rooms / (f"damage-{cell.damage:g}-{cell.seed}" if cell.damage else "clean")
+    def folder(self, cell: Cell) -> Path:
+        """The folder of a cell's images."""
+        return self.prepared / (f"damage-{cell.damage:g}-{cell.seed}" if cell.damage else "clean")
 
     def memory(self, cell: Cell) -> Path:
         """The folder of what methods find out about a cell's pool."""
-        return self.rooms / "memory" / _digest(self.ground, cell.noise, cell.damage, cell.seed, self.judge)
+        return self.prepared / "memory" / _digest(self.digest, cell.noise, cell.damage, cell.seed, self.judge)
 
     def name(self, cell: Cell) -> str:
         """The name of a cell's files; another whenever the result could be another."""
-        return f"{cell}_{_digest(self.ground, cell, self.trainings[cell.model], self.judge)[:8]}"
+        return f"{cell}_{_digest(self.digest, cell, self.trainings[cell.model], self.judge)[:8]}"
 
 
 def _digest(*parts: object) -> str:
     return hashes.sha256(*map(repr, parts))[:16]
 
 
-def run(work: Work, cell: Cell, out: Path, log: Path, *, device: str) -> None:
+def run(work: BenchJob, cell: Cell, out: Path, log: Path, *, device: str) -> None:
     """Train and measure a cell (`winnow.training.cell_runner`): its row goes to `out`, or to `log` why there is none.
 
     Args:
@@ -130,13 +131,13 @@ def run(work: Work, cell: Cell, out: Path, log: Path, *, device: str) -> None:
     """
 
     def row() -> dict[str, Any]:
-        return measure(ground.load(work.room(cell)), cell, work.trainings, work.judge, work.memory(cell), device)
+        return measure(prepared.load(work.folder(cell)), cell, work.trainings, work.judge, work.memory(cell), device)
 
     cell_runner.finish(str(cell), out, log, row, device)
 
 
 def measure(
-    on: Ground, cell: Cell, trainings: dict[str, Training], judge: Training, memory: Path, device: str
+    on: PreparedData, cell: Cell, trainings: dict[str, Training], judge: Training, memory: Path, device: str
 ) -> dict[str, Any]:
     """Select, train and measure.
 

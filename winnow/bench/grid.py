@@ -6,8 +6,8 @@ from pathlib import Path
 
 from winnow.bench import prepared
 from winnow.bench.baselines import EVERYTHING
-from winnow.bench.cells import Cell, Noise, Work
-from winnow.bench.prepared import Encoding, Origin
+from winnow.bench.cells import BenchJob, Cell, LabelNoise
+from winnow.bench.prepared import DataOrigin, Encoding
 from winnow.bench.presets import DATA, Preset
 from winnow.encoders.encoder import Checkpoint
 from winnow.errors import InputError
@@ -28,24 +28,24 @@ def cells(preset: Preset, seeds: int | None = None) -> list[Cell]:
     return found
 
 
-def _faults(preset: Preset) -> Iterator[tuple[Noise, float]]:
+def _faults(preset: Preset) -> Iterator[tuple[LabelNoise, float]]:
     """One fault at a time, after none."""
     if preset.clean:
-        yield Noise(), 0.0
+        yield LabelNoise(), 0.0
     for noise in preset.noises:
-        yield Noise(noise.kind, noise.share, tuple(noise.to.items())), 0.0
+        yield LabelNoise(noise.kind, noise.share, tuple(noise.to.items())), 0.0
     for damage in preset.damages:
-        yield Noise(), float(damage)
+        yield LabelNoise(), float(damage)
 
 
-def origin(preset: Preset, data: Path | None) -> Origin:
+def origin(preset: Preset, data: Path | None) -> DataOrigin:
     """Where images and features come from, with the folder of --data put in."""
 
     def put(place: str) -> str:
         return place.replace(DATA, str(data))
 
     if preset.features is not None:
-        return Origin(
+        return DataOrigin(
             put(preset.source), Path(put(preset.features)), preset.image_size, preset.held_out, preset.test_share
         )
     assert preset.encoder is not None
@@ -53,19 +53,19 @@ def origin(preset: Preset, data: Path | None) -> Origin:
     names = put(how.class_names) if how.class_names else None
     checkpoint = Checkpoint(how.model, Path(put(how.path)), how.pretrained)
     encoding = Encoding(checkpoint, tuple(how.prompts), names, how.batch_size)
-    return Origin(put(preset.source), encoding, preset.image_size, preset.held_out, preset.test_share)
+    return DataOrigin(put(preset.source), encoding, preset.image_size, preset.held_out, preset.test_share)
 
 
-def work(preset: Preset, rooms: Path) -> Work:
-    """What all cells share; the clean ground has to be there. Who chooses trains the first model."""
+def work(preset: Preset, folder: Path) -> BenchJob:
+    """What all cells share; the data without damage has to be there. Who chooses trains the first model."""
     how = preset.training
     trainings = {
         model: Training(how.width, 1, how.batch_size, lr, how.flip, model) for model, lr in preset.models.items()
     }
-    pool = len(prepared.load(rooms / "clean").data.labels)
+    pool = len(prepared.load(folder / "clean").data.labels)
     unit, amount = next(iter(preset.budgets.items()))
     judge = Length(amount, unit).training(next(iter(trainings.values())), pool)
-    return Work(rooms, prepared.digest(rooms / "clean"), trainings, judge)
+    return BenchJob(folder, prepared.digest(folder / "clean"), trainings, judge)
 
 
 def shown(cell: Cell, key: str) -> str:

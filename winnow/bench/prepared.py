@@ -3,10 +3,10 @@
     prepare/ embed/   as the stages of these names leave them
     pixels.npy        every image at the size that networks are trained on; there last of all
 
-Beside a room stands its mark (`winnow.files.marks`), which says that it is filled.
+Beside a folder of these stands its mark (`winnow.files.marks`), which says that it is filled.
 
-A room is one damage: images are damaged before they are embedded, so that the encoder sees what a network will see.
-Which images are held out is the same in every room. Wrong labels need no room: features know no labels.
+There is a folder for each damage: images are damaged before they are embedded, so that the encoder sees what a network
+will see. Which images are held out is the same in all of them. Wrong labels need none: features know no labels.
 """
 
 from dataclasses import dataclass, replace
@@ -40,7 +40,7 @@ class Encoding:
 
 
 @dataclass(frozen=True)
-class Origin:
+class DataOrigin:
     """Where images and features come from.
 
     Attributes:
@@ -59,8 +59,8 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class Ground:
-    """What is in a room.
+class PreparedData:
+    """What is in a folder that `make` filled.
 
     Attributes:
         data: features of the pool and their true labels.
@@ -76,8 +76,8 @@ class Ground:
     damaged: np.ndarray
 
 
-def key(origin: Origin) -> str:
-    """Names what rooms are made from, by content: the source, and the features or the encoder.
+def key(origin: DataOrigin) -> str:
+    """Names what the folders are made from, by content: the source, and the features or the encoder.
 
     Raises:
         InputError: the source cannot be found.
@@ -92,12 +92,12 @@ def key(origin: Origin) -> str:
     return hashes.sha256(repr(origin), told, *(hashes.file_sha256(path) for path in lies if path.is_file()))[:16]
 
 
-def make(origin: Origin, room: Path, damage: float = 0.0, seed: int = 0, *, device: str = "cpu") -> None:
-    """Fill a room, if that was not done; a run that was killed goes on at the step it was in.
+def make(origin: DataOrigin, folder: Path, damage: float = 0.0, seed: int = 0, *, device: str = "cpu") -> None:
+    """Fill a folder, if that was not done; a run that was killed goes on at the step it was in.
 
     Args:
         origin: images and features.
-        room: the folder to fill.
+        folder: the folder to fill.
         damage: share of the pool that is damaged.
         seed: fixes which, and how.
         device: where to compute.
@@ -105,27 +105,27 @@ def make(origin: Origin, room: Path, damage: float = 0.0, seed: int = 0, *, devi
     Raises:
         InputError: the source, the encoder or the features are at fault.
     """
-    pixels = room / "pixels.npy"
-    with locks.locked(room.with_name(f"{room.name}.lock"), f"makes {room}"):
-        if marks.is_finished(room):
+    pixels = folder / "pixels.npy"
+    with locks.locked(folder.with_name(f"{folder.name}.lock"), f"makes {folder}"):
+        if marks.is_finished(folder):
             return
-        source = _source(origin, room.parent)
+        source = _source(origin, folder.parent)
         prepare.run(
             source,
-            room / "prepare",
+            folder / "prepare",
             test_share=origin.test_share,
             max_rejected=MAX_REJECTED,
             wrong_labels=0,
             damaged=damage,
             seed=seed,
         )
-        _embed(origin, room, device)
+        _embed(origin, folder, device)
         with outputs.whole_file(pixels) as partial, partial.open("wb") as file:
-            np.save(file, dataset.pixels(dataset.load(room / "prepare/images"), origin.side))
-        marks.finish(room)
+            np.save(file, dataset.pixels(dataset.load(folder / "prepare/images"), origin.side))
+        marks.finish(folder)
 
 
-def _source(origin: Origin, shared: Path) -> Source:
+def _source(origin: DataOrigin, shared: Path) -> Source:
     """The source, with what is held out already decided, so that no seed decides it anew."""
     place = origin.source
     if place == BUNDLED:
@@ -145,18 +145,18 @@ def _source(origin: Origin, shared: Path) -> Source:
     return replace(source, table=table)
 
 
-def _embed(origin: Origin, room: Path, device: str) -> None:
-    images, how = room / "prepare/images", origin.features
+def _embed(origin: DataOrigin, folder: Path, device: str) -> None:
+    images, how = folder / "prepare/images", origin.features
     if isinstance(how, Path):
-        embed.run_features(images, how, room / "embed")
+        embed.run_features(images, how, folder / "embed")
         return
     checkpoint = how.checkpoint
     if str(checkpoint.path) == BUNDLED:
-        checkpoint = replace(checkpoint, path=_pretrained(room.parent / "pretrain", device))
-    work = embed.Work(images, checkpoint, how.batch_size)
+        checkpoint = replace(checkpoint, path=_pretrained(folder.parent / "pretrain", device))
+    work = embed.EmbedJob(images, checkpoint, how.batch_size)
     names = Path(how.class_names) if how.class_names else images / "classes.json"
     with feature_cache.alone():
-        embed.run_encoder(work, room / "embed", list(how.prompts), names, device=device)
+        embed.run_encoder(work, folder / "embed", list(how.prompts), names, device=device)
 
 
 def _pretrained(folder: Path, device: str) -> Path:
@@ -170,18 +170,18 @@ def _pretrained(folder: Path, device: str) -> Path:
 
 
 @lru_cache(maxsize=2)
-def load(room: Path) -> Ground:
-    """What `make` left in a room, read once a process."""
-    images = dataset.load(room / "prepare/images")
-    index, block = images.index, np.load(room / "pixels.npy", mmap_mode="r")
+def load(folder: Path) -> PreparedData:
+    """What `make` left in a folder, read once a process."""
+    images = dataset.load(folder / "prepare/images")
+    index, block = images.index, np.load(folder / "pixels.npy", mmap_mode="r")
     train, test = ((index["split"] == split).to_numpy() for split in ("train", "test"))
-    truth = pd.read_parquet(room / "prepare/truth.parquet")
+    truth = pd.read_parquet(folder / "prepare/truth.parquet")
     damaged = index["id"][train].isin(truth["id"][truth["damage"] != ""]).to_numpy()
     test_labels = index.loc[test, "label"].to_numpy()
-    return Ground(features.load(room / "embed"), block[train], block[test], test_labels, damaged)
+    return PreparedData(features.load(folder / "embed"), block[train], block[test], test_labels, damaged)
 
 
-def digest(room: Path) -> str:
-    """Names the images, labels and features in a room."""
+def digest(folder: Path) -> str:
+    """Names the images, labels and features in a folder."""
     names = ("prepare/images/index.parquet", "embed/image.npy", "embed/text.npy", "pixels.npy")
-    return hashes.sha256(*(hashes.file_sha256(room / name) for name in names))
+    return hashes.sha256(*(hashes.file_sha256(folder / name) for name in names))

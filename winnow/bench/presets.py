@@ -10,27 +10,27 @@ from ruamel.yaml.error import YAMLError
 from winnow.errors import InputError
 from winnow.run.settings import Block, Positive, Share, explain
 
-ROOM = Path(__file__).with_name("preset_files")
+PRESETS = Path(__file__).with_name("preset_files")
 DATA = "{data}"  # in a path: the folder that --data names
 
 Keep = Annotated[float, Field(gt=0, lt=1)]
 
 
-class Noise(Block):
-    """Wrong labels (`winnow.bench.cells.Noise`)."""
+class NoiseBlock(Block):
+    """Wrong labels (`winnow.bench.cells.LabelNoise`)."""
 
     kind: Literal["symmetric", "asymmetric", "near"]
     share: float = Field(gt=0, lt=1)
     to: dict[str, str] = Field(default={})
 
     @model_validator(mode="after")
-    def _a_map_is_by_class(self) -> "Noise":
+    def _a_map_is_by_class(self) -> "NoiseBlock":
         if self.to and self.kind != "asymmetric":
             raise ValueError("to: only asymmetric noise maps classes")
         return self
 
 
-class Encoder(Block):
+class EncoderBlock(Block):
     """Which encoder makes features: the keys of `embed` in params.yaml."""
 
     model: str = Field(min_length=1)
@@ -41,7 +41,7 @@ class Encoder(Block):
     batch_size: Positive = 256
 
 
-class Training(Block):
+class TrainingBlock(Block):
     """What all networks share (`winnow.training.classifier`)."""
 
     width: Positive = 16
@@ -61,13 +61,13 @@ class Preset(Block):
     held_out: str | None = None
     test_share: float = Field(default=0.2, gt=0, lt=1)
     features: str | None = None
-    encoder: Encoder | None = None
+    encoder: EncoderBlock | None = None
     image_size: int = Field(ge=8)
-    training: Training
+    training: TrainingBlock
     models: dict[str, Annotated[float, Field(gt=0)]] = Field(min_length=1)
     budgets: dict[Literal["steps", "epochs"], Annotated[int, Field(ge=1)]] = Field(min_length=1)
     clean: bool = True
-    noises: list[Noise] = Field(default=[])
+    noises: list[NoiseBlock] = Field(default=[])
     damages: list[Share] = Field(default=[])
     keeps: list[Keep] = Field(min_length=1)
     methods: list[str] = Field(min_length=1)
@@ -90,7 +90,7 @@ class Preset(Block):
 
 def names() -> list[str]:
     """The presets that there are."""
-    return sorted(path.stem for path in ROOM.glob("*.yaml"))
+    return sorted(path.stem for path in PRESETS.glob("*.yaml"))
 
 
 def load(name: str) -> Preset:
@@ -99,7 +99,7 @@ def load(name: str) -> Preset:
     Raises:
         InputError: there is none, or the file is at fault: with the key, one line a fault.
     """
-    path = Path(name) if name.endswith(".yaml") else ROOM / f"{name}.yaml"
+    path = Path(name) if name.endswith(".yaml") else PRESETS / f"{name}.yaml"
     if not path.is_file():
         raise InputError(f"there is no preset {name!r}; there are {', '.join(names())}, and files of your own (.yaml)")
     try:

@@ -23,11 +23,11 @@ from winnow.run.settings import Runtime
 from winnow.terminal.say import say
 from winnow.training import cell_runner
 
-ROOM = scratch.SCRATCH / "bench"
+BENCH = scratch.SCRATCH / "bench"
 
 
 @dataclass(frozen=True)
-class Request:
+class BenchRequest:
     """Which part of which grid, on which data, and where results go.
 
     Attributes:
@@ -53,7 +53,7 @@ def describe(name: str) -> str:
     return f"{name:<16} {len(grid.cells(preset)):>6,} cells, {needed}\n    {preset.about}"
 
 
-def check(request: Request, download: bool) -> None:
+def check(request: BenchRequest, download: bool) -> None:
     """Refuse at once what this machine or this command line lacks.
 
     Raises:
@@ -76,23 +76,23 @@ def check(request: Request, download: bool) -> None:
 
 @flow(name="bench", validate_parameters=False)
 @redacted
-def run(request: Request) -> list[Path]:
+def run(request: BenchRequest) -> list[Path]:
     """Run the cells that have no result, then write the tables of all; the logs of those that broke."""
     every, out = grid.cells(request.preset, request.seeds), request.out
     wanted = [cell for cell in every if all(grid.shown(cell, key) in some for key, some in request.only.items())]
     place = grid.origin(request.preset, request.data)
-    rooms = ROOM / prepared.key(place)
+    prepared_folder = BENCH / prepared.key(place)
     make = gpu_task(prepared.make)
-    make.submit(place, rooms / "clean").result()
-    shared = grid.work(request.preset, rooms)
+    make.submit(place, prepared_folder / "clean").result()
+    shared = grid.work(request.preset, prepared_folder)
     result = {cell: out / "cells" / f"{shared.name(cell)}.json" for cell in every}
     log = {cell: out / "logs" / f"{shared.name(cell)}.log" for cell in every}
     todo = [cell for cell in wanted if not cell_runner.result(result[cell])]
     say(f"bench {request.name}: {len(wanted):,} cells, {len(wanted) - len(todo):,} of them done", error=True)
-    damaged = {shared.room(cell): (cell.damage, cell.seed) for cell in todo if cell.damage}
-    making = [make.submit(place, room, *damage) for room, damage in damaged.items()]
+    damaged = {shared.folder(cell): (cell.damage, cell.seed) for cell in todo if cell.damage}
+    making = [make.submit(place, folder, *damage) for folder, damage in damaged.items()]
     progress.watch(
-        "damaged images", making, len(making), lambda: sum((room / "pixels.npy").exists() for room in damaged)
+        "damaged images", making, len(making), lambda: sum((folder / "pixels.npy").exists() for folder in damaged)
     )
     for cell in todo:
         log[cell].unlink(missing_ok=True)
@@ -106,7 +106,7 @@ def run(request: Request) -> list[Path]:
     return report(request, every, result, log)
 
 
-def report(request: Request, every: list[Cell], result: dict[Cell, Path], log: dict[Cell, Path]) -> list[Path]:
+def report(request: BenchRequest, every: list[Cell], result: dict[Cell, Path], log: dict[Cell, Path]) -> list[Path]:
     """Write tables and pictures of what there is by now; the logs of the cells that are broken."""
     rows = {cell: row for cell in every if (row := cell_runner.result(result[cell]))}
     broken = [cell for cell in every if cell not in rows and log[cell].exists()]
@@ -119,7 +119,7 @@ def report(request: Request, every: list[Cell], result: dict[Cell, Path], log: d
     return logs
 
 
-def record_grid(request: Request, found: tables.Grid) -> None:
+def record_grid(request: BenchRequest, found: tables.Grid) -> None:
     """Record what there is in MLflow, whatever its server does: the tables are there all the same."""
     project = Path.cwd()
     try:
@@ -134,7 +134,7 @@ def record_grid(request: Request, found: tables.Grid) -> None:
         )
 
 
-def main(request: Request) -> int:
+def main(request: BenchRequest) -> int:
     """Run what is asked for; 1 if a cell is broken, else 0."""
     chosen = settings.load().runtime if Path("params.yaml").exists() else Runtime()
     with stage.running(run, chosen) as ready:

@@ -164,7 +164,7 @@ def export(
         from winnow.releases import export as exporting
         from winnow.releases import manifest
 
-        request = exporting.Request(form, test, link)
+        request = exporting.ExportRequest(form, test, link)
         if link and form != "imagefolder":
             raise InputError("--link is for --format imagefolder; the other formats hold images in files of their own")
         places.check("--out", out)
@@ -229,7 +229,7 @@ def bench(
             say("\n".join(map(benching.describe, presets.names())))
             return
         stem = Path(name).stem
-        request = benching.Request(stem, chosen, data, out or Path("bench") / stem, seeds, _parts(only or []))
+        request = benching.BenchRequest(stem, chosen, data, out or Path("bench") / stem, seeds, _parts(only or []))
         benching.check(request, download)
         with places.reserved("--out", request.out):
             sys.exit(benching.main(request))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-State = Literal["ok", "warning", "wrong"]
+Level = Literal["ok", "warning", "wrong"]
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,6 @@ class Finding:
     """
 
     what: str
-    state: State
+    state: Level
     found: str
     cure: str = ""

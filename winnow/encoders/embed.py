@@ -26,7 +26,7 @@ from rich.filesize import decimal
 from winnow import features
 from winnow.encoders import encoder, feature_cache, own_features, prompts
 from winnow.encoders.encoder import Checkpoint, Encoder
-from winnow.encoders.feature_cache import Room
+from winnow.encoders.feature_cache import FeatureCache
 from winnow.errors import InputError
 from winnow.files import hashes, json_files, outputs
 from winnow.images import dataset, decoding
@@ -38,7 +38,7 @@ DECODER = 2**28  # bytes of a process that decodes
 
 
 @dataclass(frozen=True)
-class Work:
+class EmbedJob:
     """What to embed with which encoder, and how many images at a time."""
 
     images: Path
@@ -58,7 +58,7 @@ class Plan:
         disk: bytes of features at the end, with the rows that are kept for the next run.
     """
 
-    room: Room
+    cache: FeatureCache
     shards: list[str]
     total: int
     todo: int
@@ -74,7 +74,7 @@ class Plan:
         )
 
 
-def start(work: Work, texts: list[str], names: Path, *, device: str) -> Plan:
+def start(work: EmbedJob, texts: list[str], names: Path, *, device: str) -> Plan:
     """Open the encoder, embed the classes, and find out what is left to do.
 
     Args:
@@ -91,12 +91,12 @@ def start(work: Work, texts: list[str], names: Path, *, device: str) -> Plan:
     opened = encoder.opened(work.checkpoint, device)
     text = prompts.text_features(opened, called, texts)
     key = hashes.sha256(opened.key, str(work.batch_size))[:16], hashes.file_sha256(work.images / "index.parquet")[:16]
-    room = Room(*key, text.shape[1])
-    room.open(data.index, text, opened.about | {"prompts": texts})
-    todo = {shard: room.todo(shard, len(data.of(shard))) for shard in data.shards}
-    left = sum(len(wanted) for wanted in todo.values()) - room.done()
+    cache = FeatureCache(*key, text.shape[1])
+    cache.open(data.index, text, opened.about | {"prompts": texts})
+    todo = {shard: cache.todo(shard, len(data.of(shard))) for shard in data.shards}
+    left = sum(len(wanted) for wanted in todo.values()) - cache.done()
     seconds = left * _seconds_an_image(opened, data, todo, work.batch_size) if left else 0.0
-    return Plan(room, data.shards, len(data.index), left, seconds, _memory(left), room.disk(len(data.index)))
+    return Plan(cache, data.shards, len(data.index), left, seconds, _memory(left), cache.disk(len(data.index)))
 
 
 def _seconds_an_image(opened: Encoder, data: Dataset, todo: dict[str, np.ndarray], batch_size: int) -> float:
@@ -118,7 +118,7 @@ def _memory(left: int) -> int:
     return psutil.Process().memory_info().rss + workers * DECODER
 
 
-def shards(work: Work, room: Room, some: list[str], *, device: str) -> None:
+def shards(work: EmbedJob, cache: FeatureCache, some: list[str], *, device: str) -> None:
     """Encode what is not yet done of some shards.
 
     Raises:
@@ -126,19 +126,19 @@ def shards(work: Work, room: Room, some: list[str], *, device: str) -> None:
     """
     data, opened = _data(work.images), encoder.opened(work.checkpoint, device)
     counts = {shard: len(data.of(shard)) for shard in some}
-    pool = decoding.decoders(sum(counts.values()) - room.done(some))
-    decoded = decoding.batches(_encoded(data, room, counts, work.batch_size), opened.shape, pool)
+    pool = decoding.decoders(sum(counts.values()) - cache.done(some))
+    decoded = decoding.batches(_encoded(data, cache, counts, work.batch_size), opened.shape, pool)
     for shard, batches in groupby(decoded, lambda one: one[0].shard):
-        with room.append(shard) as write:
+        with cache.append(shard) as write:
             for batch, pixels in batches:
                 write(batch.first, _encode(opened, pixels, work.batch_size, shard))
 
 
-def _encoded(data: Dataset, room: Room, counts: dict[str, int], batch_size: int) -> Iterator[Batch]:
+def _encoded(data: Dataset, cache: FeatureCache, counts: dict[str, int], batch_size: int) -> Iterator[Batch]:
     """Batches of what is not yet done of some shards, one shard after the other."""
     for shard, count in counts.items():
-        wanted = room.todo(shard, count)
-        begin = room.begun(shard, batch_size, len(wanted))
+        wanted = cache.todo(shard, count)
+        begin = cache.begun(shard, batch_size, len(wanted))
         images = _only(data.encoded(shard), wanted[begin:])
         for first in range(begin, len(wanted), batch_size):
             yield Batch(shard, first, list(islice(images, batch_size)))
@@ -162,23 +162,23 @@ def _encode(opened: Encoder, pixels: np.ndarray, batch_size: int, shard: str) ->
     return found
 
 
-def finish(work: Work, room: Room, out: Path) -> None:
+def finish(work: EmbedJob, cache: FeatureCache, out: Path) -> None:
     """Gather the rows of all shards and write the features to `out`; the rows stay for the next run."""
     data = _data(work.images)
-    image = room.gather(data.index, data.shards)
-    _write(out, data, image, np.arange(len(image)), np.load(room.folder / feature_cache.TEXT), room.about())
-    room.close()
+    image = cache.gather(data.index, data.shards)
+    _write(out, data, image, np.arange(len(image)), np.load(cache.folder / feature_cache.TEXT), cache.about())
+    cache.close()
 
 
-def run_encoder(work: Work, out: Path, texts: list[str], names: Path, *, device: str) -> None:
+def run_encoder(work: EmbedJob, out: Path, texts: list[str], names: Path, *, device: str) -> None:
     """Embed every image and every class in this process and write the features to `out`.
 
     Raises:
         InputError: as `start` and `shards`.
     """
     plan = start(work, texts, names, device=device)
-    shards(work, plan.room, plan.shards, device=device)
-    finish(work, plan.room, out)
+    shards(work, plan.cache, plan.shards, device=device)
+    finish(work, plan.cache, out)
 
 
 def run_features(images: Path, folder: Path, out: Path) -> None:

@@ -36,7 +36,7 @@ def alone() -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class Room:
+class FeatureCache:
     """Where the rows of one run are kept.
 
     Attributes:

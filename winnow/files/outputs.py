@@ -88,7 +88,7 @@ def staging(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def temporary(name: str) -> Iterator[Path]:
-    """Give an empty folder in the system's place for temporary files (TMPDIR), as `staging` does; `name` says what for."""
+    """Give an empty folder among the system's temporary files (TMPDIR), as `staging` does; `name` says what for."""
     with staging(Path(tempfile.gettempdir(), f"winnow-{name}")) as place:
         folder = place / name
         folder.mkdir()

@@ -34,7 +34,7 @@ LISTED = ["id", "label", "class_name", "split", "file"]
 
 
 @dataclass(frozen=True)
-class Request:
+class ExportRequest:
     """What to export: a format, with the held-out images or without, and a folder to link images from."""
 
     format: str
@@ -56,7 +56,9 @@ class Request:
             raise InputError(f"--format {self.format}: there is no such format; there are {', '.join(FORMATS)}")
 
 
-def run(release: Release, out: Path, request: Request, images: Path | None = None, source: str | None = None) -> int:
+def run(
+    release: Release, out: Path, request: ExportRequest, images: Path | None = None, source: str | None = None
+) -> int:
     """Export the release to the folder `out`; the number of samples in it.
 
     Args:
@@ -73,7 +75,7 @@ def run(release: Release, out: Path, request: Request, images: Path | None = Non
         return _run(release, out, request, images, source)
 
 
-def _run(release: Release, out: Path, request: Request, images: Path | None, source: str | None) -> int:
+def _run(release: Release, out: Path, request: ExportRequest, images: Path | None, source: str | None) -> int:
     data = _images(release, request, images, source)
     table = _listed(release) if data is None else export_plan.plan(release, data, test=request.test)
     about = _about(release, request, table)
@@ -95,7 +97,7 @@ def _run(release: Release, out: Path, request: Request, images: Path | None, sou
     return len(table)
 
 
-def _images(release: Release, request: Request, images: Path | None, source: str | None) -> Dataset | None:
+def _images(release: Release, request: ExportRequest, images: Path | None, source: str | None) -> Dataset | None:
     """The images, where they are needed."""
     if request.format == "ids":
         return None
@@ -119,7 +121,7 @@ def _listed(release: Release) -> pd.DataFrame:
     return kept[["id", "label", "class_name"]].assign(split="train", file="")
 
 
-def _about(release: Release, request: Request, table: pd.DataFrame) -> dict[str, object]:
+def _about(release: Release, request: ExportRequest, table: pd.DataFrame) -> dict[str, object]:
     """What is exported, as it is written to export.json: the same for the same export."""
     return {
         "name": release.manifest.name,

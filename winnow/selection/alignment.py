@@ -25,7 +25,7 @@ from winnow import features
 from winnow.features import Features
 from winnow.selection import heads, noise
 from winnow.selection.heads import Discriminant, Rows
-from winnow.selection.noise import Noise
+from winnow.selection.noise import NoiseModel
 
 FIT_ROWS, FIT_SCORES = 8_192, 2**21  # images, and images times classes, that choose the weights
 START, LITTLE = 0.4, 0.01  # weights at the start
@@ -59,7 +59,7 @@ class Mixture:
     """A fit: `weight` (m,) of the heads, the noise with its rates, and the loss in nats."""
 
     weight: np.ndarray
-    noise: Noise
+    noise: NoiseModel
     loss: float
 
 
@@ -95,7 +95,7 @@ def align(data: Features, seed: int = 0) -> Alignment:
     return Alignment(log_odds[back], predicted[back], damaged[back], weight, bias, choice)
 
 
-def fit(parts: Tensor, labels: Tensor, start: Noise, weight: np.ndarray) -> Mixture:
+def fit(parts: Tensor, labels: Tensor, start: NoiseModel, weight: np.ndarray) -> Mixture:
     """The weights and noise rates of the greatest likelihood.
 
     Args:
@@ -122,7 +122,7 @@ def fit(parts: Tensor, labels: Tensor, start: Noise, weight: np.ndarray) -> Mixt
     return at(np.exp(found.x), parts, labels, fitted[0])
 
 
-def fit_best(parts: Tensor, labels: Tensor, start: Noise, weights: list[np.ndarray]) -> Mixture:
+def fit_best(parts: Tensor, labels: Tensor, start: NoiseModel, weights: list[np.ndarray]) -> Mixture:
     """`fit` from the best of some weights (m,).
 
     The likelihood has poor maxima, such as zero-shot taken for certain and nearly all labels for wrong.
@@ -131,7 +131,7 @@ def fit_best(parts: Tensor, labels: Tensor, start: Noise, weights: list[np.ndarr
     return fit(parts, labels, best.noise, best.weight)
 
 
-def at(weight: np.ndarray, parts: Tensor, labels: Tensor, start: Noise) -> Mixture:
+def at(weight: np.ndarray, parts: Tensor, labels: Tensor, start: NoiseModel) -> Mixture:
     """The mixture of given weights (m,), its noise rates fitted to the end."""
     mass = noise.mass(probabilities(weight, parts), start.cell[labels], len(start.size))
     fitted = noise.refit(start, mass.numpy(), rounds=50)

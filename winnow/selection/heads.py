@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from winnow import features
 from winnow.features import Features
-from winnow.selection.noise import TINY, Noise
+from winnow.selection.noise import TINY, NoiseModel
 
 SHRINK = 16.0  # a class mean counts half when it is over this many images
 RIDGE = 1.0  # of the discriminant's metric, in mean eigenvalues of the covariance
@@ -144,7 +144,7 @@ def discriminant(rows: Rows, scatter: Tensor) -> Discriminant:
     return Discriminant(weight, -0.5 * (mean * weight).sum(1), norm, rows.counts)
 
 
-def logistic(rows: Rows, base: Tensor, noise: Noise, scatter: Tensor) -> Tensor:
+def logistic(rows: Rows, base: Tensor, noise: NoiseModel, scatter: Tensor) -> Tensor:
     """What a few steps on the labels of the other folds add to a head of text features.
 
     Nesterov's accelerated gradient from zero, in a metric that sees no label; the step of a class shrinks with its

@@ -20,7 +20,7 @@ from winnow.files.outputs import whole_file
 
 BLOCK = 4096  # images compared with as many at a time: 64 MiB of cosines
 DIRECTIONS = 64  # main directions of the bound
-ROOM = 1e-4  # for rounding, so that the bound is one
+ROUNDING = 1e-4  # for rounding, so that the bound is one
 
 
 def find(data: Features, alignment: np.ndarray, cosine: float, device: str) -> pd.DataFrame:
@@ -48,7 +48,7 @@ def find(data: Features, alignment: np.ndarray, cosine: float, device: str) -> p
         later_bound = _bounding(later, basis)
         for i in range(0, j + 1, BLOCK):
             earlier = _rows(data, order[i : i + BLOCK], device=device) if i < j else later
-            maybe = _candidates(_bounding(earlier, basis) @ later_bound.T, cosine - ROOM, diagonal=i == j)
+            maybe = _candidates(_bounding(earlier, basis) @ later_bound.T, cosine - ROUNDING, diagonal=i == j)
             if len(maybe):
                 _update(best, of, earlier, later, labels, i, j, maybe, cosine)
     return _table(data, order, best.cpu().numpy(), of.cpu().numpy(), cosine)

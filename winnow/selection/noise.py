@@ -18,7 +18,7 @@ TINY = 1e-30
 
 
 @dataclass(frozen=True)
-class Noise:
+class NoiseModel:
     """Noise rates by cell.
 
     Attributes:
@@ -42,7 +42,7 @@ class Noise:
         return PRIOR_COUNT * float(_prior(self.size) @ np.log(self.rate + 1e-12))
 
 
-def by_names(text: Tensor, nearest: int) -> Noise:
+def by_names(text: Tensor, nearest: int) -> NoiseModel:
     """Noise between C classes whose names have the unit features `text` (C, d); 0 `nearest` is symmetric noise."""
     classes = len(text)
     similarity = (text @ text.T).fill_diagonal_(torch.inf)
@@ -50,7 +50,7 @@ def by_names(text: Tensor, nearest: int) -> Noise:
     last = min(nearest + 1, classes - 1)
     size = np.ones(last + 1)
     size[last] = max(classes - last, 1)
-    return Noise(rank.clamp_(max=last).T.contiguous(), size, _prior(size))
+    return NoiseModel(rank.clamp_(max=last).T.contiguous(), size, _prior(size))
 
 
 def _prior(size: np.ndarray) -> np.ndarray:
@@ -64,7 +64,7 @@ def mass(p: Tensor, cell: Tensor, cells: int) -> Tensor:
     return p.new_zeros(len(p), cells).scatter_add_(1, cell, p)
 
 
-def refit(noise: Noise, found: np.ndarray, rounds: int = 2) -> Noise:
+def refit(noise: NoiseModel, found: np.ndarray, rounds: int = 2) -> NoiseModel:
     """Rounds of expectation-maximisation of the rates, the prior as pseudo-counts; `found` (n, K) is `mass`."""
     prior, rate = PRIOR_COUNT * _prior(noise.size), noise.rate
     for _ in range(rounds):
@@ -74,7 +74,7 @@ def refit(noise: Noise, found: np.ndarray, rounds: int = 2) -> Noise:
     return replace(noise, rate=rate)
 
 
-def log_odds(scores: Tensor, labels: Tensor, noise: Noise) -> Tensor:
+def log_odds(scores: Tensor, labels: Tensor, noise: NoiseModel) -> Tensor:
     """Log odds that labels are right, given the images.
 
     Args:

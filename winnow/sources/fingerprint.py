@@ -31,9 +31,9 @@ TICK = 100_000_000  # nanoseconds: two changes that are nearer in time may leave
 TELLS = ("ETag", "etag", "md5Hash", "md5", "sha256", "checksum", "mtime", "LastModified", "last_modified", "created")
 AT_A_TIME = 4096  # files
 
-State = tuple[int, int, int, int]  # STATE of a file: whatever changes it, even in place, gives another
-UNSURE: State = (0, 0, 0, 0)
-Known = dict[str, tuple[State, str]]
+FileStamp = tuple[int, int, int, int]  # STATE of a file: whatever changes it, even in place, gives another
+UNSURE: FileStamp = (0, 0, 0, 0)
+Known = dict[str, tuple[FileStamp, str]]
 
 
 def write(source: str, held_out: str | None, out: Path, *, follow_links: bool = False) -> None:
@@ -120,7 +120,7 @@ def _local(root: str, names: list[str]) -> dict[str, tuple[int, str]]:
     """Hash the files, all cores at work, but for those that are as they were."""
     memory = SEEN / f"{hashlib.sha256(os.fsencode(root)).hexdigest()[:16]}.parquet"
     known = _load(memory)
-    now: dict[str, tuple[int, State, str]] = {}
+    now: dict[str, tuple[int, FileStamp, str]] = {}
     bar = track(
         storage.batched(names, AT_A_TIME),
         "source",
@@ -137,7 +137,7 @@ def _local(root: str, names: list[str]) -> dict[str, tuple[int, str]]:
     return {name: (size, digest) for name, (size, _, digest) in now.items()}
 
 
-def _hash(root: str, name: str, known: Known) -> tuple[int, State, str]:
+def _hash(root: str, name: str, known: Known) -> tuple[int, FileStamp, str]:
     """Size, state and hash of a file; a state of zeros is not to be relied on."""
     path = Path(root) / name
     try:

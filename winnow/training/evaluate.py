@@ -37,7 +37,7 @@ SHIFTED = "accuracy_"  # before the name of a shifted test set
 
 
 @dataclass(frozen=True)
-class Work:
+class EvaluationJob:
     """What all cells have in common.
 
     Attributes:
@@ -82,7 +82,7 @@ def key(images: Path, subset: Path, outside: Path, *how: object) -> str:
     return hashes.sha256(*inputs, *map(repr, how))[:16]
 
 
-def check(work: Work, side: int, tests: dict[str, str], follow_links: bool = False) -> None:
+def check(work: EvaluationJob, side: int, tests: dict[str, str], follow_links: bool = False) -> None:
     """Refuse what would break every cell, before images of `side` pixels are decoded.
 
     Raises:
@@ -109,12 +109,12 @@ def decode(images: Path, size: int, out: Path) -> None:
         marks.finish(out)
 
 
-def cell(work: Work, arm: Arm, seed: int, out: Path, log: Path, *, device: str) -> None:
+def cell(work: EvaluationJob, arm: Arm, seed: int, out: Path, log: Path, *, device: str) -> None:
     """Train and measure one cell (`training.cell_runner`): its row goes to `out`, or to `log` why there is none."""
     cell_runner.finish(f"{arm}, seed {seed}", out, log, lambda: measure(work, arm, seed, device), device)
 
 
-def measure(work: Work, arm: Arm, seed: int, device: str) -> dict[str, Any]:
+def measure(work: EvaluationJob, arm: Arm, seed: int, device: str) -> dict[str, Any]:
     """Train on one arm, and measure on what is held out and on shifted test sets.
 
     Raises:
@@ -131,7 +131,7 @@ def measure(work: Work, arm: Arm, seed: int, device: str) -> dict[str, Any]:
 
 
 def _network(
-    work: Work, data: Dataset, chosen: np.ndarray, seed: int, device: str
+    work: EvaluationJob, data: Dataset, chosen: np.ndarray, seed: int, device: str
 ) -> tuple[Measures, int, dict[str, float]]:
     """What a network trained on the `chosen` of the pool is worth, the images it saw, and its accuracy elsewhere."""
     block, labels = np.load(work.pixels, mmap_mode="r"), data.index["label"].to_numpy()
@@ -146,7 +146,7 @@ def _network(
 
 
 def _probe(
-    work: Work, data: Dataset, chosen: np.ndarray, seed: int, device: str
+    work: EvaluationJob, data: Dataset, chosen: np.ndarray, seed: int, device: str
 ) -> tuple[Measures, int, dict[str, float]]:
     """The same of a linear probe on features, which draws nothing."""
     have = features.load(work.embed)

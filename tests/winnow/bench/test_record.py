@@ -8,11 +8,11 @@ import mlflow
 import pytest
 
 from winnow.bench import record, tables
-from winnow.bench.cells import Cell, Noise
+from winnow.bench.cells import Cell, LabelNoise
 from winnow.bench.tables import Grid
 from winnow.training.length import Length
 
-FIRST = Cell(Noise(), 0.0, 0.5, "winnow", "small", Length(40, "steps"), 0)
+FIRST = Cell(LabelNoise(), 0.0, 0.5, "winnow", "small", Length(40, "steps"), 0)
 CELLS = [replace(FIRST, seed=seed, method=method) for seed in (0, 1) for method in ("winnow", "random", "paper")]
 
 

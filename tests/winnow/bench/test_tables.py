@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from winnow.bench import pictures, tables
-from winnow.bench.cells import Cell, Noise
+from winnow.bench.cells import Cell, LabelNoise
 from winnow.files.json_files import read_json
 from winnow.training.compare import compare
 from winnow.training.length import Length
 
 ACCURACY = tables.MEASURES[0]
-FIRST = Cell(Noise(), 0.0, 0.5, "winnow", "small", Length(40, "steps"), 0)
+FIRST = Cell(LabelNoise(), 0.0, 0.5, "winnow", "small", Length(40, "steps"), 0)
 
 
 def row(cell: Cell, accuracy: float) -> dict[str, Any]:
@@ -87,7 +87,7 @@ def test_with_nothing_run_there_is_a_table_all_the_same(tmp_path: Path) -> None:
 
 def test_pictures_are_the_same_bytes_again(tmp_path: Path) -> None:
     rng, rows = np.random.default_rng(0), {}
-    for noise in (Noise(), Noise("near", 0.2)):
+    for noise in (LabelNoise(), LabelNoise("near", 0.2)):
         for keep, method in [*((k, m) for k in (0.1, 0.5) for m in ("winnow", "random")), (1.0, "all")]:
             for cell in seeds(2, replace(FIRST, noise=noise, keep=keep, method=method)):
                 rows[cell] = row(cell, float(rng.random()))

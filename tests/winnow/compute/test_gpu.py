@@ -10,7 +10,7 @@ import torch
 from winnow import features
 from winnow.compute import device
 from winnow.encoders import embed
-from winnow.encoders.embed import Work
+from winnow.encoders.embed import EmbedJob
 from winnow.encoders.encoder import Checkpoint
 from winnow.features import Features, unit
 from winnow.images.dataset import Dataset
@@ -54,7 +54,7 @@ def test_a_selection_repeats_itself_and_hardly_depends_on_the_device(planted: Fe
 
 def test_features_repeat_themselves_and_agree_with_the_processor(images: Dataset, encoder: Path, workdir: Path) -> None:
     def run(where: str, out: str) -> Features:
-        work = Work(images.folder, Checkpoint("local-dir", encoder), batch_size=4)
+        work = EmbedJob(images.folder, Checkpoint("local-dir", encoder), batch_size=4)
         embed.run_encoder(work, workdir / out, ["a {}"], images.folder / "classes.json", device=where)
         return features.load(workdir / out)
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from winnow import features
 from winnow.encoders import embed
-from winnow.encoders.embed import Work
+from winnow.encoders.embed import EmbedJob
 from winnow.encoders.encoder import Checkpoint
 from winnow.errors import InputError
 from winnow.features import Features
@@ -43,7 +43,7 @@ def have(images: Dataset, tmp_path: Path) -> Callable[..., Path]:
 
 
 def run(images: Dataset, encoder: Path, out: Path, prompts: list[str] = PROMPTS, batch_size: int = 4) -> Path:
-    work = Work(images.folder, Checkpoint("local-dir", encoder), batch_size)
+    work = EmbedJob(images.folder, Checkpoint("local-dir", encoder), batch_size)
     embed.run_encoder(work, out, prompts, images.folder / "classes.json", device="cpu")
     return out
 

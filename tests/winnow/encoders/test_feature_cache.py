@@ -1,6 +1,7 @@
 """A run killed at any moment, and often, ends with the bytes of one that was not; new images alone are encoded."""
 
 import multiprocessing
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,10 +10,10 @@ import numpy as np
 import pytest
 
 from winnow.encoders import embed, feature_cache
-from winnow.encoders.embed import Work
+from winnow.encoders.embed import EmbedJob
 from winnow.encoders.encoder import Checkpoint, opened
-from winnow.encoders.feature_cache import Room
-from winnow.files import outputs, scratch
+from winnow.encoders.feature_cache import FeatureCache
+from winnow.files import scratch
 from winnow.images import dataset, decoding, prepare
 from winnow.images.dataset import Dataset
 from winnow.sources import open_source
@@ -36,7 +37,7 @@ def encoded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[], int
 
 
 def run(images: Dataset, encoder: Path, out: Path) -> dict[str, bytes]:
-    work = Work(images.folder, Checkpoint("local-dir", encoder), BATCH)
+    work = EmbedJob(images.folder, Checkpoint("local-dir", encoder), BATCH)
     embed.run_encoder(work, out, PROMPTS, images.folder / "classes.json", device="cpu")
     return {path.name: path.read_bytes() for path in out.iterdir()}
 
@@ -49,7 +50,7 @@ def test_killed_at_ten_moments_the_bytes_are_the_same(
     images: Dataset, encoder: Path, workdir: Path, encoded: Callable[[], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened(Checkpoint("local-dir", encoder), "cpu")  # so that what is killed is at work
-    decoding._pool.cache_clear()  # threads do not go with a fork
+    decoding._kept.cache_clear()  # threads do not go with a fork
     fork = multiprocessing.get_context("fork")
     work, rng = workdir / "other", np.random.default_rng(0)
     work.mkdir()
@@ -84,7 +85,7 @@ def test_new_images_alone_are_encoded(
     kept = run(more, encoder, workdir / "two")
     assert encoded() - begun <= 3
     assert kept != before
-    embed.outputs.shutil.rmtree(".winnow")
+    shutil.rmtree(".winnow")
     assert run(more, encoder, workdir / "three") == kept  # rows do not depend on the batch they were encoded in
 
 
@@ -120,26 +121,26 @@ def test_a_run_killed_after_its_rows_were_kept_ends_as_it_would_have(
     begun = encoded()
     again = run(images, encoder, workdir / "out")
     assert encoded() == begun
-    outputs.shutil.rmtree(scratch.SCRATCH)
+    shutil.rmtree(scratch.SCRATCH)
     assert run(images, encoder, workdir / "other") == again
 
 
 def test_half_a_batch_is_written_again_and_a_finished_shard_is_not(workdir: Path) -> None:
-    room, values = Room("e", "i", 3), np.arange(30, dtype=np.float16).reshape(10, 3)
-    room.folder.mkdir(parents=True)
-    encode(room, values, 0)
+    cache, values = FeatureCache("e", "i", 3), np.arange(30, dtype=np.float16).reshape(10, 3)
+    cache.folder.mkdir(parents=True)
+    encode(cache, values, 0)
     for cut, begins in ((0, 0), (5, 4), (8, 8), (10, 10)):
-        (room.folder / "a.rows").write_bytes(values.tobytes()[: cut * 6 + (cut == 5)])
-        assert room.begun("a", 4, 10) == begins
-        encode(room, values, begins)
-        assert (room.folder / "a.rows").read_bytes() == values.tobytes()
-    assert room.done() == room.done(["a", "b"]) == 10
+        (cache.folder / "a.rows").write_bytes(values.tobytes()[: cut * 6 + (cut == 5)])
+        assert cache.begun("a", 4, 10) == begins
+        encode(cache, values, begins)
+        assert (cache.folder / "a.rows").read_bytes() == values.tobytes()
+    assert cache.done() == cache.done(["a", "b"]) == 10
     assert feature_cache.CHUNK > 1
 
 
-def encode(room: Room, values: np.ndarray, begins: int) -> None:
+def encode(cache: FeatureCache, values: np.ndarray, begins: int) -> None:
     """Write ten rows from a place on, four at a time."""
-    with room.append("a") as write:
+    with cache.append("a") as write:
         for first in range(begins, 10, 4):
             write(first, values[first : first + 4])
 
@@ -159,16 +160,16 @@ def encode(room: Room, values: np.ndarray, begins: int) -> None:
 def test_rows_that_were_lost_are_encoded_again(
     workdir: Path, name: str, spoil: Callable[[bytes], bytes], begins: int
 ) -> None:
-    room, values = Room("e", "i", 3), np.arange(1, 31, dtype=np.float16).reshape(10, 3)
-    room.folder.mkdir(parents=True)
-    encode(room, values, 0)
-    assert room.begun("a", 4, 10) == 10
-    path = room.folder / name
+    cache, values = FeatureCache("e", "i", 3), np.arange(1, 31, dtype=np.float16).reshape(10, 3)
+    cache.folder.mkdir(parents=True)
+    encode(cache, values, 0)
+    assert cache.begun("a", 4, 10) == 10
+    path = cache.folder / name
     path.write_bytes(spoil(path.read_bytes()))
-    assert room.begun("a", 4, 10) == begins
-    encode(room, values, begins)
-    assert room.begun("a", 4, 10) == 10
-    assert (room.folder / "a.rows").read_bytes() == values.tobytes()
+    assert cache.begun("a", 4, 10) == begins
+    encode(cache, values, begins)
+    assert cache.begun("a", 4, 10) == 10
+    assert (cache.folder / "a.rows").read_bytes() == values.tobytes()
 
 
 @pytest.mark.parametrize("spoilt", ["mark.json", "rows.npy", "sha256.parquet", "todo"])
@@ -182,7 +183,7 @@ def test_what_the_last_run_kept_is_not_trusted_where_it_was_lost(
     )
     more = dataset.load(workdir / "in/images")
     with monkeypatch.context() as patch:
-        patch.setattr(Room, "close", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(FeatureCache, "close", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
         patch.setattr(embed, "_encode", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             run(more, encoder, workdir / "two")
@@ -192,5 +193,5 @@ def test_what_the_last_run_kept_is_not_trusted_where_it_was_lost(
     for path in paths:
         path.write_bytes(bytes(path.stat().st_size))
     again = run(more, encoder, workdir / "two")
-    outputs.shutil.rmtree(scratch.SCRATCH)
+    shutil.rmtree(scratch.SCRATCH)
     assert run(more, encoder, workdir / "three") == again != whole

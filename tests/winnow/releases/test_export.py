@@ -25,7 +25,7 @@ from winnow.errors import InputError
 from winnow.files.json_files import read_json, write_json
 from winnow.images import prepare
 from winnow.releases import assemble, export, export_formats, export_plan, manifest
-from winnow.releases.export import Request
+from winnow.releases.export import ExportRequest
 from winnow.sources import Source, open_source
 
 FORMATS = ["ids", "imagefolder", "webdataset", "parquet"]
@@ -38,7 +38,7 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def made(released: Path, out: Path, form: str, **more: Any) -> Path:
-    export.run(manifest.load(released), out, Request(form, **more))
+    export.run(manifest.load(released), out, ExportRequest(form, **more))
     return out
 
 
@@ -236,7 +236,7 @@ export.THREADS, export_plan.SAMPLES = 1, 5
 read = dataset.Dataset.read
 dataset.Dataset.read = lambda self, rows: (time.sleep(0.02) or image for image in read(self, rows))
 export._describe = lambda *_: time.sleep(60)  # it is killed before the export is whole
-export.run(manifest.load(Path("data/release")), Path("out"), export.Request("{form}"))
+export.run(manifest.load(Path("data/release")), Path("out"), export.ExportRequest("{form}"))
 """
 
 

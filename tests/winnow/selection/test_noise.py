@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from winnow.selection import noise
-from winnow.selection.noise import Noise
+from winnow.selection.noise import NoiseModel
 
 
 def names(classes: int, seed: int) -> Tensor:
@@ -18,12 +18,12 @@ def names(classes: int, seed: int) -> Tensor:
     return F.normalize(torch.from_numpy(np.random.default_rng(seed).normal(size=(classes, 6))).float())
 
 
-def with_rates(drawn: Noise, rng: np.random.Generator) -> Noise:
+def with_rates(drawn: NoiseModel, rng: np.random.Generator) -> NoiseModel:
     """The same cells, at random rates."""
-    return Noise(drawn.cell, drawn.size, rng.dirichlet(np.ones(len(drawn.size))))
+    return NoiseModel(drawn.cell, drawn.size, rng.dirichlet(np.ones(len(drawn.size))))
 
 
-def penalised(drawn: Noise, found: np.ndarray) -> float:
+def penalised(drawn: NoiseModel, found: np.ndarray) -> float:
     """Log-likelihood of labels whose true class lies in the cells with the chances `found`, and the prior."""
     return float(np.log(found @ (drawn.rate / drawn.size)).sum()) + drawn.log_prior
 

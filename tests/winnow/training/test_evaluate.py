@@ -20,7 +20,7 @@ from winnow.sources import open_source
 from winnow.training import cell_runner, classifier, evaluate, shifted_tests
 from winnow.training.arms import ARMS, Arm
 from winnow.training.classifier import Training
-from winnow.training.evaluate import Work
+from winnow.training.evaluate import EvaluationJob
 from winnow.training.length import Length
 from winnow.training.measures import Measures
 
@@ -57,13 +57,13 @@ def test_the_random_arm_is_stratified_and_as_large_as_the_subset(subset: Path) -
 
 
 @pytest.fixture
-def work(images: Path, subset: Path, workdir: Path) -> Work:
+def work(images: Path, subset: Path, workdir: Path) -> EvaluationJob:
     """Cells of 12 pixels, decoded."""
     evaluate.decode(images, 12, workdir / "pixels.npy")
-    return Work(images, workdir / "embed", subset, workdir / "pixels.npy", {}, QUICK, Length(10, "steps"))
+    return EvaluationJob(images, workdir / "embed", subset, workdir / "pixels.npy", {}, QUICK, Length(10, "steps"))
 
 
-def run(work: Work, arm: Arm = "subset", seed: int = 4) -> dict[str, Any]:
+def run(work: EvaluationJob, arm: Arm = "subset", seed: int = 4) -> dict[str, Any]:
     """Run a cell; its row."""
     out = Path(f"{arm}-{seed}.json")
     evaluate.cell(work, arm, seed, out, out.with_suffix(".log"), device="cpu")
@@ -71,7 +71,7 @@ def run(work: Work, arm: Arm = "subset", seed: int = 4) -> dict[str, Any]:
 
 
 def test_a_cell_trains_on_its_arm_and_is_tested_on_what_was_held_out(
-    work: Work, monkeypatch: pytest.MonkeyPatch
+    work: EvaluationJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
     judge = SimpleNamespace(measure=lambda *args: seen.append(args) or Measures(0.5, [0.0, 1.0, None], 0.0, 0.25))
@@ -97,20 +97,20 @@ def test_a_cell_trains_on_its_arm_and_is_tested_on_what_was_held_out(
     }
 
 
-def test_epochs_are_a_budget_by_which_a_smaller_subset_costs_less(work: Work) -> None:
+def test_epochs_are_a_budget_by_which_a_smaller_subset_costs_less(work: EvaluationJob) -> None:
     rows = [run(replace(work, length=Length(7, "epochs")), arm) for arm in ("subset", "all")]
     assert [row["budget"] for row in rows] == ["7 epochs"] * 2
     assert [row["samples_seen"] for row in rows] == [7 * 2 * 8, 7 * 3 * 8]
 
 
-def test_a_network_is_measured_on_shifted_test_sets_too(work: Work, workdir: Path) -> None:
+def test_a_network_is_measured_on_shifted_test_sets_too(work: EvaluationJob, workdir: Path) -> None:
     write_photos(workdir / "elsewhere")
     shifted_tests.decode("twin", "elsewhere", ["blue", "green", "red"], 12, workdir / "twin")
     row = run(replace(work, tests={"twin": workdir / "twin"}, length=Length(60, "steps")))
     assert row["accuracy_twin"] == row["accuracy"] == 1
 
 
-def test_a_probe_is_fitted_to_features_and_draws_nothing(work: Work, workdir: Path) -> None:
+def test_a_probe_is_fitted_to_features_and_draws_nothing(work: EvaluationJob, workdir: Path) -> None:
     probing = replace(work, training=replace(QUICK, model="probe"))
     labels = dataset.load(work.images).split("train")["label"].to_numpy()
     have = Features(np.eye(3)[labels], np.eye(3), labels, list("abc"), np.arange(24).astype(str))
@@ -128,7 +128,7 @@ def test_a_probe_is_fitted_to_features_and_draws_nothing(work: Work, workdir: Pa
     assert {**again, "seed": 4, "seconds": row["seconds"]} == row
 
 
-def test_what_would_break_every_cell_is_refused_before(work: Work, workdir: Path) -> None:
+def test_what_would_break_every_cell_is_refused_before(work: EvaluationJob, workdir: Path) -> None:
     evaluate.check(work, 12, {"twin": "photos"})
     with pytest.raises(InputError, match=r"evaluate.checkpoint: nothing.pt does not exist"):
         evaluate.check(replace(work, training=replace(QUICK, checkpoint=Path("nothing.pt"))), 12, {})
@@ -136,7 +136,9 @@ def test_what_would_break_every_cell_is_refused_before(work: Work, workdir: Path
         evaluate.check(work, 12, {"twin": "nowhere"})
 
 
-def test_a_finished_cell_and_decoded_images_are_not_made_again(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_finished_cell_and_decoded_images_are_not_made_again(
+    work: EvaluationJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run(work, "random")
     cell = Path("random-4.json")
     before = work.pixels.stat().st_mtime_ns, cell.read_bytes()
@@ -147,7 +149,7 @@ def test_a_finished_cell_and_decoded_images_are_not_made_again(work: Work, monke
 
 
 @pytest.mark.parametrize("content", [b"", b'{"accuracy": 0.5', b"null", b"[1]", b"{}", bytes(100)])
-def test_a_result_that_was_lost_is_made_again(work: Work, content: bytes) -> None:
+def test_a_result_that_was_lost_is_made_again(work: EvaluationJob, content: bytes) -> None:
     """As when power was lost before a cell was on the disk."""
     row = run(work, "random")
     cell, pixels = Path("random-4.json"), work.pixels.read_bytes()
@@ -161,7 +163,7 @@ def test_a_result_that_was_lost_is_made_again(work: Work, content: bytes) -> Non
 
 
 def test_a_failed_cell_leaves_a_log_and_nothing_that_looks_finished(
-    work: Work, monkeypatch: pytest.MonkeyPatch
+    work: EvaluationJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(classifier, "fit", lambda *_, **__: 1 / 0)
