@@ -14,4 +14,9 @@ def slots() -> int:
     """GPU tasks that may run at once: one a GPU; where there is none the cores stand in for them."""
     import torch
 
-    return torch.cuda.device_count() or len(os.sched_getaffinity(0))
+    return torch.cuda.device_count() or cores()
+
+
+def cores() -> int:
+    """Cores that this process may use: all, unless the system (Linux) gives it some only."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

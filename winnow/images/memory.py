@@ -25,7 +25,7 @@ CGROUPS = Path("/sys/fs/cgroup")
 Claim = Callable[[str, int], None]
 
 
-class Room(NamedTuple):
+class MemoryBudget(NamedTuple):
     """The memory that some workers share for images.
 
     Attributes:
@@ -41,48 +41,48 @@ class Room(NamedTuple):
     parts: Any
 
 
-_room = Room(2**62, 1, threading.Lock(), None)
+_budget = MemoryBudget(2**62, 1, threading.Lock(), None)
 
 
-def room(workers: int, context: BaseContext | ModuleType) -> Room:
+def share(workers: int, context: BaseContext | ModuleType) -> MemoryBudget:
     """Share the memory that is free now among workers, whose locks `context` makes: `threading` or multiprocessing."""
     free = available()
-    return Room(free // 4 // workers, max(1, free // 2 // PARTS), context.Lock(), context.Semaphore(PARTS))
+    return MemoryBudget(free // 4 // workers, max(1, free // 2 // PARTS), context.Lock(), context.Semaphore(PARTS))
 
 
-def begin(shared: Room) -> None:
+def begin(shared: MemoryBudget) -> None:
     """Initialize a worker, a thread or a process."""
-    global _room  # noqa: PLW0603 a process has one
-    _room = shared
+    global _budget  # noqa: PLW0603 a process has one
+    _budget = shared
 
 
 @contextmanager
 def turn() -> Iterator[Claim]:
-    """Yield a function to call with an image's format and pixels before it is decoded: it waits until there is room.
+    """Yield a function to call with an image's format and pixels before it is decoded: it waits until there is enough.
 
-    The room is kept until this context ends, when the image is no longer needed.
+    The memory is kept until this context ends, when the image is no longer needed.
     """
     with ExitStack() as stack:
 
         def claim(kind: str, pixels: int) -> None:
             need = pixels * BYTES.get(kind, OTHERS)
-            if need > _room.small:
-                stack.enter_context(_taken(min(PARTS, -(-need // _room.part))))
+            if need > _budget.small:
+                stack.enter_context(_taken(min(PARTS, -(-need // _budget.part))))
 
         yield claim
 
 
 @contextmanager
 def _taken(count: int) -> Iterator[None]:
-    with _room.queue:
+    with _budget.queue:
         for _ in range(count):
-            _room.parts.acquire()
+            _budget.parts.acquire()
     try:
         yield
     finally:
         _give_back()
         for _ in range(count):
-            _room.parts.release()
+            _budget.parts.release()
 
 
 def _give_back() -> None:

@@ -1,19 +1,14 @@
 """Every image is read and decoded once: its hash and size, what speaks against it, or why it cannot be read.
 
-Workers are processes, as many as there are cores, and read for themselves; only numbers come back, and the bytes of
-what was damaged. A small data set is screened in threads, sooner than processes start.
+The workers (`images.decoding`) read for themselves; only numbers come back, and the bytes of what was damaged.
 """
 
 import hashlib
-import io
-import os
 import sys
-import threading
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Future
 from dataclasses import dataclass
-from multiprocessing import get_context
 
 import numpy as np
 import pandas as pd
@@ -21,10 +16,9 @@ from PIL import Image
 from rich.progress import track
 
 from winnow.errors import InputError
-from winnow.images import flaws, memory, picture, plant, storage
+from winnow.images import decoding, flaws, memory, picture, plant, png, storage
 
 CHUNK = 512  # images that a worker gets at a time
-FEW = 10_000  # images for which processes are not worth their start
 
 
 @dataclass(frozen=True)
@@ -57,26 +51,19 @@ def screen(base: str, table: pd.DataFrame, seed: int, *, follow_links: bool = Tr
     """
     chunks = [table[start : start + CHUNK] for start in range(0, len(table), CHUNK)]
     waiting: deque[Future[Screened]] = deque()
-    with _workers(base, len(table)) as pool:
-        try:
-            for chunk in track(chunks, "prepare", disable=not sys.stderr.isatty(), transient=True):
-                waiting.append(pool.submit(_screen, base, chunk, seed, follow_links))
-                if len(waiting) > 2 * (os.cpu_count() or 1):  # so many results at most wait to be taken
-                    yield waiting.popleft().result()
-            while waiting:
+    here_alone = base.startswith("memory:")  # a file system in the memory of this process
+    pool = decoding.start(threads=here_alone or decoding.few(len(table)))
+    try:
+        for chunk in track(chunks, "prepare", disable=not sys.stderr.isatty(), transient=True):
+            waiting.append(pool.submit(_screen, base, chunk, seed, follow_links))
+            if len(waiting) > 2 * decoding.workers():  # so many results at most wait to be taken
                 yield waiting.popleft().result()
-        except BrokenExecutor as error:
-            raise InputError("prepare: a process that decodes images was ended: out of memory?") from error
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _workers(base: str, images: int) -> Executor:
-    count = os.cpu_count() or 1
-    if images < FEW or base.startswith("memory:"):  # a file system in the memory of this process alone
-        return ThreadPoolExecutor(count, initializer=memory.begin, initargs=(memory.room(count, threading),))
-    context = get_context("spawn")
-    return ProcessPoolExecutor(count, context, initializer=memory.begin, initargs=(memory.room(count, context),))
+        while waiting:
+            yield waiting.popleft().result()
+    except BrokenExecutor as error:
+        raise InputError("prepare: a process that decodes images was ended: out of memory?") from error
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _screen(base: str, chunk: pd.DataFrame, seed: int, follow_links: bool) -> Screened:
@@ -91,7 +78,7 @@ def _screen(base: str, chunk: pd.DataFrame, seed: int, follow_links: bool) -> Sc
             stored = data
             if damage:
                 image = plant.damage_image(image, damage, np.random.default_rng([seed, position]))
-                damaged[position] = stored = png(image)
+                damaged[position] = stored = png.encode(image)
             measures[row] = flaws.measure(image)
             found.append(("", image.width, image.height, len(stored), hashlib.sha256(stored).hexdigest()))
             del image  # before the next one takes its turn
@@ -112,10 +99,3 @@ def read(data: bytes | OSError, claim: memory.Claim | None = None) -> Image.Imag
         return picture.decode(data, claim)
     except picture.UnreadableImage as error:
         return str(error)
-
-
-def png(image: Image.Image) -> bytes:
-    """Encode an image as PNG."""
-    file = io.BytesIO()
-    image.save(file, "PNG")
-    return file.getvalue()

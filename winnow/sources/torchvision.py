@@ -5,7 +5,6 @@ torchvision first checks the file's MD5 against the one that it knows, so nothin
 """
 
 import inspect
-import io
 import tarfile
 from collections.abc import Iterator
 from typing import Any
@@ -15,6 +14,7 @@ from PIL import Image
 
 from winnow.errors import InputError
 from winnow.files.scratch import SCRATCH
+from winnow.images import png
 from winnow.sources import labels
 from winnow.sources.base import Source, listed
 
@@ -101,6 +101,5 @@ def _images(parts: list[Any]) -> Iterator[bytes]:
 
 
 def _png(item: tuple[Any, ...]) -> bytes:
-    file, image = io.BytesIO(), item[0]
-    (image if isinstance(image, Image.Image) else Image.fromarray(np.asarray(image))).save(file, "PNG")
-    return file.getvalue()
+    image = item[0]
+    return png.encode(image if isinstance(image, Image.Image) else Image.fromarray(np.asarray(image)))

@@ -53,8 +53,7 @@ def _two_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decoding, "workers", lambda: 2)
     monkeypatch.setattr(decoding, "PIECE", 1)
     monkeypatch.setattr(screen, "CHUNK", 1)
-    monkeypatch.setattr(screen.os, "cpu_count", lambda: 2)
-    monkeypatch.setattr(memory, "_room", memory._room)
+    monkeypatch.setattr(memory, "_budget", memory._budget)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +70,7 @@ def test_large_images_are_decoded_one_at_a_time(
     kind: str, free: float, together: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(memory, "available", lambda: int(free * NEED))
-    pool = decoding._pool.__wrapped__(threads=kind == "threads")
+    pool = decoding.start(threads=kind == "threads")
     with pool:
         started: set[tuple[int, int]] = set()
         while len(started) < 2:
@@ -104,14 +103,14 @@ import re, sys
 from pathlib import Path
 import pandas as pd
 from PIL import Image
-from winnow.images import flaws, memory, screen
+from winnow.images import decoding, flaws, memory, screen
 
 def peak():
     return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 
 
 flaws.measure(Image.new("RGB", (50, 50)))
-screen.os.cpu_count, screen.CHUNK = lambda: 4, 1
+decoding.workers, screen.CHUNK = lambda: 4, 1
 memory.available = lambda: int(sys.argv[2])
 before = peak()
 table = pd.DataFrame({"file": ["large.png"] * 4, "place": 0, "size": 0, "damage": ""})
@@ -135,7 +134,7 @@ def test_an_image_that_cannot_be_read_gives_its_turn_back(monkeypatch: pytest.Mo
     cut = png()[:50]
     for _ in range(3):
         with (
-            decoding._pool.__wrapped__(threads=True) as pool,
+            decoding.start(threads=True) as pool,
             pytest.raises(InputError, match="cannot be read any more"),
         ):
             list(decoding.batches(iter([Batch("0", 0, [png(), cut, cut, png()])]), Image.Image.copy, pool))
@@ -158,15 +157,15 @@ def test_a_control_group_bounds_what_is_free(tmp_path: Path) -> None:
 def test_workers_share_the_memory_that_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 2**20 < memory.available() < 2**46
     monkeypatch.setattr(memory, "available", lambda: 8 * 2**30)
-    room = memory.room(4, threading)
-    assert (room.small, room.part * memory.PARTS) == (2**29, 4 * 2**30)
+    budget = memory.share(4, threading)
+    assert (budget.small, budget.part * memory.PARTS) == (2**29, 4 * 2**30)
 
 
 def test_a_format_that_needs_more_memory_claims_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    room = memory.Room(0, 100, threading.Lock(), threading.Semaphore(memory.PARTS))
-    monkeypatch.setattr(memory, "_room", room)
+    budget = memory.MemoryBudget(0, 100, threading.Lock(), threading.Semaphore(memory.PARTS))
+    monkeypatch.setattr(memory, "_budget", budget)
     for kind, parts in (("PNG", 13), ("WEBP", 18), ("JPEG2000", 25)):
         with memory.turn() as claim:
             claim(kind, 100)
-            assert room.parts._value == memory.PARTS - parts
-        assert room.parts._value == memory.PARTS
+            assert budget.parts._value == memory.PARTS - parts
+        assert budget.parts._value == memory.PARTS

@@ -14,7 +14,7 @@ from PIL import Image, features
 from winnow import budget
 from winnow.errors import InputError
 from winnow.files.json_files import read_json
-from winnow.images import dataset, prepare, screen
+from winnow.images import dataset, decoding, prepare, screen
 from winnow.sources import Source, open_source
 from winnow.sources.base import listed
 
@@ -156,7 +156,7 @@ def test_flaws_are_reported_and_dropped_by_choice(workdir: Path, image_folder: P
 def test_processes_find_what_threads_find(workdir: Path, image_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (image_folder / "blue/text.png").write_text("no image at all")
     run(image_folder, workdir / "threads", damaged=0.2)
-    monkeypatch.setattr(screen, "FEW", 0)
+    monkeypatch.setattr(decoding, "FEW", 0)
     monkeypatch.setattr(screen, "CHUNK", 7)
     run(image_folder, workdir / "processes", damaged=0.2)
     assert contents(workdir / "threads") == contents(workdir / "processes")

@@ -1,6 +1,7 @@
 """Every image is read once; what cannot be read has its reason, and the rest its hash, size and measures."""
 
 import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from PIL import Image
 
 from winnow.errors import InputError
-from winnow.images import screen
+from winnow.images import decoding, screen
 
 
 def chunks(folder: Path, names: list[str], damage: str = "") -> list[screen.Screened]:
@@ -65,3 +66,19 @@ def test_a_worker_that_ends_is_told(image_folder: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(screen, "_screen", broken)
     with pytest.raises(InputError, match="a process that decodes images was ended"):
         chunks(image_folder, ["red/0.png"])
+
+
+def die(*_: object) -> None:
+    os._exit(9)
+
+
+def test_a_process_that_dies_is_told_and_the_next_run_has_others(
+    image_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoding, "FEW", 0)
+    with monkeypatch.context() as patch:
+        patch.setattr(screen, "_screen", die)
+        with pytest.raises(InputError, match="a process that decodes images was ended"):
+            chunks(image_folder, ["red/0.png"])
+    (found,) = chunks(image_folder, ["red/0.png"])
+    assert found.table["reason"].tolist() == [""]

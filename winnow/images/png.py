@@ -1,0 +1,12 @@
+"""PNG, as every image is encoded that Winnow writes itself."""
+
+import io
+
+from PIL import Image
+
+
+def encode(image: Image.Image) -> bytes:
+    """Encode an image as PNG."""
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
