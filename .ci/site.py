@@ -28,7 +28,13 @@ MODULES = {  # what others call: a page for each thing that it is about
     "features": ["selection.select", "features"],
     "stages": STAGES,
     "images": ["sources", "sources.base", "images.dataset", "encoders.encoder"],
-    "selection": ["budget", "selection.alignment", "selection.coverage", "selection.near_duplicates"],
+    "selection": [
+        "budget",
+        "selection.alignment",
+        "selection.coverage",
+        "selection.near_duplicates",
+        "selection.published",
+    ],
     "releases": [f"releases.{name}" for name in ("manifest", "verify", "diff", "gate", "export")] + ["tracking"],
 }
 PARAMETERS = """# Parameters

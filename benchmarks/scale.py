@@ -30,7 +30,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from winnow import budget, features
 from winnow.files import json_files, outputs
-from winnow.selection import adapt, optimize, score
+from winnow.selection import adapt, optimize, published, score
 from winnow.selection.adapters import Adapters
 
 DIM, GROUPS, CHUNK = 512, 8, 65_536
@@ -63,7 +63,7 @@ def scores(folder: Path) -> dict[str, float]:
     start = time.perf_counter()
     table = score.score(data, adapters, neighbours=NEIGHBOURS, device="cpu")
     k, none = budget.total(KEEP, len(table)), np.zeros(len(table), dtype=np.int8)
-    chosen = optimize.published(table, data, k, "exact", "proportional", "cpu", none)
+    chosen = published.choose(table, data, k, "exact", "proportional", "cpu", none)
     seconds = time.perf_counter() - start
     assert chosen["selected"].sum() == round(KEEP * len(table))
     n, classes = len(data.labels), len(data.classes)
@@ -106,9 +106,9 @@ def loop(folder: Path) -> dict[str, float]:
     """Seconds that the published loop would take for its 100,000 steps, from some of them."""
     data = features.load(folder)
     worth = np.random.default_rng(0).random(len(data.labels))
-    steps, optimize.MAX_STEPS = optimize.MAX_STEPS, SOME_STEPS
+    steps, published.MAX_STEPS = published.MAX_STEPS, SOME_STEPS
     start = time.perf_counter()
-    optimize.gradient(worth, np.zeros(len(worth), np.int64), np.array([round(KEEP * len(worth))]))
+    published.gradient(worth, np.zeros(len(worth), np.int64), np.array([round(KEEP * len(worth))]))
     return {"seconds": (time.perf_counter() - start) / SOME_STEPS * steps}
 
 

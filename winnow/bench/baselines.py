@@ -17,7 +17,7 @@ from winnow import budget
 from winnow.budget import Balance
 from winnow.features import Features, unit
 from winnow.files import locks, marks, outputs
-from winnow.selection import adapt, coverage, optimize, score
+from winnow.selection import adapt, coverage, optimize, ranking, score
 from winnow.selection.methods import Method
 from winnow.training import classifier
 from winnow.training.classifier import Training
@@ -119,7 +119,7 @@ def facility_location(pool: Pool, split: Split) -> np.ndarray:
 def el2n(pool: Pool, split: Split) -> np.ndarray:
     """The hardest samples by the error norm early in training, a mean of three short runs (Paul et al. 2021)."""
     error = once(pool, "el2n", lambda: pd.DataFrame({"error": _early_error(pool)}))["error"].to_numpy()
-    return optimize.top(error, pool.data.labels, split, pool.data.ids)
+    return ranking.top(error, pool.data.labels, split, pool.data.ids)
 
 
 def _early_error(pool: Pool) -> np.ndarray:
@@ -138,7 +138,7 @@ def _early_error(pool: Pool) -> np.ndarray:
 def cleanlab(pool: Pool, split: Split) -> np.ndarray:
     """The best self-confidence of a cross-validated logistic regression on the features (Northcutt et al. 2021)."""
     quality = once(pool, "cleanlab", lambda: pd.DataFrame(label_quality(pool.data)))
-    return optimize.top(quality["self_confidence"].to_numpy(), pool.data.labels, split, pool.data.ids)
+    return ranking.top(quality["self_confidence"].to_numpy(), pool.data.labels, split, pool.data.ids)
 
 
 METHODS: dict[str, Callable[[Pool, Split], np.ndarray]] = {

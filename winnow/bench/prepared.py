@@ -21,7 +21,7 @@ from winnow.encoders import embed, feature_cache
 from winnow.encoders.encoder import Checkpoint
 from winnow.features import Features
 from winnow.files import hashes, locks, marks, outputs
-from winnow.images import dataset, prepare
+from winnow.images import dataset, held_out, prepare
 from winnow.sources import Source, fingerprint
 
 BUNDLED = "bundled"  # the digits, and the encoder that is trained on other digits
@@ -140,8 +140,8 @@ def _source(origin: DataOrigin, shared: Path) -> Source:
     table = source.table.reset_index(drop=True)
     if not (table["split"] == "test").any():
         labels = table["label"].to_numpy()
-        held_out = prepare.held_out(table["id"], labels, len(source.classes), origin.test_share, SPLIT_SEED)
-        table.loc[held_out, "split"] = "test"
+        chosen = held_out.choose(table["id"], labels, len(source.classes), origin.test_share, SPLIT_SEED)
+        table.loc[chosen, "split"] = "test"
     return replace(source, table=table)
 
 

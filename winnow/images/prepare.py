@@ -15,33 +15,27 @@ Images that lie in the source stay there. Copied are those that cannot be found 
 damage was planted.
 """
 
-import hashlib
 import logging
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from winnow import budget
 from winnow import corrections as decisions
 from winnow.errors import InputError
 from winnow.files.json_files import write_json
 from winnow.files.outputs import whole_folder
-from winnow.images import duplicates, flaws, plant, screen, storage
+from winnow.images import duplicates, flaws, held_out, plant, screen, storage
+from winnow.images.copies import CopyWriter
 from winnow.names import quoted
 from winnow.sources import Source
 
 Droppable = Literal["duplicates", "dark", "light", "blurry", "low_information"]
 
 SHARD = 2048  # images of a unit of work
-COPY_BYTES = 256 * 2**20
-SCHEMA = pa.schema({"id": pa.string(), "image": pa.binary()})
-GROUP = 256  # images of a row group: a reader of a few images reads little more
 INDEX = ["id", "label", "split", "shard", "row", "width", "height", "sha256", "file", "place", "size", "copied"]
 
 log = logging.getLogger(__name__)
@@ -126,7 +120,7 @@ def _plan(
     table, rng = source.table.reset_index(drop=True), np.random.default_rng(seed)
     labels = table["label"].to_numpy()
     if not (table["split"] == "test").any():
-        table.loc[held_out(table["id"], labels, len(source.classes), test_share, seed), "split"] = "test"
+        table.loc[held_out.choose(table["id"], labels, len(source.classes), test_share, seed), "split"] = "test"
     table["true_label"], table["damage"] = labels, ""
     pool = (table["split"] == "train").to_numpy()
     if mistaken:
@@ -138,35 +132,7 @@ def _plan(
     return table
 
 
-def held_out(ids: Collection[str], labels: np.ndarray, classes: int, test_share: float, seed: int) -> np.ndarray:
-    """Choose what to hold out: an exact share of each class; one image at least of each class stays in the pool.
-
-    Those are taken whose hash of seed and id is lowest. So images that are added later change the choice only as far as
-    the share of their class grows, or as they displace some themselves.
-
-    Args:
-        ids: N ids.
-        labels: (N,) their classes.
-        classes: C, the number of classes.
-        test_share: of the images.
-        seed: of the choice.
-
-    Returns:
-        (N,) bool.
-    """
-    counts = np.bincount(labels, minlength=classes)
-    split = np.minimum(
-        budget.shares(counts, round(test_share * len(labels)), "proportional"), np.maximum(counts - 1, 0)
-    )
-    ranks = np.array([hashlib.sha256(f"{seed}/{name}".encode()).digest()[:16] for name in ids], dtype="S16")
-    order = np.lexsort((ranks, labels))  # class by class, by hash
-    place = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)
-    chosen = np.zeros(len(labels), dtype=bool)
-    chosen[order] = place < np.repeat(split, counts)
-    return chosen
-
-
-def _copy(source: Source, table: pd.DataFrame, writer: "CopyWriter") -> pd.DataFrame:
+def _copy(source: Source, table: pd.DataFrame, writer: CopyWriter) -> pd.DataFrame:
     """Write the images of a source that has no place for each, and say where they are now."""
     if source.copy is None:
         return table.assign(copied=False)
@@ -176,7 +142,7 @@ def _copy(source: Source, table: pd.DataFrame, writer: "CopyWriter") -> pd.DataF
 
 
 def _read(
-    source: Source, table: pd.DataFrame, writer: "CopyWriter", max_rejected: float, seed: int
+    source: Source, table: pd.DataFrame, writer: CopyWriter, max_rejected: float, seed: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Screen every image: the table with reason, width, height, size, sha256 and its place, and the measures."""
     parts, measures, rejected = [], [], 0
@@ -262,39 +228,3 @@ def _refuse_empty(index: pd.DataFrame, classes: list[str]) -> None:
         raise InputError(
             f"class {quoted(classes[counts.argmin()])} has no readable image to choose from; add some or remove it"
         )
-
-
-class CopyWriter:
-    """Writes images to Parquet files of at most COPY_BYTES each (one image at least)."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.names: list[str] = []
-        self.images: list[bytes] = []
-        self.count, self.size = 0, 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.flush()
-
-    def add(self, name: str, image: bytes) -> tuple[str, int, int]:
-        """Add an image; its file, place and size."""
-        if self.size + len(image) > COPY_BYTES and self.names:
-            self.flush()
-        self.names.append(name)
-        self.images.append(image)
-        self.size += len(image)
-        return f"copies/{self.count:05d}.parquet", len(self.names) - 1, storage.ROW
-
-    def flush(self) -> None:
-        """Write what is there, so that it can be read."""
-        if self.names:
-            (self.folder / "copies").mkdir(exist_ok=True)
-            table = pa.table([self.names, self.images], schema=SCHEMA)
-            # Images are compressed already; small row groups let a reader take a few rows without the rest.
-            pq.write_table(
-                table, self.folder / f"copies/{self.count:05d}.parquet", row_group_size=GROUP, compression="none"
-            )
-            self.count, self.size, self.names, self.images = self.count + 1, 0, [], []

@@ -14,7 +14,7 @@ from PIL import Image, features
 from winnow import budget
 from winnow.errors import InputError
 from winnow.files.json_files import read_json
-from winnow.images import dataset, decoding, prepare, screen
+from winnow.images import dataset, decoding, held_out, prepare, screen
 from winnow.sources import Source, open_source
 from winnow.sources.base import listed
 
@@ -70,17 +70,17 @@ def test_held_out_shares_are_exact_and_hold_still_when_images_are_added(
 ) -> None:
     labels = np.repeat(np.arange(len(sizes)), sizes)
     ids = [f"{label}/{row}" for row, label in enumerate(labels)]
-    chosen = prepare.held_out(ids, labels, len(sizes), share, seed)
+    chosen = held_out.choose(ids, labels, len(sizes), share, seed)
     counts = np.bincount(labels[chosen], minlength=len(sizes))
     split = budget.shares(np.array(sizes), round(share * len(labels)), "proportional")
     assert (counts == np.minimum(split, np.array(sizes) - 1)).all()
 
     order = np.random.default_rng(seed).permutation(len(ids))
-    again = prepare.held_out([ids[i] for i in order], labels[order], len(sizes), share, seed)
+    again = held_out.choose([ids[i] for i in order], labels[order], len(sizes), share, seed)
     assert (again == chosen[order]).all()
 
     more, their = [*ids, *(f"new/{i}" for i in range(added))], np.append(labels, np.zeros(added, int))
-    later = prepare.held_out(more, their, len(sizes), share, seed)
+    later = held_out.choose(more, their, len(sizes), share, seed)
     for label in range(len(sizes)):
         then = {i for i, c in zip(ids, chosen, strict=True) if c and labels[ids.index(i)] == label}
         now = {i for i, c, own in zip(more, later, their, strict=True) if c and own == label}

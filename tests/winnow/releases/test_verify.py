@@ -12,7 +12,6 @@ from winnow.cli.main import app
 from winnow.errors import InputError
 from winnow.files.hashes import file_sha256
 from winnow.files.json_files import read_json, write_json
-from winnow.images import prepare
 from winnow.releases import images as found
 from winnow.releases import manifest, verify
 
@@ -134,7 +133,7 @@ def test_a_file_of_many_images_that_is_cut_short_is_named(released: Path) -> Non
     images = released.parent / "prepare/images"
     index = pd.read_parquet(images / "index.parquet")
     originals = released.parents[1] / "originals"
-    with prepare.CopyWriter(images) as writer:
+    with CopyWriter(images) as writer:
         places = [writer.add(name, (originals / name).read_bytes()) for name in index["id"]]
     places = pd.DataFrame(places, columns=["file", "place", "size"])
     index.assign(**places, copied=True).to_parquet(images / "index.parquet", index=False)
