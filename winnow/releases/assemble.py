@@ -65,8 +65,8 @@ def run(stages: Path, out: Path, *, name: str, parameters: dict[str, Any], licen
         (folder / "card.md").write_text(_card(data, described, folder / "classes.csv"), encoding="utf-8")
         (folder / "report.html").write_text(report.render(data, table, pairs, described), encoding="utf-8")
         paths = sorted(path for path in folder.rglob("*") if path.is_file())
-        hashes = {path.relative_to(folder).as_posix(): hashes.file_sha256(path) for path in paths}
-        json_files.write_json(folder / "manifest.json", described | {"files": hashes})
+        sums = {path.relative_to(folder).as_posix(): hashes.file_sha256(path) for path in paths}
+        json_files.write_json(folder / "manifest.json", described | {"files": sums})
 
 
 def describe(stages: Path, data: Dataset, table: pd.DataFrame, name: str, parameters: dict[str, Any]) -> dict[str, Any]:

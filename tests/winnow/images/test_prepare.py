@@ -14,7 +14,7 @@ from PIL import Image, features
 from winnow import budget
 from winnow.errors import InputError
 from winnow.files.json_files import read_json
-from winnow.images import dataset, decoding, held_out, prepare, screen
+from winnow.images import copies, dataset, decoding, held_out, prepare, screen
 from winnow.sources import Source, open_source
 from winnow.sources.base import listed
 
@@ -243,7 +243,7 @@ def test_images_stay_where_they_are_and_the_index_says_where(workdir: Path, imag
 def test_copies_are_no_larger_than_they_may_be(
     workdir: Path, image_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prepare, "COPY_BYTES", 1)
+    monkeypatch.setattr(copies, "COPY_BYTES", 1)
     out = run(image_folder, workdir / "out", damaged=0.5)
     data = dataset.load(out / "images")
     copied = data.index[data.index["copied"]]

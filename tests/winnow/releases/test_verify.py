@@ -12,6 +12,7 @@ from winnow.cli.main import app
 from winnow.errors import InputError
 from winnow.files.hashes import file_sha256
 from winnow.files.json_files import read_json, write_json
+from winnow.images.copies import CopyWriter
 from winnow.releases import images as found
 from winnow.releases import manifest, verify
 

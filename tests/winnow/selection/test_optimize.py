@@ -64,7 +64,7 @@ def test_the_published_loop_and_the_sort_choose_the_same(
 ) -> None:
     scores = table(n, classes, seed)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(optimize, "MAX_STEPS", 1500)  # a tail that does not settle within the tolerance is cut short
+        patch.setattr(published, "MAX_STEPS", 1500)  # a tail that does not settle within the tolerance is cut short
         loop = chosen(scores, keep, how, "gradient")
     pd.testing.assert_frame_equal(loop, chosen(scores, keep, how))
 
@@ -245,7 +245,7 @@ def test_ties_go_to_the_lower_id() -> None:
 @given(st.lists(st.floats(-1, 1), min_size=2, max_size=50), st.lists(st.floats(0, 100), min_size=50, max_size=50))
 def test_scores_are_scaled_to_start_at_zero_with_a_mean_of_one(sas: list[float], sds: list[float]) -> None:
     a, b = np.array(sas), np.array(sds[: len(sas)])
-    scaled = [optimize._scale(score) for score in (a, b)]
+    scaled = [published._scale(score) for score in (a, b)]
     for part, raw in zip(scaled, (a, b), strict=True):
         assert part.mean() == pytest.approx(1)
         assert raw.min() == raw.max() or part.min() == 0
@@ -253,7 +253,7 @@ def test_scores_are_scaled_to_start_at_zero_with_a_mean_of_one(sas: list[float],
 
 
 def test_scaling_is_min_max_divided_by_the_mean() -> None:
-    assert optimize._scale(np.array([2.0, 3.0, 6.0])) == pytest.approx([0, 0.25 * 2.4, 2.4])
+    assert published._scale(np.array([2.0, 3.0, 6.0])) == pytest.approx([0, 0.25 * 2.4, 2.4])
 
 
 @pytest.mark.usefixtures("workdir")
