@@ -31,6 +31,7 @@ from winnow.features import Features, unit
 from winnow.images import plant
 from winnow.selection import adapt, score
 from winnow.selection.alignment import align
+from winnow.selection.methods import Recipe
 
 KEPT = (0.3, 0.5, 0.7, 0.8)
 OURS, RIVALS = "ours", ("raw_clip", "cleanlab_self_confidence", "cleanlab_normalized_margin")
@@ -58,7 +59,7 @@ def ours(data: Features, seed: int, strength: float) -> Scores:
 
 def paper(data: Features, seed: int, strength: float) -> Scores:
     """SAS of the published adapters."""
-    fitted = adapt.fit(data, adapt.Recipe(), seed=seed, device="cpu")
+    fitted = adapt.fit(data, Recipe(), seed=seed, device="cpu")
     return {"paper": score.score(data, fitted, neighbours=1, device="cpu")["sas"].to_numpy()}
 
 

@@ -32,6 +32,7 @@ from winnow import budget, features
 from winnow.files import json_files, outputs
 from winnow.selection import adapt, optimize, published, score
 from winnow.selection.adapters import Adapters
+from winnow.selection.methods import Recipe
 
 DIM, GROUPS, CHUNK = 512, 8, 65_536
 KEEP, NEIGHBOURS, WRONG = 0.3, 0.1, 0.1
@@ -75,7 +76,7 @@ def default(folder: Path) -> dict[str, float]:
     """The default method."""
     data = features.load(folder)
     start = time.perf_counter()
-    adapted = adapt.adapt(data, "winnow", adapt.Recipe(), seed=0, device="cpu")
+    adapted = adapt.adapt(data, "winnow", Recipe(), seed=0, device="cpu")
     judged = time.perf_counter()
     table = score.score(data, adapted, neighbours=NEIGHBOURS, device="cpu")
     scored = time.perf_counter()

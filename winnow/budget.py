@@ -3,13 +3,10 @@
 A ratio is a share of the whole pool, k = round(keep * N), and every share below adds up to k to the last sample.
 """
 
-from typing import Literal
-
 import numpy as np
 
-from winnow.errors import InputError
-
-Balance = Literal["none", "proportional", "uniform"]
+from winnow.errors import ArgumentError
+from winnow.selection.methods import Balance
 
 
 def total(keep: float, n: int) -> int:
@@ -19,10 +16,10 @@ def total(keep: float, n: int) -> int:
         InputError: `keep` is outside (0, 1], or so small that it keeps nothing.
     """
     if not 0 < keep <= 1:
-        raise InputError(f"optimize.keep is {keep}: it is the share of the pool to keep, above 0 and at most 1")
+        raise ArgumentError("keep", f"is {keep}: it is the share of the pool to keep, above 0 and at most 1")
     k = round(keep * n)
     if k == 0:
-        raise InputError(f"optimize.keep is {keep}: of {n} samples that keeps none; raise it to {1 / n:.2g} or more")
+        raise ArgumentError("keep", f"is {keep}: of {n} samples that keeps none; raise it to {1 / n:.2g} or more")
     return k
 
 

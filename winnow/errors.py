@@ -4,7 +4,8 @@ A message is kept in more places than are ours, such as the pages of a flow run 
 the error is made; that of any other error does where it leaves a flow or task (`redacted`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
@@ -21,6 +22,33 @@ class InputError(ValueError):
 
     def __init__(self, message: object = "") -> None:
         super().__init__(redact(str(message)))
+
+
+class ArgumentError(InputError):
+    """An argument has a value that it cannot have. The message begins with its name, as Python calls it.
+
+    Who was given the value by another name, such as an option or a key of params.yaml, says that name (`named`).
+    """
+
+    def __init__(self, argument: str, words: str) -> None:
+        super().__init__(f"{argument} {words}")
+        self.argument, self.words = argument, words
+
+    def __reduce__(self) -> tuple[type["ArgumentError"], tuple[str, str]]:
+        return type(self), (self.argument, self.words)
+
+
+@contextmanager
+def named(name: Callable[[str], str]) -> Iterator[None]:
+    """Let an `ArgumentError` in the block name its argument as `name` does.
+
+    Raises:
+        InputError: with that name.
+    """
+    try:
+        yield
+    except ArgumentError as error:
+        raise InputError(f"{name(error.argument)} {error.words}") from error
 
 
 class WorkError(RuntimeError):

@@ -1,4 +1,4 @@
-"""A folder of features that has been checked: what adaptation, scoring and selection read.
+"""Features that have been checked: what adaptation, scoring and selection read, from a folder or from memory.
 
     image.npy     (N, d)  image features, a row a sample
     text.npy      (C, d)  text features, a row a class
@@ -6,7 +6,8 @@
     classes.json          the C class names
     ids.txt               N sample ids, a line each (optional: without it a sample's id is its row number)
 
-`winnow select` reads such a folder, and the embed stage writes one.
+`winnow select` reads such a folder, and the embed stage writes one. Features in memory pass the same checks
+(`winnow.arrays`), with the arguments of the call named in place of the files.
 """
 
 import logging
@@ -30,6 +31,28 @@ LONGEST = 300  # characters of a library's words that a message repeats
 CHUNK = 8192  # rows read at a time, so that a file larger than memory can be checked
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Names:
+    """What the parts of some features are called where they come from: arguments of a call, or files of a folder.
+
+    `row` says where an id stands, given its row.
+    """
+
+    image: str = "image"
+    text: str = "text"
+    labels: str = "labels"
+    classes: str = "classes"
+    ids: str = "ids"
+    row: str = "row"
+    first: int = 0
+
+    @classmethod
+    def of_files(cls, folder: Path) -> "Names":
+        """Name the parts by the files of a folder, and the ids by their lines."""
+        image, text, labels = (str(folder / f"{part}.npy") for part in ("image", "text", "labels"))
+        return cls(image, text, labels, str(folder / "classes.json"), str(folder / "ids.txt"), "line", 1)
 
 
 @dataclass(frozen=True)
@@ -81,24 +104,44 @@ def digest(ids: np.ndarray, labels: np.ndarray) -> str:
     return sha256("\n".join(f"{i}\t{c}" for i, c in zip(ids[order], labels[order], strict=True)))
 
 
-def load(folder: Path) -> Features:
-    """Read and check a feature folder.
+def load(folder: str | Path) -> Features:
+    """Read and check a folder of features; the image features stay on the disk, as a memory map.
+
+    Args:
+        folder: holds image.npy (N, d), text.npy (C, d), labels.npy (N,), classes.json and perhaps ids.txt.
 
     Raises:
         InputError: a file is missing or unreadable, or its content does not fit the others.
     """
-    if not folder.is_dir():
-        raise InputError(
-            f"{folder} is not a folder; a feature folder holds image.npy, text.npy, labels.npy, classes.json"
-        )
-    image, text, labels = (_array(folder / f"{name}.npy") for name in ("image", "text", "labels"))
-    classes = _classes(folder / "classes.json")
-    ids = _ids(folder / "ids.txt", len(image))
-    _check_shapes(folder, image, text, labels, classes)
-    _check_labels(folder, labels, classes)
-    _check_rows(folder / "text.npy", text, [f"class {quoted(name)}" for name in classes])
-    _check_rows(folder / "image.npy", image, ids)
-    return Features(image, text, labels.astype(np.int64), classes, ids)
+    folder = Path(folder)
+    image, text, labels = (read_array(folder, part) for part in ("image", "text", "labels"))
+    classes, ids = read_classes(folder), read_ids(folder)
+    return checked(image, text, labels, classes, ids, Names.of_files(folder))
+
+
+def checked(
+    image: np.ndarray, text: np.ndarray, labels: np.ndarray, classes: list[str], ids: list[str] | None, names: Names
+) -> Features:
+    """Features whose parts fit each other.
+
+    Args:
+        image: (N, d).
+        text: (C, d).
+        labels: (N,) indices of classes.
+        classes: C names.
+        ids: N names; None: row numbers.
+        names: of these parts in messages.
+
+    Raises:
+        InputError: they do not; with the part at fault, and the row or class.
+    """
+    check_classes(classes, names.classes)
+    known = np.array([f"{row:08d}" for row in range(len(image))] if ids is None else _unique(ids, len(image), names))
+    _check_shapes(image, text, labels, classes, names)
+    _check_labels(labels, classes, names)
+    _check_rows(names.text, text, [f"class {quoted(name)}" for name in classes])
+    _check_rows(names.image, image, known)
+    return Features(image, text, labels.astype(np.int64), classes, known)
 
 
 def save(folder: Path, features: Features) -> None:
@@ -129,7 +172,26 @@ def write_names(folder: Path, labels: np.ndarray, classes: list[str], ids: Itera
         file.writelines(f"{i}\n" for i in ids)
 
 
-def _array(path: Path) -> np.ndarray:
+def check_folder(folder: Path) -> None:
+    """Refuse a place that is no folder.
+
+    Raises:
+        InputError: it is none.
+    """
+    if not folder.is_dir():
+        raise InputError(
+            f"{folder} is not a folder; a feature folder holds image.npy, text.npy, labels.npy, classes.json"
+        )
+
+
+def read_array(folder: Path, part: str) -> np.ndarray:
+    """The array of a part of a feature folder, as a memory map.
+
+    Raises:
+        InputError: there is none that can be read.
+    """
+    check_folder(folder)
+    path = folder / f"{part}.npy"
     if not path.is_file():
         raise InputError(f"{path} is missing; a feature folder holds image.npy, text.npy, labels.npy, classes.json")
     try:
@@ -143,55 +205,66 @@ def _array(path: Path) -> np.ndarray:
     return array
 
 
-def _classes(path: Path) -> list[str]:
+def read_classes(folder: Path) -> list[str]:
+    """The class names of a feature folder.
+
+    Raises:
+        InputError: there is no list of names.
+    """
+    path = folder / "classes.json"
     if not path.is_file():
         raise InputError(f"{path} is missing; it is the JSON list of class names, in the order of text.npy's rows")
     names = read_json(path)
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
         raise InputError(f"{path} must be a JSON list of class names")
-    check_classes(names, str(path))
     return names
 
 
-def _ids(path: Path, n: int) -> np.ndarray:
+def read_ids(folder: Path) -> list[str] | None:
+    """The ids of a feature folder, None where it has no ids.txt.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    path = folder / "ids.txt"
     if not os.path.lexists(path):  # a link that leads nowhere is no list left out
-        return np.array([f"{row:08d}" for row in range(n)])
+        return None
     if is_stream(path):
         raise InputError(f"{path} cannot be read: it is a pipe or a device")
     try:
-        ids = lines(path.read_bytes())
+        return lines(path.read_bytes())
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read as text in UTF-8 ({error})") from error
+
+
+def _unique(ids: list[str], n: int, names: Names) -> list[str]:
+    """Refuse ids that are not one for each of `n` rows, that are blank, or that stand twice."""
     if len(ids) != n:
-        raise InputError(f"{path} has {len(ids)} ids for {n} rows of image.npy; it needs one line a row")
-    check_names(ids, str(path))
-    _check_lines(path, ids)
-    return np.array(ids)
-
-
-def _check_lines(path: Path, ids: list[str]) -> None:
-    """Refuse blank lines, and ids that stand twice."""
+        raise InputError(f"{names.ids} has {len(ids)} ids for {n} rows of {names.image}; each row needs one")
+    check_names(ids, names.ids)
     known: dict[str, int] = {}
-    for line, name in enumerate(ids, start=1):
+    for place, name in enumerate(ids, start=names.first):
         if not name.strip():
-            raise InputError(f"{path}: line {line} is blank; it needs the id of that row")
-        if (first := known.setdefault(name, line)) != line:
+            raise InputError(f"{names.ids}: {names.row} {place} is blank; it needs the id of that row")
+        if (first := known.setdefault(name, place)) != place:
             raise InputError(
-                f"{path}: the id {quoted(name)} stands twice (lines {first} and {line}); each must be unique"
+                f"{names.ids}: the id {quoted(name)} stands twice ({names.row}s {first} and {place}); each must be "
+                "unique"
             )
+    return ids
 
 
-def _check_shapes(folder: Path, image: np.ndarray, text: np.ndarray, labels: np.ndarray, classes: list[str]) -> None:
-    for name, features in (("image", image), ("text", text)):
+def _check_shapes(image: np.ndarray, text: np.ndarray, labels: np.ndarray, classes: list[str], names: Names) -> None:
+    for name, features, row in ((names.image, image, "sample"), (names.text, text, "class")):
         if features.ndim != 2 or features.dtype.kind != "f" or not features.size:
             raise InputError(
-                f"{folder / name}.npy is {features.dtype} of shape {features.shape}; it must be floating point, "
-                "with a row a sample and a column a dimension"
+                f"{name} is {features.dtype} of shape {features.shape}; it must be floating point, with a row for each "
+                f"{row} and a column for each dimension"
             )
     if image.shape[1] != text.shape[1]:
         raise InputError(
-            f"{folder}: image.npy has {image.shape[1]} dimensions and text.npy {text.shape[1]}; "
-            "both must come from the same encoder"
+            f"{names.image} has {image.shape[1]} dimensions and {names.text} {text.shape[1]}; both must come from the "
+            "same encoder"
         )
     if len(text) != len(classes):
         short = (
@@ -199,28 +272,27 @@ def _check_shapes(folder: Path, image: np.ndarray, text: np.ndarray, labels: np.
             if len(text) < len(classes)
             else ""
         )
-        raise InputError(f"{folder}: text.npy has {len(text)} rows for {len(classes)} classes in classes.json{short}")
+        raise InputError(f"{names.text} has {len(text)} rows for the {len(classes)} classes of {names.classes}{short}")
     if labels.ndim != 1 or len(labels) != len(image):
-        raise InputError(f"{folder}: labels.npy has shape {labels.shape} for {len(image)} rows of image.npy")
+        raise InputError(f"{names.labels} has shape {labels.shape} for {len(image)} rows of {names.image}")
 
 
-def _check_labels(folder: Path, labels: np.ndarray, classes: list[str]) -> None:
+def _check_labels(labels: np.ndarray, classes: list[str], names: Names) -> None:
     if labels.dtype.kind not in "iu":
         raise InputError(
-            f"{folder / 'labels.npy'} holds {labels.dtype}; labels are whole numbers, indices of classes.json"
+            f"{names.labels} holds {labels.dtype}; labels are whole numbers, the indices of the classes in "
+            f"{names.classes}"
         )
     outside = np.flatnonzero((labels < 0) | (labels >= len(classes)))
     if outside.size:
         row = outside[0]
-        raise InputError(
-            f"{folder / 'labels.npy'}: row {row} has label {labels[row]}, outside the {len(classes)} classes"
-        )
-    counts = np.bincount(labels, minlength=len(classes))
+        raise InputError(f"{names.labels}: row {row} has label {labels[row]}, outside the {len(classes)} classes")
+    counts = np.bincount(labels.astype(np.int64), minlength=len(classes))
     if (counts == 0).any():
-        names = [classes[c] for c in np.flatnonzero(counts == 0)[:5]]
+        without = [classes[c] for c in np.flatnonzero(counts == 0)[:5]]
         raise InputError(
-            f"{folder}: {np.count_nonzero(counts == 0)} class(es) have no image ({', '.join(map(quoted, names))}); "
-            "drop them from classes.json and text.npy, or add images"
+            f"{names.labels}: {np.count_nonzero(counts == 0)} class(es) have no image "
+            f"({', '.join(map(quoted, without))}); drop them from {names.classes} and {names.text}, or add images"
         )
     single = [quoted(classes[c]) for c in np.flatnonzero(counts == 1)]
     if single:
@@ -232,7 +304,7 @@ def _check_labels(folder: Path, labels: np.ndarray, classes: list[str]) -> None:
         )
 
 
-def _check_rows(path: Path, features: np.ndarray, names: np.ndarray | list[str]) -> None:
+def _check_rows(place: str, features: np.ndarray, names: np.ndarray | list[str]) -> None:
     for start in range(0, len(features), CHUNK):
         with np.errstate(over="ignore"):  # what is too large for float32 is infinite, and refused below
             rows = features[start : start + CHUNK].astype(np.float32)
@@ -241,4 +313,4 @@ def _check_rows(path: Path, features: np.ndarray, names: np.ndarray | list[str])
         if bad.size:
             row = start + bad[0]
             fault = "is all zeros" if lengths[bad[0]] == 0 else "has a NaN or infinite value"
-            raise InputError(f"{path}: row {row} ({names[row]}) {fault}; embed that sample again, or leave it out")
+            raise InputError(f"{place}: row {row} ({names[row]}) {fault}; embed that sample again, or leave it out")

@@ -10,8 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from winnow import budget
-from winnow.budget import Balance
 from winnow.errors import InputError
+from winnow.selection.methods import Balance
 
 Case = tuple[np.ndarray, int]
 
@@ -125,7 +125,7 @@ def test_a_ratio_means_that_share_of_the_pool(n: int, keep: float) -> None:
     else:
         with pytest.raises(InputError) as refusal:
             budget.total(keep, n)
-        words = f"optimize.keep is {keep}: of {n} samples that keeps none; raise it to {1 / n:.2g} or more"
+        words = f"keep is {keep}: of {n} samples that keeps none; raise it to {1 / n:.2g} or more"
         assert str(refusal.value) == words
 
 
@@ -140,7 +140,7 @@ def test_the_ratio_that_a_refusal_advises_is_accepted(n: int) -> None:
 def test_a_ratio_outside_zero_to_one_is_refused(keep: float) -> None:
     with pytest.raises(InputError) as refusal:
         budget.total(keep, 100)
-    words = f"optimize.keep is {keep}: it is the share of the pool to keep, above 0 and at most 1"
+    words = f"keep is {keep}: it is the share of the pool to keep, above 0 and at most 1"
     assert str(refusal.value) == words
 
 

@@ -14,11 +14,10 @@ import torch
 from torch.nn import functional as F
 
 from winnow import budget
-from winnow.budget import Balance
 from winnow.features import Features, unit
 from winnow.files import locks, marks, outputs
 from winnow.selection import adapt, coverage, optimize, ranking, score
-from winnow.selection.methods import Method
+from winnow.selection.methods import Balance, Method, Recipe
 from winnow.training import classifier
 from winnow.training.classifier import Training
 
@@ -207,7 +206,7 @@ def label_quality(data: Features, strength: float = 1.0) -> dict[str, np.ndarray
 
 def _own(pool: Pool, split: Split, method: Method, balance: Balance) -> np.ndarray:
     def scored() -> pd.DataFrame:
-        adapted = adapt.adapt(pool.data, method, adapt.Recipe(), seed=pool.seed, device=pool.device)
+        adapted = adapt.adapt(pool.data, method, Recipe(), seed=pool.seed, device=pool.device)
         return score.score(pool.data, adapted, neighbours=0.1, device=pool.device)
 
     scores = once(pool, method, scored)

@@ -1,49 +1,34 @@
 """The `winnow` command. Imports are inside the commands, so that `--help` answers at once."""
 
+import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from winnow import __version__
 from winnow.cli import places, releases
-from winnow.errors import InputError
+from winnow.cli.options import HELP, AsJson, Quiet, option, tell
+from winnow.errors import InputError, named
+from winnow.releases.formats import Format
 from winnow.run import environment
+from winnow.selection import methods
+from winnow.selection.methods import Balance, Method, Solver
 from winnow.terminal.ending import ended
 from winnow.terminal.say import say
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
-    help="Keep the part of a labelled image data set that is worth training on.",
+    context_settings=HELP,
 )
 app.add_typer(releases.app, name="release")
-
-
-class Method(StrEnum):
-    """Values of --method."""
-
-    winnow = "winnow"
-    paper = "paper"
-
-
-class Solver(StrEnum):
-    """Values of --solver."""
-
-    exact = "exact"
-    gradient = "gradient"
-
-
-class Balance(StrEnum):
-    """Values of --balance."""
-
-    none = "none"
-    proportional = "proportional"
-    uniform = "uniform"
 
 
 FeatureFolder = Annotated[
@@ -58,7 +43,22 @@ Out = Annotated[Path, typer.Option(help="Table to write: .parquet or .csv.")]
 Neighbours = Annotated[
     float, typer.Option(help="Neighbours for diversity: a share of the class below 1, else a number.")
 ]
-Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Fixes every random choice.")]
+Seed = Annotated[int, typer.Option(min=0, max=methods.SEEDS - 1, help="Fixes every random choice.")]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        say(f"winnow {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Keep the part of a labelled image data set that is worth training on."""
 
 
 @app.command()
@@ -66,87 +66,77 @@ def select(
     features: FeatureFolder,
     keep: Annotated[float, typer.Option(help="Share of the samples to keep, above 0 and at most 1.")],
     out: Out,
-    method: MethodOption = Method.winnow,
+    method: MethodOption = methods.METHOD,
     solver: Annotated[
         Solver, typer.Option(help="Of the published method: exact, or its gradient loop.")
-    ] = Solver.exact,
-    balance: Annotated[Balance, typer.Option(help="How the budget is split over the classes.")] = Balance.proportional,
-    neighbours: Neighbours = 0.1,
+    ] = methods.SOLVER,
+    balance: Annotated[Balance, typer.Option(help="How the budget is split over the classes.")] = methods.BALANCE,
+    neighbours: Neighbours = methods.NEIGHBOURS,
     near_duplicates: Annotated[
         float, typer.Option(min=0, max=1, help="Cosine from which two images are nearly the same.")
-    ] = 0.97,
+    ] = methods.NEAR_DUPLICATES,
     drop_near_duplicates: Annotated[
         bool, typer.Option("--drop-near-duplicates", help="Of those, keep the one whose label is likeliest right.")
-    ] = False,
-    seed: Seed = 0,
+    ] = methods.DROP_NEAR_DUPLICATES,
+    seed: Seed = methods.SEED,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Choose a subset from features that you have.
 
-    Writes a row a sample in input order: id, label, class_name, alignment (higher: more likely rightly labelled), sas,
-    sds, predicted, selected, and why it was dropped: reason and evidence.
+    Writes a row for each sample, in input order: id, label, class_name, alignment (higher: more likely rightly
+    labelled), sas, sds, predicted, selected, and why it was dropped: reason and evidence.
     """
-    with ended(), _table(out):
-        _check_neighbours(neighbours)
-        from winnow import budget
-        from winnow import features as folder
-        from winnow.compute import device
-        from winnow.selection import select as chain
-        from winnow.selection.adapt import Recipe
+    with ended(quiet=quiet), named(option), _table(out):
+        import winnow
 
-        data = folder.load(features)
-        budget.total(keep, len(data.ids))
-        table = chain.select(
-            data,
-            Recipe(),
+        table = winnow.select(
+            features,
             keep=keep,
-            method=method.value,
-            solver=solver.value,
-            balance=balance.value,
+            method=method,
+            solver=solver,
+            balance=balance,
             neighbours=neighbours,
             near_duplicates=near_duplicates,
             drop_near_duplicates=drop_near_duplicates,
             seed=seed,
-            device=device.best(),
         )
-        _write(table[[*chain.COLUMNS, *chain.CHOSEN]], out)
-        say(f"kept {int(table['selected'].sum()):,} of {len(table):,} samples in {len(data.classes)} classes: {out}")
+        _write(table, out)
+        kept, classes = int(table["selected"].sum()), int(table["label"].nunique())
+        dropped = {str(reason): int(n) for reason, n in table["reason"].value_counts().items() if reason}
+        found = {"samples": len(table), "kept": kept, "classes": classes, "dropped": dropped, "table": str(out)}
+        tell(f"kept {kept:,} of {len(table):,} samples in {classes} classes: {out}", found, as_json, quiet)
 
 
 @app.command()
 def score(
     features: FeatureFolder,
     out: Out,
-    method: MethodOption = Method.winnow,
-    neighbours: Neighbours = 0.1,
-    seed: Seed = 0,
+    method: MethodOption = methods.METHOD,
+    neighbours: Neighbours = methods.NEIGHBOURS,
+    seed: Seed = methods.SEED,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Score samples from features that you have, without choosing.
 
-    Writes a row a sample in input order: id, label, class_name, alignment (higher: more likely rightly labelled), sas,
-    sds, predicted.
+    Writes a row for each sample, in input order: id, label, class_name, alignment (higher: more likely rightly
+    labelled), sas, sds, predicted.
     """
-    with ended(), _table(out):
-        _check_neighbours(neighbours)
-        from winnow import features as folder
-        from winnow.compute import device
-        from winnow.selection import select as chain
-        from winnow.selection.adapt import Recipe
+    with ended(quiet=quiet), named(option), _table(out):
+        import winnow
 
-        data = folder.load(features)
-        table = chain.score(data, Recipe(), method=method.value, neighbours=neighbours, seed=seed, device=device.best())
-        _write(table[chain.COLUMNS], out)
-        say(f"scored {len(table):,} samples in {len(data.classes)} classes: {out}")
+        table = winnow.score(features, method=method, neighbours=neighbours, seed=seed)
+        _write(table, out)
+        classes = int(table["label"].nunique())
+        found = {"samples": len(table), "classes": classes, "table": str(out)}
+        tell(f"scored {len(table):,} samples in {classes} classes: {out}", found, as_json, quiet)
 
 
 @app.command()
 def export(
     release: Annotated[Path, typer.Argument(metavar="RELEASE", help="A release folder.")],
-    form: Annotated[
-        str,
-        typer.Option(
-            "--format", metavar="[ids|imagefolder|webdataset|parquet]", help="The images, or only the list of ids."
-        ),
-    ],
+    form: Annotated[Format, typer.Option("--format", help="The images, or only the list of ids.")],
     out: Annotated[Path, typer.Option(help="Folder to make.")],
     images: releases.Images = None,
     source: releases.Source = None,
@@ -155,32 +145,34 @@ def export(
         Path | None,
         typer.Option(help="Image folder that the images came from: imagefolder links to its files, where they agree."),
     ] = None,
+    quiet: Quiet = False,
 ) -> None:
     """Write the images that a release kept, or only their list, for use elsewhere.
 
     The same release gives the same bytes; a broken-off export goes on; `sha256sum -c SHA256SUMS` checks it.
     """
-    with ended():
-        from winnow.releases import export as exporting
-        from winnow.releases import manifest
+    with ended(quiet=quiet), named(option):
+        import winnow
 
-        request = exporting.ExportRequest(form, test, link)
-        if link and form != "imagefolder":
-            raise InputError("--link is for --format imagefolder; the other formats hold images in files of their own")
         places.check("--out", out)
-        count = exporting.run(manifest.load(release), out, request, images, source)
-        say(f"{count:,} samples as {form}: {out} (check: cd {out} && sha256sum --quiet -c SHA256SUMS)")
+        count = winnow.open_release(release).export(out, form, images=images, source=source, test=test, link=link)
+        if not quiet:
+            say(f"{count:,} samples as {form}: {out} (check: cd {out} && sha256sum --quiet -c SHA256SUMS)")
 
 
 @app.command()
 def show(
     release: Annotated[Path, typer.Argument(help="A release folder.")] = Path("data/release"),
+    as_json: AsJson = False,
 ) -> None:
-    """Say in a few lines what a release kept and dropped, and what that was worth."""
+    """Say in a few lines what each stage found, what the release kept and dropped, and what that was worth."""
     with ended():
-        from winnow.cli.show import describe
+        from winnow.cli import show
 
-        describe(release)
+        if as_json:
+            say(json.dumps(show.facts(release), indent=2))
+        else:
+            show.describe(release)
 
 
 @app.command()
@@ -191,6 +183,7 @@ def compare(
         Path, typer.Option(help="Results, a row a training run: arm or method, seed, accuracy, and what was varied.")
     ] = Path("data/evaluate/accuracy.csv"),
     measure: Annotated[str, typer.Option(help="What is compared, such as worst_class.")] = "accuracy",
+    as_json: AsJson = False,
 ) -> None:
     """Say whether models trained on A are better than those trained on B, seed by seed.
 
@@ -198,11 +191,14 @@ def compare(
     takes to tell the two apart.
     """
     with ended():
-        from winnow.cli.show import differences
-        from winnow.training.compare import compare as found
-        from winnow.training.compare import read
+        from winnow.cli import show
+        from winnow.training import compare as comparison
 
-        differences(a, b, found(read(table), a, b, measure))
+        found = comparison.compare(comparison.read(table), a, b, measure)
+        if as_json:
+            say(json.dumps(show.as_facts(a, b, measure, found), indent=2))
+        else:
+            show.differences(a, b, found)
 
 
 @app.command()
@@ -265,17 +261,9 @@ def _table(out: Path) -> Iterator[None]:
         yield
 
 
-def _check_neighbours(neighbours: float) -> None:
-    if not 0 < neighbours < float("inf"):
-        raise InputError(f"--neighbours {neighbours}: a share of the class, or a number of neighbours, above 0")
-
-
-def _write(table: "object", out: Path) -> None:
-    import pandas as pd
-
+def _write(table: "pd.DataFrame", out: Path) -> None:
     from winnow.files.outputs import whole_file
 
-    assert isinstance(table, pd.DataFrame)
     with whole_file(out) as partial:
         if out.suffix == ".csv":
             table.to_csv(partial, index=False)

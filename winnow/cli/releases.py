@@ -1,32 +1,21 @@
 """The `winnow release` commands. Imports are inside the commands, so that `--help` answers at once."""
 
 import sys
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from winnow.cli import places
+from winnow.cli.options import HELP, AsJson, Quiet
 from winnow.errors import InputError
 from winnow.terminal.ending import ended
 from winnow.terminal.say import say
 
-if TYPE_CHECKING:
-    from winnow.releases.manifest import Release
-    from winnow.terminal.console import Console
-
-app = typer.Typer(no_args_is_help=True, help="Verify, compare and publish releases.")
+app = typer.Typer(no_args_is_help=True, context_settings=HELP, help="Verify, compare and publish releases.")
 
 
-class Bump(StrEnum):
-    """Values of --bump."""
-
-    major = "major"
-    minor = "minor"
-    patch = "patch"
-
-
+Bump = Literal["major", "minor", "patch"]
 ReleaseFolder = Annotated[Path, typer.Argument(metavar="RELEASE", help="A release folder.")]
 Images = Annotated[
     Path | None,
@@ -50,59 +39,20 @@ def verify(
     repository: Annotated[
         str | None, typer.Option(help="With --rebuild: path or URL of its Git repository, if it lies in another.")
     ] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Recompute every hash of a release, and those of its images where they are at hand.
 
     Names each file, shard and sample at fault. Exit code 0: whole, and with --rebuild the same bytes again; 1: not;
     2: that cannot be told.
     """
-    with ended():
-        from winnow.releases import images as found
+    with ended(quiet=quiet):
+        from winnow.cli import release_verify
         from winnow.releases import manifest
-        from winnow.releases import verify as verification
-        from winnow.terminal.console import Console, plain
 
-        opened = manifest.load(release)
-        unseen = "no images at hand; name their folder with --images"
-        try:
-            data = found.find(opened, images, source)
-        except found.NotNamedError as error:
-            data, unseen = None, f"the images were not looked at: {error}"
-        faults = verification.run(opened, data)
-        opened.check_unchanged()
-        console = Console()
-        for fault in faults:
-            console.print(f"[red]✗[/red] {plain(fault.where)}: {plain(fault.what)}")
-        checked = f"{len(opened.manifest.files)} files" + (f" and the images in {data.folder}" if data else "")
-        if not data:
-            console.print(f"  {plain(unseen)}")
-        if faults:
-            console.print(f"{plain(release)} is not what was released ({plain(checked)})")
-            sys.exit(1)
-        console.print(f"[green]✓[/green] {plain(release)} is whole: {plain(checked)}")
-        console.print(f"  manifest SHA-256 {opened.fingerprint}")
-        if rebuild:
-            _rebuild(opened, repository, source, console)
-
-
-def _rebuild(release: "Release", repository: str | None, source: str | None, console: "Console") -> None:
-    """Make a release again, and say file by file whether the bytes agree."""
-    from winnow.releases import origin
-    from winnow.releases import rebuild as rebuilding
-    from winnow.run import prefect_server
-    from winnow.terminal.console import plain
-
-    start = origin.find(release, repository)
-    with prefect_server.shared() as env:
-        files = rebuilding.run(release, start, env, source, lambda words: console.print(f"- {plain(words)}"))
-    for name, difference in files.items():
-        mark = "[red]✗[/red]" if difference else "[green]✓[/green]"
-        console.print(f"{mark} {plain(f'{name} {difference}'.rstrip())}")
-    differing = sum(map(bool, files.values()))
-    if differing:
-        console.print(f"{differing} of {len(files)} files are not the same bytes as those made again")
-        sys.exit(1)
-    console.print(f"made again at {start.commit[:12]}: all {len(files)} files are the same bytes")
+        whole = release_verify.run(manifest.load(release), images, source, rebuild, repository, as_json, quiet)
+        sys.exit(0 if whole else 1)
 
 
 @app.command()
@@ -156,7 +106,7 @@ def publish(
         from winnow.run import subcommand
 
         with subcommand.alone():
-            what = publication.plan(name, version, bump.value if bump else None)
+            what = publication.plan(name, version, bump)
             say(f"{what.tag}{': would' if dry_run else ''}")
             for words, do in publication.steps(what):
                 say(f"- {words}")

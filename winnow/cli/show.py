@@ -1,7 +1,8 @@
 """A release in a few lines: what was kept and dropped, what was found, what it is worth, and where it lies."""
 
+import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
@@ -14,40 +15,71 @@ from winnow.training.arms import ARMS
 if TYPE_CHECKING:
     from winnow.training.compare import Difference  # at run time it would bring SciPy
 
+PLANTED = {"wrong_labels": "wrong labels", "damaged": "damaged images"}
 
-def describe(release: Path) -> None:
-    """Print the summary of the release in a folder.
+
+def facts(release: Path) -> dict[str, Any]:
+    """What `describe` says of the release in a folder, ready for JSON.
 
     Raises:
         InputError: there is no release, or none of a format that is known.
     """
-    manifest = load(release).manifest
-    console = Console()
-    pool, kept = manifest.pool.samples, manifest.subset.samples
+    opened = load(release)
+    manifest = opened.manifest
     counts = [count.kept for count in manifest.class_counts.values()]
+    planted = {name: getattr(manifest.results, name) for name in PLANTED}
+    return {
+        "release": str(release),
+        "name": manifest.name,
+        "manifest_sha256": opened.fingerprint,
+        "pool": manifest.pool.samples,
+        "kept": manifest.subset.samples,
+        "classes": len(counts),
+        "least_kept_of_a_class": min(counts),
+        "most_kept_of_a_class": max(counts),
+        "prepared": [line for lines in manifest.prepared.values() for line in lines],
+        "encoder": manifest.encoder,
+        "dropped": {reason: int(manifest.selection.get(reasons.key(reason), 0)) for reason in REASONS},
+        "planted": {name: found.stated() for name, found in planted.items() if found},
+        "adaptation": manifest.adaptation.stated(),
+        "accuracy": {arm: manifest.results.accuracy.of(arm).stated() for arm in ARMS},
+        "report": str(release / "report.html"),
+    }
+
+
+def describe(release: Path) -> None:
+    """Print the summary of the release in a folder: what the stages found, in their order, and what it is worth.
+
+    Raises:
+        InputError: there is no release, or none of a format that is known.
+    """
+    manifest, found = load(release).manifest, facts(release)
+    console = Console()
+    pool, kept = found["pool"], found["kept"]
     console.print(
         f"\n[bold]{plain(manifest.name)}[/bold]: kept {kept:,} of {pool:,} images, dropped {pool - kept:,}; "
-        f"{min(counts):,} to {max(counts):,} kept in each of {len(counts)} classes"
+        f"{found['least_kept_of_a_class']:,} to {found['most_kept_of_a_class']:,} kept in each of {found['classes']} "
+        "classes"
     )
-    dropped = manifest.selection
-    said = [f"{n:,} {name}" for reason, (name, _) in REASONS.items() if (n := dropped.get(reasons.key(reason), 0))]
+    for line in found["prepared"]:
+        console.print(f"  read: {plain(line)}")
+    said = [f"{n:,} {REASONS[reason][0]}" for reason, n in found["dropped"].items() if n]
     if said:
         console.print(f"  dropped: {', '.join(said)}")
-    results = manifest.results
-    for found, name in ((results.wrong_labels, "wrong labels"), (results.damaged, "damaged images")):
-        if found:
+    for kind, name in PLANTED.items():
+        if planted := getattr(manifest.results, kind):
             console.print(
-                f"  planted {name}: {found.dropped:,} of {found.planted:,} found and dropped; "
-                f"{found.share_of_pool:.1%} of the pool, {found.share_of_kept:.2%} of what is kept"
+                f"  planted {name}: {planted.dropped:,} of {planted.planted:,} found and dropped; "
+                f"{planted.share_of_pool:.1%} of the pool, {planted.share_of_kept:.2%} of what is kept"
             )
     adaptation = manifest.adaptation
     console.print(
         f"  accuracy of the class prompts alone, on {plain(adaptation.measured_on)}: "
         f"{adaptation.zero_shot_accuracy:.1%} as the encoder came, {adaptation.adapted_accuracy:.1%} adapted\n"
     )
-    console.print(_accuracies(results.accuracy, kept, pool))
-    console.print(f"\nrelease  {plain(release)}\nreport   {plain(release / 'report.html')}")
-    console.print("compare  make ui (MLflow's pages; choose two runs of “subset versions” and press Compare)")
+    console.print(_accuracies(manifest.results.accuracy, kept, pool))
+    console.print(f"\nrelease  {plain(release)}\nreport   {plain(found['report'])}")
+    console.print(f"compare  winnow release diff OTHER {plain(release)}")
 
 
 def _accuracies(results: Arms, kept: int, pool: int) -> Table:
@@ -57,6 +89,21 @@ def _accuracies(results: Arms, kept: int, pool: int) -> Table:
         images = pool if arm == "all" else kept
         table.add_row(name, f"{images:,}", f"{result.mean:.2%} ± {100 * result.std:.2f}")
     return table
+
+
+def as_facts(a: str, b: str, measure: str, found: "list[Difference]") -> dict[str, Any]:
+    """Differences, ready for JSON: bounds are null with one seed, and so are seeds to tell where they are too many."""
+    rows = [dataclasses.asdict(row) for row in found]
+    for row in rows:
+        row |= {bound: row[bound] if row["seeds"] > 1 else None for bound in ("low", "high")}
+        row["setting"] = {name: _json(value) for name, value in row["setting"].items()}
+    return {"a": a, "b": b, "measure": measure, "differences": rows}
+
+
+def _json(value: Any) -> Any:
+    """A cell of a table as JSON has it: no types of NumPy, and null for what is missing."""
+    value = value.item() if hasattr(value, "item") else value
+    return None if value != value else value  # noqa: PLR0124 only NaN is not itself
 
 
 def differences(a: str, b: str, found: "list[Difference]") -> None:

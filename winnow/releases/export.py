@@ -28,7 +28,6 @@ from winnow.releases.manifest import Release
 from winnow.reports import pages
 from winnow.terminal.say import one_line
 
-FORMATS = ("ids", *WRITERS)
 THREADS = min(8, os.cpu_count() or 1)  # a piece in memory each
 LISTED = ["id", "label", "class_name", "split", "file"]
 

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -27,10 +27,14 @@ from pydantic import (
 )
 
 from winnow import features
-from winnow.errors import InputError, WorkError
+from winnow.errors import ArgumentError, InputError, WorkError
 from winnow.files import hashes, json_files
 from winnow.names import LONGEST, SURROGATE, check_names, fault, quoted
 from winnow.terminal.say import one_line
+
+if TYPE_CHECKING:
+    from winnow.releases.formats import Format
+    from winnow.releases.verify import Fault
 
 FORMAT = 2
 LARGEST = 32 * 2**20  # bytes of a manifest; a class takes about a hundred
@@ -223,6 +227,94 @@ class Release:
     def classes(self) -> list[str]:
         """Class names; a label is an index into them."""
         return self.manifest.classes
+
+    @property
+    def ids(self) -> list[str]:
+        """The ids that were kept, sorted, as in ids.txt.
+
+        Example:
+            >>> winnow.open_release("data/release").ids[:2]
+            ['blue/0.png', 'blue/2.png']
+        """
+        return sorted(self.scores["id"][self.scores["selected"]])
+
+    def verify(self, images: str | Path | None = None, source: str | None = None) -> "list[Fault]":
+        """Recompute every hash of the release, and those of its images where they are at hand.
+
+        Args:
+            images: folder of the images, as `prepare` wrote it; without it, prepare/images beside the release.
+            source: where the source of the images is, if it has moved.
+
+        Returns:
+            What is at fault, each with `where` and `what`; empty if nothing is.
+
+        Raises:
+            InputError: the images that were named cannot be read.
+
+        Example:
+            >>> winnow.open_release("data/release").verify()
+            []
+        """
+        from winnow.releases import verify
+
+        return verify.run(self, verify.at_hand(self, None if images is None else Path(images), source)[0])
+
+    def export(
+        self,
+        out: str | Path,
+        format: "Format" = "imagefolder",
+        *,
+        images: str | Path | None = None,
+        source: str | None = None,
+        test: bool = False,
+        link: str | Path | None = None,
+    ) -> int:
+        """Write the images that were kept, or only their list, for use elsewhere.
+
+        Args:
+            out: the folder to make; one that holds this very export already is left as it is.
+            format: `imagefolder`, `webdataset` or `parquet`, or `ids` for the list alone.
+            images: folder of the images, as `prepare` wrote it; without it, prepare/images beside the release.
+            source: where the source of the images is, if it has moved.
+            test: also write the held-out images, as split test.
+            link: image folder that the images came from: `imagefolder` links to its files, where they agree.
+
+        Returns:
+            Number of samples written.
+
+        Raises:
+            InputError: an argument is at fault, `out` holds something else, or the images are not those of the release.
+
+        Example:
+            >>> winnow.open_release("data/release").export("photos-16", "imagefolder")
+            16
+        """
+        from winnow import arguments
+        from winnow.releases import export, formats
+
+        arguments.choice("format", format, formats.Format)
+        if link is not None and format != "imagefolder":
+            raise ArgumentError("link", "is for imagefolder; the other formats hold images in files of their own")
+        request = export.ExportRequest(format, test, None if link is None else Path(link))
+        return export.run(self, Path(out), request, None if images is None else Path(images), source)
+
+    def diff(self, other: "Release | str | Path") -> dict[str, Any]:
+        """Everything in which a later release differs from this one: samples, labels, classes, scores, what made it.
+
+        Args:
+            other: the later release, or its folder.
+
+        Raises:
+            InputError: there is no release in that folder.
+
+        Example:
+            >>> release = winnow.open_release("data/release")
+            >>> release.diff("data/release")["samples"]["kept_by_both"]
+            16
+        """
+        from winnow.releases import diff
+
+        return diff.compare(self, other if isinstance(other, Release) else load(Path(other)))
 
     @property
     def images(self) -> Path:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
+from pathlib import Path
 
 import pandas as pd
 from rich.progress import track
@@ -17,6 +18,8 @@ from winnow.files import hashes
 from winnow.images.dataset import Dataset
 from winnow.names import lines, quoted
 from winnow.releases import manifest
+from winnow.releases.images import NotNamedError
+from winnow.releases.images import find as find_images
 from winnow.releases.manifest import Release
 
 SHOWN = 20  # faults of one kind that are named each; the rest is counted
@@ -42,6 +45,19 @@ def run(release: Release, images: Dataset | None = None) -> list[Fault]:
         return [*faults, *_cut(_ids(release, None))]
     faults += [*_cut(_ids(release, release.scores)), *_digests(release)]
     return faults + _images(release, images) if images else faults
+
+
+def at_hand(release: Release, images: Path | None, source: str | None) -> tuple[Dataset | None, str]:
+    """The images of a release, or None and why they are not looked at; see `releases.images.find`.
+
+    Raises:
+        InputError: the images that were named cannot be read.
+    """
+    try:
+        data = find_images(release, images, source)
+    except NotNamedError as error:
+        return None, f"the images were not looked at: {error}"
+    return data, "" if data else "no images at hand; name their folder with --images"
 
 
 def _files(release: Release) -> Iterator[Fault]:

@@ -10,10 +10,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from ruamel.yaml import YAML  # the reader that DVC uses, so both see the same values
 from ruamel.yaml.error import YAMLError
 
-from winnow.budget import Balance
 from winnow.errors import InputError
 from winnow.images.prepare import Droppable
-from winnow.selection.methods import Method, Solver
+from winnow.selection import methods
+from winnow.selection.methods import Balance, Method, Recipe, Solver
 from winnow.terminal.redact import redact, secret_in
 
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -42,7 +42,7 @@ class Block(BaseModel):
 class Base(Block):
     """What every stage shares."""
 
-    seed: int = Field(default=0, ge=0, lt=2**31)
+    seed: int = Field(default=methods.SEED, ge=0, lt=methods.SEEDS)
 
 
 class Pretrain(Block):
@@ -94,29 +94,29 @@ class Embed(Block):
 
 
 class Adapt(Block):
-    """How the adapters are fitted (`winnow.selection.adapt.Recipe`)."""
+    """How the adapters are fitted (`winnow.selection.methods.Recipe`)."""
 
-    epochs: Positive = 30
-    lr: float = Field(default=1e-4, gt=0)
-    batch_size: int = Field(default=256, ge=2)
-    temperature: float = Field(default=1.0, gt=0)
+    epochs: Positive = Recipe.epochs
+    lr: float = Field(default=Recipe.lr, gt=0)
+    batch_size: int = Field(default=Recipe.batch_size, ge=2)
+    temperature: float = Field(default=Recipe.temperature, gt=0)
 
 
 class Score(Block):
     """How diversity is counted, and what counts as nearly the same."""
 
-    neighbours: float = Field(default=0.1, gt=0)
-    near_duplicates: float = Field(default=0.97, gt=0, le=1)
+    neighbours: float = Field(default=methods.NEIGHBOURS, gt=0)
+    near_duplicates: float = Field(default=methods.NEAR_DUPLICATES, gt=0, le=1)
 
 
 class Optimize(Block):
     """The one dial, `keep`, and how the subset is chosen."""
 
     keep: float = Field(default=0.5, gt=0, le=1)
-    method: Method = "winnow"
-    solver: Solver = "exact"
-    balance: Balance = "proportional"
-    drop_near_duplicates: bool = False
+    method: Method = methods.METHOD
+    solver: Solver = methods.SOLVER
+    balance: Balance = methods.BALANCE
+    drop_near_duplicates: bool = methods.DROP_NEAR_DUPLICATES
 
 
 class Evaluate(Block):

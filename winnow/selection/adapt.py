@@ -8,7 +8,6 @@ adapters to all.
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,24 +25,7 @@ from winnow.files.outputs import whole_folder
 from winnow.selection import adapters
 from winnow.selection.adapters import Adapted, Adapters
 from winnow.selection.alignment import Alignment, align
-from winnow.selection.methods import Method
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How adapters are fitted; the defaults are the published recipe as re-runs of it use it.
-
-    Attributes:
-        epochs: passes over the data.
-        lr: step size of Adam.
-        batch_size: images a step; the batch supplies the negatives.
-        temperature: divides the cosines.
-    """
-
-    epochs: int = 30
-    lr: float = 1e-4
-    batch_size: int = 256
-    temperature: float = 1.0
+from winnow.selection.methods import Method, Recipe
 
 
 def fit(data: Features, recipe: Recipe, *, seed: int, device: str) -> Adapters:

@@ -18,8 +18,8 @@ class Adapters(nn.Module):
     def __init__(self, dim: int, generator: torch.Generator | None = None) -> None:
         """Draw the usual initial weights of a linear layer, from `generator` rather than from the global state."""
         super().__init__()
-        self.image = nn.Linear(dim, dim)
-        self.text = nn.Linear(dim, dim)
+        self.image = nn.utils.skip_init(nn.Linear, dim, dim)
+        self.text = nn.utils.skip_init(nn.Linear, dim, dim)
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -(dim**-0.5), dim**-0.5, generator=generator)
 

@@ -19,14 +19,13 @@ from scipy.special import expit
 
 from winnow import budget, features
 from winnow import corrections as decisions
-from winnow.budget import Balance
 from winnow.compute import threads
-from winnow.errors import InputError
+from winnow.errors import ArgumentError, named
 from winnow.features import Features
 from winnow.files.json_files import write_json
 from winnow.files.outputs import whole_folder
 from winnow.selection import coverage, explain, near_duplicates, published, ranking
-from winnow.selection.methods import Method, Solver
+from winnow.selection.methods import Balance, Method, Solver
 
 
 def select(
@@ -62,9 +61,10 @@ def select(
     twin = near_duplicates.twins(twins, data) if twins is not None else np.full(len(scores), -1)
     confirmed = np.zeros(len(scores), dtype=bool) if confirmed is None else confirmed
     if confirmed.sum() > k:
-        raise InputError(
-            f"optimize.keep is {keep}, which keeps {k:,} samples, and corrections say to keep {confirmed.sum():,}; "
-            "raise it, or take decisions back"
+        raise ArgumentError(
+            "keep",
+            f"is {keep}, which keeps {k:,} samples, and corrections say to keep {confirmed.sum():,}; raise it, or take "
+            "decisions back",
         )
     turn = np.select([confirmed, twin >= 0], [ranking.FIRST, ranking.LAST], ranking.IN_TURN)
     if method == "paper":
@@ -126,17 +126,18 @@ def run(
     """
     twins = pd.read_parquet(scores / "near_duplicates.parquet") if drop_near_duplicates else None
     data = features.load(embed)
-    table = select(
-        pd.read_parquet(scores / "scores.parquet"),
-        data,
-        keep=keep,
-        method=method,
-        solver=solver,
-        balance=balance,
-        twins=twins,
-        device=device,
-        confirmed=decisions.kept(corrections, data.ids),
-    )
+    with named("optimize.{}".format):
+        table = select(
+            pd.read_parquet(scores / "scores.parquet"),
+            data,
+            keep=keep,
+            method=method,
+            solver=solver,
+            balance=balance,
+            twins=twins,
+            device=device,
+            confirmed=decisions.kept(corrections, data.ids),
+        )
     with whole_folder(out) as folder:
         table.to_parquet(folder / "subset.parquet", index=False)
         write_json(folder / "metrics.json", explain.summary(table))

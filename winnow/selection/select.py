@@ -6,14 +6,12 @@ The stages call the same functions with files in between, so both ways choose th
 import pandas as pd
 
 from winnow import budget
-from winnow.budget import Balance
 from winnow.compute import threads
 from winnow.features import Features
 from winnow.selection import adapt, optimize
 from winnow.selection import near_duplicates as twins
 from winnow.selection import score as scoring
-from winnow.selection.adapt import Recipe
-from winnow.selection.methods import Method, Solver
+from winnow.selection.methods import Balance, Method, Recipe, Solver
 
 COLUMNS = ["id", "label", "class_name", "alignment", "sas", "sds", "predicted"]
 CHOSEN = ["selected", "reason", "evidence"]

@@ -12,8 +12,8 @@ from winnow.terminal.say import clean, one_line
 class Console(RichConsole):
     """A console for text with markup: text and the cells of tables are cleaned, colours stay."""
 
-    def __init__(self, *, soft_wrap: bool = True) -> None:
-        super().__init__(highlight=False, emoji=False, soft_wrap=soft_wrap)
+    def __init__(self, *, soft_wrap: bool = True, stderr: bool = False, quiet: bool = False) -> None:
+        super().__init__(highlight=False, emoji=False, soft_wrap=soft_wrap, stderr=stderr, quiet=quiet)
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Render text that may hold markup."""

@@ -13,13 +13,13 @@ from winnow.terminal.say import say
 
 
 @contextmanager
-def ended() -> Iterator[None]:
+def ended(*, quiet: bool = False) -> Iterator[None]:
     """Run a command, and exit as its error asks.
 
     2: the input is at fault. 1: work failed although it is not, the file system refused, or the program has a fault,
-    which alone shows a traceback. 130: interrupted.
+    which alone shows a traceback. 130: interrupted. One that is `quiet` shows no warnings.
     """
-    logging.basicConfig(format="winnow: %(levelname)s: %(message)s", level=logging.WARNING)
+    logging.basicConfig(format="winnow: %(levelname)s: %(message)s", level=logging.ERROR if quiet else logging.WARNING)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal need not know every character
     try:

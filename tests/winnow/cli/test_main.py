@@ -14,9 +14,9 @@ from sklearn.metrics import roc_auc_score
 from typer.testing import CliRunner
 
 from winnow import budget
-from winnow.budget import Balance
 from winnow.cli.main import app
 from winnow.features import Features
+from winnow.selection.methods import Balance
 
 WINNOW = Path(sys.executable).with_name("winnow")
 SCORES = ["id", "label", "class_name", "alignment", "sas", "sds", "predicted"]
@@ -152,14 +152,14 @@ def test_the_same_seed_gives_the_same_bytes_and_another_does_not(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--keep", "0"], "keep is 0"),
-        (["--keep", "1.2"], "keep is 1.2"),
+        (["--keep", "0"], "--keep is 0"),
+        (["--keep", "1.2"], "--keep is 1.2"),
         (["--keep", "nan"], "keep is nan"),
         (["--keep", "0.001"], "keeps none"),
         (["--keep", "x"], "--keep"),
-        (["--neighbours", "0"], "--neighbours 0"),
-        (["--neighbours", "nan"], "--neighbours nan"),
-        (["--neighbours", "inf"], "--neighbours inf"),
+        (["--neighbours", "0"], "--neighbours is 0"),
+        (["--neighbours", "nan"], "--neighbours is nan"),
+        (["--neighbours", "inf"], "--neighbours is inf"),
         (["--balance", "equal"], "--balance"),
         (["--solver", "magic"], "--solver"),
         (["--method", "magic"], "--method"),

@@ -15,8 +15,7 @@ from winnow.encoders.encoder import Checkpoint
 from winnow.features import Features, unit
 from winnow.images.dataset import Dataset
 from winnow.selection import select as chain
-from winnow.selection.adapt import Recipe
-from winnow.selection.methods import Method
+from winnow.selection.methods import Method, Recipe
 from winnow.training import classifier, networks
 from winnow.training.classifier import Training
 

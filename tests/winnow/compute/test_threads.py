@@ -10,7 +10,7 @@ import torch
 from winnow.compute import threads
 from winnow.sample import encoder
 from winnow.selection import adapt
-from winnow.selection.adapt import Recipe
+from winnow.selection.methods import Recipe
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from winnow.errors import InputError
 from winnow.run import settings
-from winnow.selection.adapt import Recipe
+from winnow.selection.methods import Recipe
 
 PROJECT = Path(__file__).parents[3]
 

@@ -16,10 +16,9 @@ from winnow import features
 from winnow.features import Features
 from winnow.files.json_files import read_json
 from winnow.selection import adapt, adapters, score
-from winnow.selection.adapt import Recipe
 from winnow.selection.adapters import Adapted, Adapters
 from winnow.selection.alignment import Alignment
-from winnow.selection.methods import Method
+from winnow.selection.methods import Method, Recipe
 
 SHORT = Recipe(epochs=20, lr=3e-3, batch_size=64)
 

@@ -11,8 +11,7 @@ from winnow.errors import InputError
 from winnow.features import Features
 from winnow.selection import adapt, near_duplicates, optimize, score
 from winnow.selection import select as chain
-from winnow.selection.adapt import Recipe
-from winnow.selection.methods import Method
+from winnow.selection.methods import Method, Recipe
 
 FAST = Recipe(epochs=2)
 SCORES = ["id", "label", "class_name", "alignment", "sas", "sds", "predicted", "damaged"]

@@ -1,0 +1,127 @@
+"""What is in memory is checked as a folder is, in the same words, with the argument and the row at fault."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from winnow import arrays
+from winnow.errors import InputError
+from winnow.features import Features
+from winnow.names import quoted
+
+
+def changed(rows: np.ndarray, row: int, value: float) -> np.ndarray:
+    other = rows.copy()
+    other[row] = value
+    return other
+
+
+def refusal(data: Features, **given: Any) -> str:
+    parts = {"image": data.image, "labels": data.labels, "text": data.text, "classes": data.classes} | given
+    with pytest.raises(InputError) as error:
+        arrays.gathered(**parts)
+    return str(error.value)
+
+
+def test_a_bad_row_is_named_with_its_id(planted: Features) -> None:
+    message = refusal(planted, image=changed(planted.image, 7, np.nan), ids=planted.ids)
+    assert message.startswith(f"image: row 7 ({planted.ids[7]}) has a NaN or infinite value")
+    assert refusal(planted, image=changed(planted.image, 8, 0)).startswith("image: row 8 (00000008) is all zeros")
+    masked = np.ma.array(planted.image, mask=np.repeat(np.arange(300) == 9, 16))
+    assert refusal(planted, image=masked).startswith("image: row 9 (00000009) has a NaN")
+    assert refusal(planted, text=changed(planted.text, 2, 0)).startswith("text: row 2 (class 'cat') is all zeros")
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "words"),
+    [
+        ("image", np.ones((300, 16), int), "image is int64 of shape (300, 16); it must be floating point"),
+        ("image", np.ones(300), "image is float64 of shape (300,)"),
+        ("image", np.ones((300, 4)), "image has 4 dimensions and text 16; both must come from the same encoder"),
+        ("image", np.ones((0, 16)), "image is float64 of shape (0, 16)"),
+        ("image", [], "image is"),
+        ("image", 3, "image holds a single value"),
+        ("image", None, "image holds a single value"),
+        ("image", {"a": [1.0]}, "image is dict"),
+        ("image", [[1.0, 2.0], [1.0]], "image: row 1 has 1 numbers, and row 0 has 2"),
+        ("image", [[1.0, 2.0], [[1.0], [2.0]]], "image: row 1 is not a list of numbers"),
+        ("image", pd.Series([[1.0, 2.0], None]), "image: row 1 has no value"),
+        ("image", pd.Series([[1.0], "x"]), "image: row 1 is str"),
+        ("image", np.full((300, 16), "x"), "image holds <U1; it must hold numbers"),
+        ("text", None, "text is missing, and labels cannot be judged without it yet"),
+        ("text", np.ones((3, 16)), "text has 3 rows for the 5 classes of classes; text features are missing from"),
+        ("labels", None, "labels is missing"),
+        ("labels", np.arange(300) % 6, "labels: row 5 has label 5, outside the 5 classes"),
+        ("labels", np.arange(300) - 1, "labels: row 0 has label -1"),
+        ("labels", np.arange(300) % 4, "labels: 1 class(es) have no image ('elk'); drop them from classes and text"),
+        ("labels", np.arange(300) % 5 / 1, "labels holds float64; labels are whole numbers"),
+        ("labels", np.arange(300) % 2 == 0, "labels holds bool"),
+        ("labels", np.zeros(299, int), "labels has shape (299,) for 300 rows of image"),
+        ("labels", torch.zeros(300, 5, dtype=torch.int64), "labels has shape (300, 5) for 300 rows of image"),
+        ("labels", ["ant", float("nan")], "labels: row 1 is nan; labels are the names of classes"),
+        ("labels", ["ant", 3], "labels: row 1 is 3; labels are the names of classes"),
+        ("labels", ["ant", None], "labels: row 1 is None"),
+        ("labels", ["ant", "bea"], "labels: row 1 is 'bea', which is none of the 5 classes; the nearest is 'bee'"),
+        ("labels", pd.Series(["ant", None], dtype="category"), "labels: row 1 has no value"),
+        ("labels", pd.Series([0, None, 1], dtype="Int64"), "labels: row 1 has no value (1 such rows)"),
+        ("classes", "ant", "classes must be a list of class names"),
+        ("classes", {"ant", "bee"}, "classes must be a list of class names"),
+        ("classes", [1, 2], "classes must be a list of class names"),
+        ("classes", ["ant", "ant", "cat", "dog", "elk"], "classes: the class name 'ant' stands twice"),
+        ("classes", ["ant\n", "bee", "cat", "dog", "elk"], "is no name for a class: it has a line break"),
+        ("ids", ["x"] * 300, "ids: the id 'x' stands twice (rows 0 and 1); each must be unique"),
+        ("ids", range(299), "ids has 299 ids for 300 rows of image; each row needs one"),
+        ("ids", ["", *range(299)], "ids: row 0 is blank"),
+        ("ids", [0.5] * 300, "ids: row 0 is 0.5; an id is text or a whole number"),
+        ("ids", pd.Series(["a", None]), "ids: row 1 has no value"),
+        ("ids", "abc", "ids must be a list of ids"),
+        ("ids", ["a\x1b", *range(299)], "ids: the name 'a\\x1b' has an escape in it"),
+    ],
+)
+def test_what_does_not_fit_is_refused_by_argument_and_row(planted: Features, part: str, value: Any, words: str) -> None:
+    message = refusal(planted, **{part: value})
+    assert words in message
+    assert "np." not in message
+
+
+def test_categories_bring_their_classes_in_their_order(planted: Features) -> None:
+    order = list(reversed(planted.classes))
+    labels = pd.Categorical(np.array(planted.classes)[planted.labels], categories=order)
+    data = arrays.gathered(planted.image, labels, planted.text[::-1])
+    assert data.classes == order
+    assert [data.classes[c] for c in data.labels] == [planted.classes[c] for c in planted.labels]
+    by_name = arrays.gathered(planted.image, labels, planted.text, classes=planted.classes)
+    assert (by_name.labels == planted.labels).all()
+
+
+def test_ids_are_text_numbers_or_paths(planted: Features) -> None:
+    from pathlib import Path
+
+    parts = planted.image, planted.labels, planted.text
+    assert arrays.gathered(*parts, ids=[Path("a") / f"{i}.png" for i in range(300)]).ids[1] == "a/1.png"
+    assert arrays.gathered(*parts, ids=torch.arange(300)).ids[1] == "1"
+    assert arrays.gathered(*parts, ids=pd.Series(planted.ids)).ids[1] == planted.ids[1]
+
+
+def test_a_folder_in_which_parts_are_replaced_names_each_as_it_came(write_features: Any, planted: Features) -> None:
+    folder = write_features()
+    with pytest.raises(InputError, match=r"labels has shape \(299,\) for 300 rows of .*/image\.npy"):
+        arrays.gathered(folder, planted.labels[:299])
+    with pytest.raises(InputError, match=r"features/labels\.npy: 1 class\(es\) have no image .* from classes and text"):
+        arrays.gathered(folder, text=np.vstack([planted.text, planted.text[:1] + 1]), classes=[*planted.classes, "fox"])
+    with pytest.raises(InputError, match=r"text\.npy is missing"):
+        arrays.gathered(write_features("other", text=None))
+
+
+def test_memory_maps_stay_on_the_disk(write_features: Any, planted: Features) -> None:
+    image = np.load(write_features() / "image.npy", mmap_mode="r")
+    data = arrays.gathered(image, planted.labels, planted.text)
+    assert isinstance(data.image, np.memmap)
+
+
+def test_the_nearest_class_is_shown_as_names_are(planted: Features) -> None:
+    labels = ["ant\x1b"] + ["ant"] * 299
+    assert quoted("ant\x1b") in refusal(planted, labels=labels)

@@ -1,0 +1,224 @@
+"""What a caller has in memory, as the arrays of `winnow.features`: NumPy, torch, pandas, or lists of any of them.
+
+What cannot be such an array is refused with the name of the argument and, where one is at fault, the row.
+"""
+
+import difflib
+import os
+import sys
+from collections.abc import Mapping, Sequence, Set
+from numbers import Integral
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from winnow import features
+from winnow.errors import ArgumentError, InputError
+from winnow.features import Features, Names
+from winnow.names import quoted
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
+
+Rows: TypeAlias = "ArrayLike | torch.Tensor | pd.Series | pd.DataFrame"
+
+NO_TEXT = (
+    "is missing, and labels cannot be judged without it yet: it holds a feature of each class, (C, d), from the text "
+    "encoder that belongs to the image features. With open_clip: model.encode_text(tokenizer([f'a photo of a {name}.' "
+    "for name in classes]))"
+)
+
+
+def gathered(
+    image: "Rows | str | os.PathLike[str] | Features",
+    labels: "Rows | None" = None,
+    text: "Rows | None" = None,
+    *,
+    classes: Sequence[str] | None = None,
+    ids: "Rows | None" = None,
+) -> Features:
+    """Features of what a caller has: arrays, or a folder or `Features` of which single parts are replaced.
+
+    Raises:
+        InputError: they are none, with the argument, row or class at fault.
+    """
+    named, names = (None if classes is None else class_names(classes)), Names()
+    if isinstance(image, str | os.PathLike):
+        folder = Path(image)
+        if all(part is None for part in (labels, text, classes, ids)):
+            return features.load(folder)
+        image, files = features.read_array(folder, "image"), Names.of_files(folder)
+        names = Names(
+            files.image,
+            files.text if text is None else names.text,
+            files.labels if labels is None else names.labels,
+            files.classes if classes is None else names.classes,
+            *((files.ids, files.row, files.first) if ids is None else (names.ids, names.row, names.first)),
+        )
+        labels = features.read_array(folder, "labels") if labels is None else labels
+        text = features.read_array(folder, "text") if text is None else text
+        named = features.read_classes(folder) if named is None else named
+        known = features.read_ids(folder) if ids is None else texts(ids, "ids")
+    elif isinstance(image, Features):
+        have, image = image, image.image
+        labels = have.labels if labels is None else labels
+        text = have.text if text is None else text
+        named = have.classes if named is None else named
+        known = have.ids.tolist() if ids is None else texts(ids, "ids")
+    else:
+        known = None if ids is None else texts(ids, "ids")
+    if labels is None:
+        raise ArgumentError("labels", "is missing: it holds the class of each row of image, as an index or a name")
+    if text is None:
+        raise ArgumentError("text", NO_TEXT)
+    prompts = rows(text, names.text)
+    found, named = indices(labels, named, names.labels)
+    if named is None:
+        named = [str(c) for c in range(len(prompts))]
+    return features.checked(rows(image, names.image), prompts, found, named, known, names)
+
+
+def rows(value: Any, name: str) -> np.ndarray:
+    """An array (n, d) of what holds a row a sample; a memory map stays one.
+
+    Raises:
+        InputError: its rows differ in length, or it is no array.
+    """
+    array = _array(value, name)
+    if array.dtype == object and array.ndim == 1:
+        array = _stacked([_array(row, f"{name}: row {i}") for i, row in enumerate(array)], name)
+    if array.ndim == 0 or array.dtype.kind not in "fiub":
+        raise InputError(f"{name} holds {_kind(array)}; it must hold numbers, a row for each sample or class")
+    return array
+
+
+def _stacked(parts: list[np.ndarray], name: str) -> np.ndarray:
+    for i, row in enumerate(parts):
+        if row.ndim != 1:
+            raise InputError(f"{name}: row {i} is not a list of numbers, but {_kind(row)} of shape {row.shape}")
+        if row.shape != parts[0].shape:
+            raise InputError(f"{name}: row {i} has {len(row)} numbers, and row 0 has {len(parts[0])}")
+    return np.stack(parts) if parts else np.empty((0, 0))
+
+
+def indices(labels: Any, classes: list[str] | None, name: str) -> tuple[np.ndarray, list[str] | None]:
+    """(n,) indices of classes, and the classes where labels are names.
+
+    Names are looked up in `classes`; without these, the classes are the categories of pandas, or the sorted names.
+
+    Raises:
+        InputError: a label is missing, or none of the classes.
+    """
+    categories = getattr(getattr(labels, "dtype", None), "categories", None)
+    if categories is None:
+        categories = getattr(labels, "categories", None)
+    if categories is not None:
+        _refuse_missing(labels, name)
+        codes = np.asarray(getattr(labels, "cat", labels).codes, dtype=np.int64)
+        own = [str(category) for category in categories]
+        return (codes, own) if classes is None else (_looked_up([own[c] for c in codes], classes, name), classes)
+    if isinstance(labels, list | tuple) and any(isinstance(label, str) for label in labels):
+        labels = np.array(labels, dtype=object)  # which else becomes text throughout, with NaN as a class
+    array = _array(labels, name)
+    if array.dtype.kind not in "OUT":
+        return array, classes
+    if array.ndim != 1:
+        raise InputError(f"{name} has shape {array.shape}; it needs one label for each row")
+    values = array.tolist()
+    if not any(isinstance(value, bool) or not isinstance(value, Integral) for value in values):
+        return array.astype(np.int64), classes
+    for row, value in enumerate(values):
+        if not isinstance(value, str):
+            raise InputError(f"{name}: row {row} is {value!r}; labels are the names of classes, or their indices")
+    if classes is None:
+        classes = sorted(set(values))
+    return _looked_up(values, classes, name), classes
+
+
+def _looked_up(values: list[str], classes: list[str], name: str) -> np.ndarray:
+    place = {known: c for c, known in enumerate(classes)}
+    for row, value in enumerate(values):
+        if value not in place:
+            near = difflib.get_close_matches(value, classes, n=1)
+            meant = f"; the nearest is {quoted(near[0])}" if near else ""
+            raise InputError(
+                f"{name}: row {row} is {quoted(value)}, which is none of the {len(classes)} classes{meant}"
+            )
+    return np.array([place[value] for value in values], dtype=np.int64)
+
+
+def class_names(value: Any) -> list[str]:
+    """Class names, in the order of the rows of text.
+
+    Raises:
+        ArgumentError: they are not a list of text.
+    """
+    listed = None if isinstance(value, str | bytes | Mapping | Set) else _listed(value)
+    if not listed or not all(isinstance(name, str) for name in listed):
+        raise ArgumentError("classes", "must be a list of class names, in the order of the rows of text")
+    return listed
+
+
+def texts(value: Any, name: str) -> list[str]:
+    """Ids as text: whole numbers and paths are written out.
+
+    Raises:
+        InputError: one is neither.
+    """
+    _refuse_missing(value, name)
+    listed = None if isinstance(value, str | bytes | Mapping | Set) else _listed(value)
+    if listed is None:
+        raise InputError(f"{name} must be a list of ids, one for each row of image")
+    found = []
+    for row, one in enumerate(listed):
+        if isinstance(one, os.PathLike):
+            one = Path(one).as_posix()  # noqa: PLW2901
+        if isinstance(one, bool) or not isinstance(one, str | Integral):
+            raise InputError(f"{name}: row {row} is {one!r}; an id is text or a whole number")
+        found.append(str(one))
+    return found
+
+
+def _listed(value: Any) -> list[Any] | None:
+    try:
+        return list(value.tolist() if hasattr(value, "tolist") else value)
+    except TypeError:
+        return None
+
+
+def _array(value: Any, name: str) -> np.ndarray:
+    """An array of any shape, with what only NumPy or torch know made plain."""
+    if isinstance(value, np.memmap):
+        return value
+    if isinstance(value, Mapping | Set | str | bytes):
+        raise InputError(f"{name} is {type(value).__name__}; it must be an array, a column of a table, or a list")
+    if isinstance(value, np.ma.MaskedArray):
+        value = np.ma.filled(value if value.dtype.kind == "f" else value.astype(object), np.nan)
+    if (torch := sys.modules.get("torch")) is not None and isinstance(value, torch.Tensor):
+        value = value.detach()
+        value = (value.float() if value.dtype == torch.bfloat16 else value).cpu()
+    _refuse_missing(value, name)
+    if isinstance(value, list | tuple) and value and not isinstance(value[0], str | int | float):
+        parts = [_array(row, f"{name}: row {i}") for i, row in enumerate(value)]
+        return np.stack(parts) if all(part.ndim == 0 for part in parts) else _stacked(parts, name)
+    try:
+        return np.asarray(value)
+    except Exception as error:  # whatever a library raises that cannot turn its object into an array
+        raise InputError(f"{name} cannot be read as an array ({str(error).splitlines()[0]})") from error
+
+
+def _refuse_missing(value: Any, name: str) -> None:
+    """Refuse columns of pandas with gaps, which NumPy would fill with NaN or other objects."""
+    pandas = sys.modules.get("pandas")
+    if pandas is None or not isinstance(value, pandas.Series | pandas.Index | pandas.Categorical):
+        return
+    gaps = np.flatnonzero(value.isna())
+    if len(gaps):
+        raise InputError(f"{name}: row {gaps[0]} has no value ({len(gaps)} such rows)")
+
+
+def _kind(array: np.ndarray) -> str:
+    return "a single value" if array.ndim == 0 else "objects" if array.dtype == object else str(array.dtype)
