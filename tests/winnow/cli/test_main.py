@@ -1,8 +1,10 @@
 """The command of those who have features: one table out, or one message and exit code 2."""
 
+import json
 import os
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pandas as pd
 import pytest
 from click.testing import Result
 from sklearn.metrics import roc_auc_score
+from support import ROOT
 from typer.testing import CliRunner
 
 from winnow import budget
@@ -222,3 +225,88 @@ def test_results_that_cannot_be_compared_are_refused(content: str | None, messag
     done = run(WINNOW, "compare", "subset", "random", "--table", table)
     assert (done.returncode, done.stdout) == (2, "")
     assert message in done.stderr
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    import winnow as package
+
+    for command in (["--version"], ["select", "--help"], ["release", "verify", "-h"]):
+        assert winnow(*command).exit_code == 0
+    assert winnow("--version").stdout == f"winnow {package.__version__}\n"
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dynamic"] == ["version"]
+
+
+@pytest.mark.parametrize("command", [[], ["select"], ["release"], ["release", "verify"], ["doctor"]])
+def test_help_has_a_short_name_everywhere(command: list[str]) -> None:
+    short, long = winnow(*command, "-h"), winnow(*command, "--help")
+    assert (short.exit_code, short.stdout) == (0, long.stdout)
+    assert "Usage" in short.stdout
+
+
+def test_shells_can_complete_the_command() -> None:
+    done = run(WINNOW, _WINNOW_COMPLETE="complete_bash", COMP_WORDS="winnow sel", COMP_CWORD="1")
+    assert (done.returncode, done.stdout.split()) == (0, ["select"])
+
+
+def test_json_is_all_that_is_on_standard_output(write_features: Write, tmp_path: Path) -> None:
+    folder, out = write_features(), tmp_path / "subset.csv"
+    done = run(WINNOW, "select", folder, "--keep", 0.3, "--out", out, "--json")
+    table = pd.read_csv(out, keep_default_na=False)
+    dropped = {reason: n for reason, n in table["reason"].value_counts().items() if reason}
+    found = {"samples": 300, "kept": 90, "classes": 5, "dropped": dropped, "table": str(out)}
+    assert json.loads(done.stdout) == found
+    assert sum(dropped.values()) == 210
+    assert json.loads(winnow("score", folder, "--out", out, "--json").stdout) == {
+        "samples": 300,
+        "classes": 5,
+        "table": str(out),
+    }
+    refused = run(WINNOW, "select", folder, "--keep", 2, "--out", out, "--json")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr.startswith("winnow: --keep is 2.0: ")
+
+
+def test_a_quiet_command_prints_errors_alone(write_features: Write, planted: Features, tmp_path: Path) -> None:
+    labels = np.where(planted.labels == 4, 3, planted.labels)
+    labels[9] = 4
+    command = ["select", write_features(labels=labels), "--keep", 0.3, "--out", tmp_path / "subset.csv"]
+    assert "single image" in run(WINNOW, *command).stderr
+    quiet = run(WINNOW, *command, "--quiet")
+    assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
+    assert "keep is 2" in run(WINNOW, *command, "--quiet", "--keep", 2).stderr
+
+
+def test_differences_between_arms_as_json(tmp_path: Path) -> None:
+    table = tmp_path / "accuracy.csv"
+    table.write_text("arm,seed,accuracy,size,budget\nsubset,0,0.9,5,\nrandom,0,0.8,5,\n")
+    found = json.loads(winnow("compare", "subset", "random", "--table", table, "--json").stdout)
+    [row] = found.pop("differences")
+    assert found == {"a": "subset", "b": "random", "measure": "accuracy"}
+    assert row.pop("mean") == pytest.approx(0.1)
+    setting = {"size": 5, "budget": None}
+    assert row == {"setting": setting, "seeds": 1, "a": 0.9, "b": 0.8, "low": None, "high": None, "needed": None}
+
+
+def test_a_release_as_json_and_in_words(released: Path) -> None:
+    found = json.loads(winnow("show", released, "--json").stdout)
+    assert (found["name"], found["pool"], found["kept"], found["classes"]) == ("photos", 24, 16, 3)
+    assert found["dropped"]["redundant"] == 5
+    assert found["accuracy"]["subset"] == {"mean": 0.5, "std": 0.125}
+    said = winnow("show", released).stdout
+    assert "read: 24 images to choose from, in 3 classes (blue: 8, green: 8, red: 8)" in said
+    assert "dropped: 1 suspected labels, 2 damaged, 5 redundant" in said
+    assert all(line in said for line in found["prepared"])
+
+
+def test_verify_as_json_and_quietly(released: Path) -> None:
+    found = json.loads(winnow("release", "verify", released, "--json").stdout)
+    assert (found["whole"], found["faults"], found["release"]) == (True, [], str(released))
+    assert found["images"].endswith("prepare/images")
+    assert winnow("release", "verify", released, "--quiet").stdout == ""
+    (released / "card.md").write_text("other")
+    done = winnow("release", "verify", released, "--json")
+    assert done.exit_code == 1
+    assert [fault["where"] for fault in json.loads(done.stdout)["faults"]] == ["card.md"]
+    quiet = winnow("release", "verify", released, "--quiet")
+    assert (quiet.exit_code, quiet.stdout.count("\n")) == (1, 1)
+    assert "card.md: is not the file that was released" in quiet.stdout
