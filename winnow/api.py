@@ -56,13 +56,16 @@ def select(
         classes: C class names. Without them, the sorted names among the labels, or the numbers from 0.
         ids: (N,) unique names of the samples: text, whole numbers or paths. Without them, row numbers.
         keep: share of the samples to keep, above 0 and at most 1; round(keep * N) are kept, exactly.
-        method: `winnow`, or `paper` for the published method.
-        solver: of the published method: `exact`, or `gradient` for its loop.
-        balance: how the budget is split over the classes: `proportional` or `uniform`, or `none` for no split.
-        neighbours: nearest neighbours for diversity: a share of the class below 1, else a number of them.
-        near_duplicates: cosine from which two images are nearly the same, above 0 and at most 1.
-        drop_near_duplicates: of images that are nearly the same, keep the one whose label is likeliest right.
-        seed: fixes every random choice.
+        method: `winnow` (the default), or `paper` for the published method.
+        solver: of the published method: `exact` (the default), or `gradient` for its loop.
+        balance: how the budget is split over the classes: `proportional` (the default), `uniform`, or `none` for no
+            split.
+        neighbours: nearest neighbours for diversity: a share of the class below 1, else a number of them; 0.1
+            by default.
+        near_duplicates: cosine from which two images are nearly the same, above 0 and at most 1; 0.97 by default.
+        drop_near_duplicates: of images that are nearly the same, keep the one whose label is likeliest right;
+            False by default.
+        seed: fixes every random choice; 0 by default.
         device: where to compute; the GPU if there is one.
 
     Returns:
@@ -136,9 +139,10 @@ def score(
         text: (C, d) features of the class prompts.
         classes: C class names.
         ids: (N,) unique names of the samples.
-        method: `winnow`, or `paper` for the published method.
-        neighbours: nearest neighbours for diversity: a share of the class below 1, else a number of them.
-        seed: fixes every random choice.
+        method: `winnow` (the default), or `paper` for the published method.
+        neighbours: nearest neighbours for diversity: a share of the class below 1, else a number of them; 0.1
+            by default.
+        seed: fixes every random choice; 0 by default.
         device: where to compute; the GPU if there is one.
 
     Returns:

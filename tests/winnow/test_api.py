@@ -3,6 +3,7 @@
 import doctest
 import inspect
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ import pandas as pd
 import pytest
 import torch
 from datasets import Dataset as HubDataset
+from support import ROOT
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 from torchvision.datasets import ImageFolder
 
@@ -92,6 +94,9 @@ def test_defaults_are_the_same_in_python_the_command_and_params_yaml() -> None:
         assert len(shared) >= 3
         for name in shared:
             assert python[name] == shell[name] == settings[name], name
+            said = re.search(rf"^ +{name}: (.*?)^        (?! )", str(function.__doc__), re.M | re.S)
+            assert said
+            assert str(python[name]) in said[1], "the docstring says it too, since editors show a constant"
     assert inspect.signature(winnow.select).parameters["keep"].default is inspect.Parameter.empty
 
 
@@ -279,3 +284,24 @@ def test_a_release_refuses_what_it_cannot_export(released: Path) -> None:
         release.export("out", "imagefoldr")  # type: ignore[arg-type]
     with pytest.raises(winnow.InputError, match="link is for imagefolder"):
         release.export("out", "ids", link="originals")
+
+
+def test_the_page_on_python_is_true(encoder: Path, planted: Features, image_folder: Path, workdir: Path) -> None:
+    page = (ROOT / "docs/reference/python.md").read_text()
+    first, second = re.findall(r"^```python\n(.*?)^```$", page, re.M | re.S)
+    rows = TensorDataset(torch.arange(len(planted.labels)))
+    names = {"image": planted.image, "labels": planted.labels, "text": planted.text, "classes": planted.classes}
+    names |= {"dataset": rows}
+    exec(first, names)  # noqa: S102
+    assert len(names["train"]) == 90  # type: ignore[arg-type]
+    # Without a network, with the bundled encoder.
+    assert second.count('"ViT-B-32"') == 2
+    local = second.replace('"ViT-B-32", pretrained="laion2b_s34b_b79k"', f'"local-dir:{encoder}"')
+    local = local.replace('"ViT-B-32"', f'"local-dir:{encoder}"')
+    image_folder.rename(workdir / "photos-30")
+    exec(local.replace('"photos"', '"photos-30"'), names)  # noqa: S102
+    table = names["table"]
+    assert isinstance(table, pd.DataFrame)
+    assert (len(table), table["selected"].sum(), set(table["class_name"])) == (30, 9, {"blue", "green", "red"})
+    for name in winnow.__all__:
+        assert f"heading: winnow.{name}\n" in page

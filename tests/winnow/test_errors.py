@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from winnow.errors import HeldError, InputError, RedactedError, WorkError, redacted
+from winnow.errors import ArgumentError, HeldError, InputError, RedactedError, WorkError, named, redacted
 
 
 @pytest.mark.parametrize("kind", [InputError, WorkError])
@@ -50,3 +50,12 @@ def test_what_has_none_passes_as_it_is(error: BaseException) -> None:
     with pytest.raises(type(error)) as raised:
         work()
     assert raised.value is error
+
+
+def test_an_argument_is_called_what_its_giver_calls_it() -> None:
+    with pytest.raises(InputError, match=r"^--keep is 2: at most 1$"), named("--{}".format):
+        raise ArgumentError("keep", "is 2: at most 1")
+    with pytest.raises(InputError, match=r"^other$"), named("--{}".format):
+        raise InputError("other")
+    carried = pickle.loads(pickle.dumps(ArgumentError("keep", "is 2")))  # noqa: S301 as Dask carries it
+    assert (str(carried), carried.argument, carried.words) == ("keep is 2", "keep", "is 2")

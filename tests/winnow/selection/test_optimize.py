@@ -1,5 +1,6 @@
 """Budgets are exact; the exact solver is the optimum of the published objective, and its loop finds the same."""
 
+import functools
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -265,19 +266,21 @@ def test_the_stage_writes_the_same_bytes_again_and_counts_what_it_kept(tmp_path:
     worst = scores.loc[scores["alignment"].idxmin(), "id"]
     decided = pd.DataFrame({"id": [worst, "gone"], "decision": "keep"})
     decided.to_parquet(tmp_path / "corrections.parquet")
+    run = functools.partial(
+        optimize.run,
+        tmp_path,
+        tmp_path / "embed",
+        tmp_path / "corrections.parquet",
+        method=method,
+        solver="exact",
+        balance="proportional",
+        drop_near_duplicates=False,
+        device="cpu",
+    )
     for out in ("one", "two"):
-        optimize.run(
-            tmp_path,
-            tmp_path / "embed",
-            tmp_path / "corrections.parquet",
-            tmp_path / out,
-            keep=0.3,
-            method=method,
-            solver="exact",
-            balance="proportional",
-            drop_near_duplicates=False,
-            device="cpu",
-        )
+        run(tmp_path / out, keep=0.3)
+    with pytest.raises(InputError, match=r"^optimize\.keep is 0\.001: of 50 samples that keeps none"):
+        run(tmp_path / "none", keep=0.001)
     for name in ("subset.parquet", "metrics.json"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
     metrics, best = read_json(tmp_path / "one/metrics.json"), pd.read_parquet(tmp_path / "one/subset.parquet")
