@@ -4,7 +4,6 @@ The workers (`images.decoding`) read for themselves; only numbers come back, and
 """
 
 import hashlib
-import sys
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, Future
@@ -17,6 +16,7 @@ from rich.progress import track
 
 from winnow.errors import InputError
 from winnow.images import decoding, flaws, memory, picture, plant, png, storage
+from winnow.terminal import bars
 
 CHUNK = 512  # images that a worker gets at a time
 
@@ -54,7 +54,7 @@ def screen(base: str, table: pd.DataFrame, seed: int, *, follow_links: bool = Tr
     here_alone = base.startswith("memory:")  # a file system in the memory of this process
     pool = decoding.start(threads=here_alone or decoding.few(len(table)))
     try:
-        for chunk in track(chunks, "prepare", disable=not sys.stderr.isatty(), transient=True):
+        for chunk in track(chunks, "prepare", disable=bars.hidden(), transient=True):
             waiting.append(pool.submit(_screen, base, chunk, seed, follow_links))
             if len(waiting) > 2 * decoding.workers():  # so many results at most wait to be taken
                 yield waiting.popleft().result()

@@ -5,7 +5,6 @@ with the shards that are missing; the export appears in one rename, with checksu
 """
 
 import os
-import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from winnow.releases import images as found
 from winnow.releases.export_formats import WRITERS, Piece, Sample, Writer
 from winnow.releases.manifest import Release
 from winnow.reports import pages
+from winnow.terminal import bars
 from winnow.terminal.say import one_line
 
 THREADS = min(8, os.cpu_count() or 1)  # a piece in memory each
@@ -203,7 +203,7 @@ def _side_by_side(jobs: list[Callable[[], Mark]]) -> list[Mark]:
     try:
         futures = [pool.submit(job) for job in jobs]
         ended = as_completed(futures)
-        for future in track(ended, "export", len(jobs), disable=not sys.stderr.isatty(), transient=True):
+        for future in track(ended, "export", len(jobs), disable=bars.hidden(), transient=True):
             future.result()
         return [future.result() for future in futures]
     finally:

@@ -3,7 +3,6 @@
 Every fault is named: the file, shard or sample, and what is wrong with it.
 """
 
-import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from winnow.releases import manifest
 from winnow.releases.images import NotNamedError
 from winnow.releases.images import find as find_images
 from winnow.releases.manifest import Release
+from winnow.terminal import bars
 
 SHOWN = 20  # faults of one kind that are named each; the rest is counted
 LONGEST = 400  # characters of a reason: enough for a long path
@@ -118,7 +118,7 @@ def _images(release: Release, data: Dataset) -> list[Fault]:
         return [*faults, Fault(f"source {data.source}", what)]
     with ThreadPoolExecutor() as pool_of_threads:  # hashing lets other threads run
         found = pool_of_threads.map(lambda shard: [*_cut(_shard(data, shard))], data.shards)
-        progress = track(found, "verify", len(data.shards), disable=not sys.stderr.isatty(), transient=True)
+        progress = track(found, "verify", len(data.shards), disable=bars.hidden(), transient=True)
         return faults + [fault for shard in progress for fault in shard]
 
 

@@ -8,7 +8,6 @@ Out: data/pretrain/, a model folder that open_clip loads as `local-dir:data/pret
 """
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from torch.nn import functional as F
 from winnow.compute import threads
 from winnow.files.outputs import whole_folder
 from winnow.sample.digits import CLASSES
+from winnow.terminal import bars
 
 CONFIG: dict[str, dict[str, Any]] = {
     "model_cfg": {
@@ -57,7 +57,7 @@ def train(
     captions = tokenizer([caption.format(name) for caption in CAPTIONS for name in CLASSES]).to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.1, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps)
-    for _ in track(range(steps), description="pretrain", disable=not sys.stderr.isatty(), transient=True):
+    for _ in track(range(steps), description="pretrain", disable=bars.hidden(), transient=True):
         rows = torch.randint(len(images), (batch_size,))
         said = torch.randint(len(CAPTIONS), (batch_size,)) * len(CLASSES) + labels[rows]
         image = model.encode_image(distort(images[rows]).to(device), normalize=True)

@@ -6,7 +6,6 @@ In:  a feature folder (data/embed). Out: data/adapt/adapters.safetensors and met
 adapters to all.
 """
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from winnow.selection import adapters
 from winnow.selection.adapters import Adapted, Adapters
 from winnow.selection.alignment import Alignment, align
 from winnow.selection.methods import Method, Recipe
+from winnow.terminal import bars
 
 
 def fit(data: Features, recipe: Recipe, *, seed: int, device: str) -> Adapters:
@@ -45,7 +45,7 @@ def fit(data: Features, recipe: Recipe, *, seed: int, device: str) -> Adapters:
     fitted = Adapters(dim, generator).to(device)
     optimizer = torch.optim.Adam(fitted.parameters(), lr=recipe.lr)
     text = torch.from_numpy(features.unit(data.text)).to(device)
-    for _ in track(range(recipe.epochs), description="adapt", disable=not sys.stderr.isatty(), transient=True):
+    for _ in track(range(recipe.epochs), description="adapt", disable=bars.hidden(), transient=True):
         for batch in torch.randperm(n, generator=generator).split(recipe.batch_size):
             members = batch.numpy()
             image = torch.from_numpy(data.rows(members)).to(device)

@@ -11,7 +11,6 @@ that likelihood has a model of noise inside (`selection.noise`). Heads that do n
 information criterion get no weight, and zero-shot is left. `docs/method.md` derives it and measures it.
 """
 
-import sys
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +25,7 @@ from winnow.features import Features
 from winnow.selection import heads, noise
 from winnow.selection.heads import Discriminant, Rows
 from winnow.selection.noise import NoiseModel
+from winnow.terminal import bars
 
 FIT_ROWS, FIT_SCORES = 8_192, 2**21  # images, and images times classes, that choose the weights
 START, LITTLE = 0.4, 0.01  # weights at the start
@@ -197,7 +197,7 @@ def _score(
     zero_shot, centre, last = (float(w) for w in chosen.weight)
     fixed = zero_shot * 100 * text.T + last * base + centre * means.weight.T
     log_odds, predicted = np.empty(len(rows), np.float32), np.empty(len(rows), np.int64)
-    for part in track(rows.blocks(), description="align", disable=not sys.stderr.isatty(), transient=True):
+    for part in track(rows.blocks(), description="align", disable=bars.hidden(), transient=True):
         x, labels, own = rows[part], rows.labels[part], torch.arange(len(rows.labels[part]))
         scores = heads.by_fold(x, rows.fold[part], last * steps, fixed) + centre * means.bias
         dot = (x * means.weight[labels]).sum(1)

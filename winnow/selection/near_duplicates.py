@@ -4,7 +4,6 @@ Every pair is compared, a block at a time, and none is missed. Most of the work 
 the product of the parts along a few main directions, plus the product of the lengths of what is left (Cauchy-Schwarz).
 """
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from winnow import features
 from winnow.compute import threads
 from winnow.features import Features
 from winnow.files.outputs import whole_file
+from winnow.terminal import bars
 
 BLOCK = 4096  # images compared with as many at a time: 64 MiB of cosines
 DIRECTIONS = 64  # main directions of the bound
@@ -43,7 +43,7 @@ def find(data: Features, alignment: np.ndarray, cosine: float, device: str) -> p
     best = torch.full((2, n), -1.0, device=device)  # of another class, and of its own
     of = torch.zeros((2, n), dtype=torch.int64, device=device)
     starts = range(0, n, BLOCK)
-    for j in track(starts, "near duplicates", disable=not sys.stderr.isatty(), transient=True):
+    for j in track(starts, "near duplicates", disable=bars.hidden(), transient=True):
         later = _rows(data, order[j : j + BLOCK], device=device)
         later_bound = _bounding(later, basis)
         for i in range(0, j + 1, BLOCK):

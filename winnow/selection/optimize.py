@@ -8,7 +8,6 @@ was dropped) and metrics.json.
 (`selection.published`).
 """
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +25,7 @@ from winnow.files.json_files import write_json
 from winnow.files.outputs import whole_folder
 from winnow.selection import coverage, explain, near_duplicates, published, ranking
 from winnow.selection.methods import Balance, Method, Solver
+from winnow.terminal import bars
 
 
 def select(
@@ -87,7 +87,7 @@ def covering(
         split = ranking.split(data, k, balance, turn)
     trust, selected = expit(odds.astype(np.float64)), np.zeros(len(odds), dtype=bool)
     for members, share in zip(
-        track(data.by_class(), description="optimize", disable=not sys.stderr.isatty(), transient=True),
+        track(data.by_class(), description="optimize", disable=bars.hidden(), transient=True),
         split,
         strict=True,
     ):

@@ -5,7 +5,6 @@ published loop.
 """
 
 import logging
-import sys
 
 import numpy as np
 import pandas as pd
@@ -16,6 +15,7 @@ from winnow.budget import Balance
 from winnow.features import Features
 from winnow.selection import ranking
 from winnow.selection.methods import Solver
+from winnow.terminal import bars
 
 ALPHA = 0.1  # weight of diversity against alignment
 BETA = 2.0  # weight of the ratio
@@ -78,7 +78,7 @@ def gradient(worth: np.ndarray, group: np.ndarray, split: np.ndarray, device: st
     ratio = torch.from_numpy(split).to(device) / size.clamp(min=1)
     d = torch.full_like(c, START, requires_grad=True)
     optimizer = torch.optim.SGD([d], lr=LR, momentum=MOMENTUM)
-    with Progress(disable=not sys.stderr.isatty(), transient=True) as progress:
+    with Progress(disable=bars.hidden(), transient=True) as progress:
         bar = progress.add_task("optimize (gradient)", total=MAX_STEPS)
         for _ in range(MAX_STEPS):
             s = torch.sigmoid(SHARPNESS * d)

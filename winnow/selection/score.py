@@ -4,7 +4,6 @@ In:  data/embed (features), data/adapt (what adaptation left).
 Out: data/score/scores.parquet, a row a sample in the order of the pool.
 """
 
-import sys
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -23,6 +22,7 @@ from winnow.features import Features
 from winnow.files import hashes, marks, outputs, scratch
 from winnow.selection import adapters
 from winnow.selection.adapters import Adapted, Adapters
+from winnow.terminal import bars
 
 ADAPTERS = "adapters.safetensors"
 SPAN = 2**16  # samples, about, that one task scores
@@ -45,7 +45,7 @@ def score(data: Features, adapted: Adapted, *, neighbours: float, device: str) -
         `alignment` means more likely to be rightly labelled: the log odds of it, or SAS for the published method.
     """
     every = range(len(data.classes))
-    some = track(every, description="score", disable=not sys.stderr.isatty(), transient=True)
+    some = track(every, description="score", disable=bars.hidden(), transient=True)
     return _table(data, adapted, [_of_classes(data, adapted, some, neighbours, device)])
 
 

@@ -7,7 +7,6 @@ them: a checksum or tag, else size and time.
 
 import hashlib
 import os
-import sys
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +24,7 @@ from winnow.files.scratch import SEEN
 from winnow.files.streams import is_stream
 from winnow.images import storage
 from winnow.sources import is_table, listing, locate, readable, table, torchvision
+from winnow.terminal import bars
 
 STATE = ["size", "modified", "changed", "inode"]
 TICK = 100_000_000  # nanoseconds: two changes that are nearer in time may leave the same times
@@ -125,7 +125,7 @@ def _local(root: str, names: list[str]) -> dict[str, tuple[int, str]]:
         storage.batched(names, AT_A_TIME),
         "source",
         -(-len(names) // AT_A_TIME),
-        disable=not sys.stderr.isatty(),
+        disable=bars.hidden(),
         transient=True,
     )
     with ThreadPoolExecutor() as pool:

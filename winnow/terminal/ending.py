@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from winnow.errors import InputError, WorkError
 from winnow.files import disk_errors
+from winnow.terminal import bars
 from winnow.terminal.say import say
 
 
@@ -17,13 +18,14 @@ def ended(*, quiet: bool = False) -> Iterator[None]:
     """Run a command, and exit as its error asks.
 
     2: the input is at fault. 1: work failed although it is not, the file system refused, or the program has a fault,
-    which alone shows a traceback. 130: interrupted. One that is `quiet` shows no warnings.
+    which alone shows a traceback. 130: interrupted. One that is `quiet` shows no warnings and no progress.
     """
     logging.basicConfig(format="winnow: %(levelname)s: %(message)s", level=logging.ERROR if quiet else logging.WARNING)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal need not know every character
     try:
-        yield
+        with bars.silenced(quiet):
+            yield
     except (InputError, WorkError) as error:
         fail(str(error), 2 if isinstance(error, InputError) else 1)
     except BrokenPipeError:  # whoever reads the output has enough

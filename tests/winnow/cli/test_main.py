@@ -1,7 +1,9 @@
 """The command of those who have features: one table out, or one message and exit code 2."""
 
+import contextlib
 import json
 import os
+import pty
 import subprocess
 import sys
 import tomllib
@@ -310,3 +312,17 @@ def test_verify_as_json_and_quietly(released: Path) -> None:
     quiet = winnow("release", "verify", released, "--quiet")
     assert (quiet.exit_code, quiet.stdout.count("\n")) == (1, 1)
     assert "card.md: is not the file that was released" in quiet.stdout
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_a_quiet_command_shows_no_progress_on_a_terminal(write_features: Write, tmp_path: Path, quiet: bool) -> None:
+    ours, theirs = pty.openpty()
+    command = [WINNOW, "select", write_features(), "--keep", "0.3", "--out", tmp_path / "subset.csv"]
+    command += ["--quiet"] if quiet else []
+    with subprocess.Popen([str(part) for part in command], stderr=theirs, stdout=subprocess.DEVNULL) as process:
+        assert process.wait(300) == 0
+    os.set_blocking(ours, False)
+    with contextlib.suppress(BlockingIOError):
+        assert (b"score" in os.read(ours, 2**16)) != quiet
+    os.close(ours)
+    os.close(theirs)
