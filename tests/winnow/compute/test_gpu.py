@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
+import winnow
 from winnow import features
 from winnow.compute import device
 from winnow.encoders import embed
@@ -72,3 +73,11 @@ def test_the_same_seed_trains_the_same_network(model: str, monkeypatch: pytest.M
     monkeypatch.setattr(classifier, "GRAPHS_FROM", 1)
     recorded = classifier.fit(x, y, training, classes=10, seed=0, device="cuda").logits(x)
     assert torch.equal(first, recorded)
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float32])
+def test_tensors_on_a_gpu_are_taken(planted: Features, kind: torch.dtype) -> None:
+    image = torch.from_numpy(planted.image).to("cuda", kind)
+    labels, text = torch.from_numpy(planted.labels).cuda(), torch.from_numpy(planted.text).cuda()
+    got = winnow.score(image, labels, text, device=torch.device("cuda"))
+    pd.testing.assert_frame_equal(got, winnow.score(image.float().cpu().numpy(), planted.labels, planted.text))
