@@ -40,20 +40,6 @@ class ExportRequest:
     test: bool = False
     link: Path | None = None
 
-    def __post_init__(self) -> None:
-        """Refuse a format that there is not.
-
-        Raises:
-            InputError: with the formats that there are.
-        """
-        if self.format == "torch":
-            raise InputError(
-                "--format torch is gone: export as imagefolder, webdataset or parquet, which PyTorch reads; or load "
-                "your own data set with a DataLoader and select from it by id (ids.txt, or winnow.subset in Python)"
-            )
-        if self.format not in FORMATS:
-            raise InputError(f"--format {self.format}: there is no such format; there are {', '.join(FORMATS)}")
-
 
 def run(
     release: Release, out: Path, request: ExportRequest, images: Path | None = None, source: str | None = None

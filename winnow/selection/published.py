@@ -11,10 +11,9 @@ import pandas as pd
 import torch
 from rich.progress import Progress
 
-from winnow.budget import Balance
 from winnow.features import Features
 from winnow.selection import ranking
-from winnow.selection.methods import Solver
+from winnow.selection.methods import Balance, Solver
 from winnow.terminal import bars
 
 ALPHA = 0.1  # weight of diversity against alignment

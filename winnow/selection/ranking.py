@@ -3,8 +3,8 @@
 import numpy as np
 
 from winnow import budget
-from winnow.budget import Balance
 from winnow.features import Features
+from winnow.selection.methods import Balance
 
 FIRST, IN_TURN, LAST = 1, 0, -1  # what a person confirmed, the rest, and near duplicates
 
