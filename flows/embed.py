@@ -16,7 +16,7 @@ UNITS = 1000  # tasks at most, however many shards there are
 def run(settings: Settings) -> None:
     """Embed with an encoder, or take the features that are there."""
     if settings.embed.source == "features":
-        embed.take(Path(settings.embed.path))
+        embed.take(Path(settings.embed.path or ""))
     else:
         with feature_cache.alone():
             _encode(settings.embed)

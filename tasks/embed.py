@@ -15,7 +15,7 @@ IMAGES, OUT = DATA / "prepare" / "images", DATA / "embed"
 
 def work(how: Embed) -> EmbedJob:
     """What to embed, and with which encoder."""
-    return EmbedJob(IMAGES, Checkpoint(how.model, Path(how.path), how.pretrained), how.batch_size)
+    return EmbedJob(IMAGES, Checkpoint(how.model, Path(how.path or ""), how.pretrained), how.batch_size)
 
 
 @gpu_task

@@ -5,7 +5,8 @@ These are plain functions: the stage runs on every `dvc repro`, and Prefect woul
 
 from tasks import DATA
 from winnow.files import json_files, outputs
-from winnow.run.settings import Evaluate, Prepare
+from winnow.run import outside
+from winnow.run.settings import Prepare, Settings
 from winnow.sources import fingerprint
 
 OUT = DATA / "source"
@@ -16,7 +17,8 @@ def images(how: Prepare) -> None:
     fingerprint.write(how.source, how.held_out, OUT / "fingerprint.json", follow_links=how.follow_links)
 
 
-def judged_by(how: Evaluate, follow_links: bool) -> None:
-    """Write the fingerprints of the checkpoint and the shifted test sets that evaluate reads."""
-    with outputs.whole_file(OUT / "evaluate.json") as partial:
-        json_files.write_json(partial, fingerprint.judged_by(how.checkpoint, how.tests, follow_links=follow_links))
+def named(settings: Settings) -> None:
+    """Write, a file a stage, what else parameters name: corrections, weights, checkpoints, shifted test sets."""
+    for stage, content in outside.known(settings).items():
+        with outputs.whole_file(OUT / f"{stage}.json") as partial:
+            json_files.write_json(partial, content)

@@ -18,5 +18,5 @@ def slots() -> int:
 
 
 def cores() -> int:
-    """Cores that this process may use: all, unless the system (Linux) gives it some only."""
+    """Cores that this process may use; macOS does not say which these are, so all of the machine's count there."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -17,8 +17,9 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from winnow.errors import WorkError
+from winnow.errors import InputError, WorkError
 from winnow.files.hashes import file_sha256
+from winnow.run import outside, settings
 
 PARAMETERS = "params.yaml"
 SMALL = 2**20  # bytes: files up to this size are compared by content
@@ -142,9 +143,19 @@ def _of_dvc(stage: str) -> Inputs | None:
             for each in known.deps:
                 if each not in known.params and each.protocol == "local":
                     files |= _marks(repository, each.fs_path)
+            for path in _outside(stage):
+                files |= _marks(repository, os.path.abspath(path))
     except DvcException:  # nor can DVC run the stage then
         return None
     return Inputs(stage, files, parameters, of_dvc=True)
+
+
+def _outside(stage: str) -> list[str]:
+    """What the stage reads that no stage makes, as parameters name it; what is wrong with these is said elsewhere."""
+    try:
+        return list(outside.paths(stage, settings.load()))
+    except InputError:
+        return []
 
 
 def _marks(repository: Any, path: str) -> dict[str, Mark]:

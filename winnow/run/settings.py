@@ -16,6 +16,8 @@ from winnow.selection import methods
 from winnow.selection.methods import Balance, Method, Recipe, Solver
 from winnow.terminal.redact import redact, secret_in
 
+ARCHITECTURE, TAG = "ViT-B-32", "laion2b_s34b_b79k"  # the encoder where none is named, from open_clip's hub
+
 Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[int, Field(ge=1)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_-]+$")]
@@ -73,9 +75,9 @@ class Embed(Block):
     """Which encoder turns images and prompts into features, or where the features are that you have."""
 
     source: Literal["encoder", "features"] = "encoder"
-    path: LocalPath = "data/pretrain"
-    model: str = Field(default="local-dir", min_length=1)
-    pretrained: str | None = None
+    path: LocalPath | None = None
+    model: str = Field(default=ARCHITECTURE, min_length=1)
+    pretrained: str | None = TAG
     prompts: list[str] = Field(default=["a photo of a {}."], min_length=1)
     class_names: LocalPath = "data/prepare/images/classes.json"
     batch_size: Positive = 256
@@ -84,6 +86,25 @@ class Embed(Block):
     @classmethod
     def _one_prompt_will_do(cls, prompts: Any) -> Any:
         return [prompts] if isinstance(prompts, str) else prompts
+
+    @model_validator(mode="before")
+    @classmethod
+    def _the_tag_is_of_the_default_alone(cls, given: Any) -> Any:
+        """Where weights or another architecture are named, and no tag, none is meant."""
+        if isinstance(given, dict) and (given.get("path") or given.get("model", ARCHITECTURE) != ARCHITECTURE):
+            return {"pretrained": None, **given}
+        return given
+
+    @model_validator(mode="after")
+    def _there_is_something_to_read(self) -> "Embed":
+        if not self.path and self.source == "features":
+            raise ValueError("path: name the folder of features")
+        if not self.path and not self.pretrained:
+            raise ValueError(
+                "name the encoder's weights: path for a file or model folder, or pretrained for a tag of open_clip, "
+                f"such as {TAG}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _prompts_take_a_class(self) -> "Embed":

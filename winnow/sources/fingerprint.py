@@ -8,7 +8,6 @@ them: a checksum or tag, else size and time.
 import hashlib
 import os
 import time
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ STATE = ["size", "modified", "changed", "inode"]
 TICK = 100_000_000  # nanoseconds: two changes that are nearer in time may leave the same times
 TELLS = ("ETag", "etag", "md5Hash", "md5", "sha256", "checksum", "mtime", "LastModified", "last_modified", "created")
 AT_A_TIME = 4096  # files
+DIGITS = 64  # of a SHA-256; what stands in its place where a file cannot be read is shorter
 
 FileStamp = tuple[int, int, int, int]  # STATE of a file: whatever changes it, even in place, gives another
 UNSURE: FileStamp = (0, 0, 0, 0)
@@ -57,23 +57,21 @@ def of(source: str, held_out: str | None = None, *, follow_links: bool = False) 
     return {"files": len(found), "bytes": sum(size for size, _ in found.values()), "sha256": sha256(*lines)}
 
 
-def judged_by(checkpoint: str | None, tests: Mapping[str, str], *, follow_links: bool = False) -> dict[str, Any]:
-    """What evaluate reads beside results of other stages, by content.
+def content(path: Path) -> str:
+    """SHA-256 of a file, or of all files in a folder of this machine with their names; times and places do not count.
 
     Raises:
-        InputError: the checkpoint or a test set cannot be found.
+        InputError: it cannot be read.
     """
-    found: dict[str, Any] = {"checkpoint": None, "tests": {}}
-    if checkpoint:
-        if not Path(checkpoint).is_file():
-            raise InputError(f"evaluate.checkpoint: {checkpoint} does not exist")
-        found["checkpoint"] = file_sha256(Path(checkpoint))
-    for name, source in tests.items():
-        try:
-            found["tests"][name] = of(source, follow_links=follow_links)["sha256"]
-        except InputError as error:
-            raise InputError(f"evaluate.tests.{name}: {str(error).removeprefix('prepare.source: ')}") from error
-    return found
+    if path.is_dir():
+        names = sorted(inside.relative_to(path).as_posix() for inside in path.rglob("*") if inside.is_file())
+        found = _local(str(path), names, f"content of {path.absolute()}")
+        return sha256(*(f"{digest} {name}" for name, (_, digest) in found.items()))
+    found = _local(str(path.parent), [path.name], f"content of {path.absolute()}")
+    _, digest = found[path.name]
+    if len(digest) != DIGITS:
+        raise InputError(f"{path} cannot be read ({digest})")
+    return digest
 
 
 def _fingerprints(source: str, follow_links: bool) -> dict[str, tuple[int, str]]:
@@ -116,9 +114,9 @@ def _told(about: dict[str, Any]) -> tuple[int, str]:
     return int(about.get("size") or 0), str(next((about[key] for key in TELLS if about.get(key)), ""))
 
 
-def _local(root: str, names: list[str]) -> dict[str, tuple[int, str]]:
-    """Hash the files, all cores at work, but for those that are as they were."""
-    memory = SEEN / f"{hashlib.sha256(os.fsencode(root)).hexdigest()[:16]}.parquet"
+def _local(root: str, names: list[str], key: str | None = None) -> dict[str, tuple[int, str]]:
+    """Hash the files, all cores at work, but for those that are as they were; `key` names the memory of that."""
+    memory = SEEN / f"{hashlib.sha256(os.fsencode(key or root)).hexdigest()[:16]}.parquet"
     known = _load(memory)
     now: dict[str, tuple[int, FileStamp, str]] = {}
     bar = track(

@@ -50,6 +50,24 @@ def test_the_published_method_is_used_where_it_is_asked_for(tmp_path: Path, text
     assert load(tmp_path, text).optimize.method == method
 
 
+@pytest.mark.parametrize(
+    ("text", "model", "path", "pretrained"),
+    [
+        ("", settings.ARCHITECTURE, None, settings.TAG),
+        ("embed: {path: null}", settings.ARCHITECTURE, None, settings.TAG),
+        ("embed: {path: weights.safetensors}", settings.ARCHITECTURE, "weights.safetensors", None),
+        ("embed: {model: local-dir, path: folder}", "local-dir", "folder", None),
+        ("embed: {model: ViT-L-14, pretrained: openai}", "ViT-L-14", None, "openai"),
+        ("embed: {source: features, path: folder}", settings.ARCHITECTURE, "folder", None),
+    ],
+)
+def test_an_encoder_may_be_left_out_or_named_in_part(
+    tmp_path: Path, text: str, model: str, path: str | None, pretrained: str | None
+) -> None:
+    embed = load(tmp_path, text).embed
+    assert (embed.model, embed.path, embed.pretrained) == (model, path, pretrained)
+
+
 @pytest.mark.parametrize("value", [1, 1.0, 0.001])
 def test_the_dial_takes_any_share_above_zero(tmp_path: Path, value: float) -> None:
     assert load(tmp_path, f"optimize: {{keep: {value}}}").optimize.keep == value
@@ -81,6 +99,9 @@ def test_the_dial_takes_any_share_above_zero(tmp_path: Path, value: float) -> No
         ("embed: {path: 's3://bucket/weights'}", ["embed.path", "not a URL", "'s3://bucket/weights'"]),
         ("embed: {class_names: 'https://host/names.json'}", ["embed.class_names", "not a URL"]),
         ("evaluate: {checkpoint: ~/weights.pt}", ["evaluate.checkpoint", "write the path in full"]),
+        ("embed: {model: ViT-L-14}", ["embed", "name the encoder's weights: path", "pretrained"]),
+        ("embed: {pretrained: null}", ["embed", "name the encoder's weights"]),
+        ("embed: {source: features}", ["embed", "name the folder of features"]),
         ("embed: {prompts: a photo}", ["embed", "'a photo'", "{}"]),
         ("embed: {prompts: 3}", ["embed.prompts", "list"]),
         ("runtime: {runner: ray}", ["runtime.runner", "'local' or 'dask'", "'ray'"]),
@@ -88,7 +109,7 @@ def test_the_dial_takes_any_share_above_zero(tmp_path: Path, value: float) -> No
         ("embed: {prompts: [a photo]}", ["embed", "'a photo'", "{}"]),
         ("embed: {prompts: ['{}', 3]}", ["embed.prompts.1", "3"]),
         ("release: {name: My Subset}", ["release.name", "'My Subset'"]),
-        ("prepare: {damaged: 0.1}\nembed: {source: features}", ["prepare.damaged", "embed.source"]),
+        ("prepare: {damaged: 0.1}\nembed: {source: features, path: f}", ["prepare.damaged", "embed.source"]),
         ("- 1", ["valid dictionary"]),
         ("optimize: {keep: 0.3, keep: 0.4}", ["not YAML", "duplicate key", "keep"]),
         ("optimize: {", ["not YAML", "line"]),

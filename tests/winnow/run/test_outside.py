@@ -1,0 +1,72 @@
+"""What parameters name outside the project is known by its content, and nothing needs to be named."""
+
+from pathlib import Path
+
+import pytest
+
+from winnow.errors import InputError
+from winnow.run import outside
+from winnow.run.settings import Settings
+from winnow.sources import fingerprint
+
+
+@pytest.fixture(autouse=True)
+def corrections(workdir: Path) -> Path:
+    """The file of decisions, where it is by default."""
+    (workdir / "corrections.csv").write_text("id,decision,label\n")
+    return workdir / "corrections.csv"
+
+
+def known(**blocks: object) -> dict[str, dict[str, object]]:
+    return outside.known(Settings.model_validate(blocks))
+
+
+def test_a_project_that_names_nothing_depends_on_its_corrections_alone(corrections: Path) -> None:
+    assert known() == {
+        "prepare": {"corrections": fingerprint.content(corrections)},
+        "embed": {"path": None, "class_names": None},
+        "evaluate": {"checkpoint": None, "tests": {}},
+    }
+    assert list(outside.paths("prepare", Settings())) == ["corrections.csv"]
+    assert list(outside.paths("embed", Settings())) == []
+
+
+def test_what_lies_at_a_path_counts_and_its_times_do_not(workdir: Path) -> None:
+    for name in ("one", "two"):
+        (workdir / name / "below").mkdir(parents=True)
+        (workdir / name / "image.npy").write_text("x")
+        (workdir / name / "below/text.npy").write_text("y")
+    embed = {"source": "features", "path": "one"}
+    first = known(embed=embed)["embed"]
+    assert first["class_names"] is None
+    assert known(embed=embed | {"path": "two"})["embed"] == first
+    (workdir / "two/below/text.npy").rename(workdir / "two/below/other.npy")
+    assert known(embed=embed | {"path": "two"})["embed"] != first
+    (workdir / "one/image.npy").write_text("z")
+    assert known(embed=embed)["embed"] != first
+
+
+def test_names_of_classes_and_weights_count_unless_a_stage_made_them(workdir: Path) -> None:
+    (workdir / "names.csv").write_text("a,b\n")
+    (workdir / "weights").write_text("w")
+    found = known(embed={"model": "ViT-B-16", "path": "weights", "class_names": "names.csv"})["embed"]
+    assert found == {
+        name: fingerprint.content(Path(at)) for name, at in {"path": "weights", "class_names": "names.csv"}.items()
+    }
+    made = {"path": "weights", "class_names": "./data/prepare/images/classes.json"}
+    assert known(embed=made)["embed"]["class_names"] is None
+    assert known(embed={"path": "weights", "pretrained": "openai"})["embed"]["path"] is None, "the hub's are read"
+
+
+@pytest.mark.parametrize(
+    ("block", "key"),
+    [("prepare", "corrections"), ("embed", "path"), ("embed", "class_names"), ("evaluate", "checkpoint")],
+)
+def test_what_is_named_must_exist(block: str, key: str) -> None:
+    with pytest.raises(InputError, match=rf"^{block}\.{key}: gone does not exist"):
+        known(**{block: {key: "gone"}})
+
+
+def test_a_test_set_must_exist() -> None:
+    with pytest.raises(InputError, match=r"^evaluate\.tests\.drawn: gone does not exist"):
+        known(evaluate={"tests": {"drawn": "gone"}})
