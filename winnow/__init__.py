@@ -1,9 +1,11 @@
 """Keep the part of a labelled image data set that is worth training on: the library and its command.
 
-import winnow
+    import winnow
 
-table = winnow.select(image, labels, text, keep=0.3)  # features and labels as arrays, tensors, columns or a folder
-train = winnow.subset(dataset, table)                 # for a DataLoader
+    table = winnow.select(image, labels, text, keep=0.3)  # features and labels as arrays, tensors, columns or a folder
+    train = winnow.subset(dataset, table)                 # for a DataLoader
+
+Each public name is loaded when it is first used, so that `import winnow` takes no time.
 """
 
 import importlib

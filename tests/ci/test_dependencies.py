@@ -12,6 +12,7 @@ import pytest
 from ruamel.yaml import YAML
 from support import ROOT
 
+from winnow.run import outside
 from winnow.run.settings import Block, Settings
 
 PIPELINE: dict[str, dict[str, Any]] = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
@@ -63,7 +64,8 @@ def test_no_dependency_is_idle(stage: str) -> None:
 
 @pytest.mark.parametrize("stage", PIPELINE)
 def test_every_parameter_that_a_stage_reads_is_named(stage: str) -> None:
-    params = PIPELINE[stage].get("params", [])
+    params = [*PIPELINE[stage].get("params", []), *outside.KEYS.get(stage, [])]
+    assert stage not in outside.KEYS or f"data/source/{stage}.json" in PIPELINE[stage]["deps"]
     tree = ast.parse((ROOT / f"flows/{stage}.py").read_text())
     read = {
         ast.unparse(node).removeprefix("settings.")

@@ -10,6 +10,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 
 from winnow.doctor.finding import Finding
+from winnow.extras import DISTRIBUTION
 from winnow.files.json_files import read_json
 
 DRIVER = Path("/proc/driver/nvidia/version")
@@ -20,7 +21,7 @@ SHOWN = 4  # packages that are named
 
 def python() -> Finding:
     """Whether this Python is one that Winnow runs on."""
-    wanted = importlib.metadata.metadata("winnow")["Requires-Python"]
+    wanted = importlib.metadata.metadata(DISTRIBUTION)["Requires-Python"]
     found = platform.python_version()
     if not SpecifierSet(wanted).contains(found, prereleases=True):
         return Finding("Python", "wrong", f"{found}, and Winnow needs {wanted}", "make clean demo PYTHON=python3.11")
@@ -29,7 +30,7 @@ def python() -> Finding:
 
 def packages(constraints: Path = Path("constraints.txt")) -> Finding:
     """Whether what Winnow needs is installed, in the versions that it is tested with."""
-    needs = (Requirement(line) for line in importlib.metadata.requires("winnow") or ())
+    needs = (Requirement(line) for line in importlib.metadata.requires(DISTRIBUTION) or ())
     needed = [need for need in needs if need.marker is None or need.marker.evaluate({"extra": ""})]
     broken = [f"{need} (found: {_version(need.name) or 'none'})" for need in needed if not _met(need)]
     again = "make .venv/.installed, after `touch constraints.txt`"

@@ -189,7 +189,7 @@ def run_features(images: Path, folder: Path, out: Path) -> None:
     """
     data, have = dataset.load(images), features.load(folder)
     places = own_features.match(data.index, have, folder)
-    own_features.check_classes(data, have, places, folder)
+    own_features.check_classes(data.classes, data.index, have, places, folder)
     about = {"encoder": f"features {folder.name}", "weights_sha256": None, "prompts": None}
     _write(out, data, have.image, places, have.text, about)
 

@@ -30,17 +30,27 @@ def check_model(model: str) -> None:
         raise InputError(f"embed.model: open_clip has no architecture {model!r}; the nearest are {near}")
 
 
-def weights(model: str, tag: str) -> tuple[Path, dict[str, Any]]:
-    """The weights of a tag as a file, downloaded where the cache lacks them, and what open_clip knows of the tag.
+def check_tag(model: str, tag: str) -> dict[str, Any]:
+    """What open_clip knows of a tag; nothing is downloaded.
 
     Raises:
-        InputError: the tag does not exist, belongs to another architecture, or is not here and cannot be had.
+        InputError: the tag does not exist, or belongs to another architecture.
     """
     about = open_clip.get_pretrained_cfg(model, tag)
     if not about:
         known = open_clip.list_pretrained_tags_by_model(model)
         raise InputError(f"embed.pretrained: {model} has no tag {tag!r}; it has {', '.join(known) or 'none'}")
     _check_activation(model, tag, about)
+    return dict(about)
+
+
+def weights(model: str, tag: str) -> tuple[Path, dict[str, Any]]:
+    """The weights of a tag as a file, downloaded where the cache lacks them, and what open_clip knows of the tag.
+
+    Raises:
+        InputError: the tag does not exist, belongs to another architecture, or is not here and cannot be had.
+    """
+    about = check_tag(model, tag)
     if file := _cached(about):
         return file, about
     where = about["hf_hub"].rstrip("/") if about.get("hf_hub") else about["url"]

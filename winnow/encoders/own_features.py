@@ -7,7 +7,6 @@ import pandas as pd
 
 from winnow.errors import InputError
 from winnow.features import Features
-from winnow.images.dataset import Dataset
 from winnow.names import quoted
 
 
@@ -34,13 +33,13 @@ def match(index: pd.DataFrame, have: Features, folder: Path) -> np.ndarray:
     )
 
 
-def check_classes(data: Dataset, have: Features, rows: np.ndarray, folder: Path) -> None:
+def check_classes(classes: list[str], index: pd.DataFrame, have: Features, rows: np.ndarray, folder: Path) -> None:
     """Refuse features whose classes are others: unequal in number or, where names differ, in who belongs to them."""
-    if len(have.classes) != len(data.classes):
-        raise InputError(f"{folder}: {len(have.classes)} classes of features for {len(data.classes)} classes of images")
-    known = data.index[rows >= 0].assign(theirs=have.labels[rows[rows >= 0]])
+    if len(have.classes) != len(classes):
+        raise InputError(f"{folder}: {len(have.classes)} classes of features for {len(classes)} classes of images")
+    known = index[rows >= 0].assign(theirs=have.labels[rows[rows >= 0]])
     agree = (known["label"] == known["theirs"]).groupby(known["label"]).mean()
-    for c, (ours, theirs) in enumerate(zip(data.classes, have.classes, strict=True)):
+    for c, (ours, theirs) in enumerate(zip(classes, have.classes, strict=True)):
         if ours != theirs and agree.get(c, 0) < 0.5:
             raise InputError(
                 f"{folder / 'classes.json'}: class {c} is {quoted(theirs)}, of the images it is {quoted(ours)}"

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+import winnow
 from winnow.corrections import DECISIONS
 from winnow.files import hashes, json_files, outputs
 from winnow.images import dataset
@@ -34,7 +35,7 @@ from winnow.selection.reasons import REASONS
 from winnow.tracking import Version
 from winnow.training.arms import ARMS
 
-PACKAGES = ("winnow", "torch", "torchvision", "open_clip_torch", "numpy", "pandas", "pyarrow", "pillow", "scikit-learn")
+PACKAGES = ("torch", "torchvision", "open_clip_torch", "numpy", "pandas", "pyarrow", "pillow", "scikit-learn")
 SUSPECTS = 24
 LEAST_KEPT = LEAST_FOUND = 10  # classes that are listed
 
@@ -92,7 +93,7 @@ def describe(stages: Path, data: Dataset, table: pd.DataFrame, name: str, parame
         "adaptation": json_files.read_json(stages / "adapt" / "metrics.json"),
         "parameters": without_folders(parameters),
         "results": json_files.read_json(stages / "evaluate" / "metrics.json"),
-        "packages": {package: importlib.metadata.version(package) for package in PACKAGES},
+        "packages": {"winnow": winnow.__version__} | {name: importlib.metadata.version(name) for name in PACKAGES},
     }
 
 

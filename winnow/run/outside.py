@@ -1,11 +1,12 @@
-"""What stages read that no stage makes, by content: dvc.yaml names files, and parameters name these.
+"""What a stage reads beside its own block of parameters and the results of others: files by content, and single keys.
 
-The stage `source` writes it, a file a stage, and the stage depends on that file. So DVC needs no template in dvc.yaml,
-which it could not fill where a key of params.yaml is null or left out.
+The stage `source` writes it, a file a stage, and the stage depends on that file. So dvc.yaml names no single key of
+params.yaml, and DVC need not find one that is null or left out.
 """
 
 import os
 from collections.abc import Iterator
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,12 @@ from winnow.errors import InputError
 from winnow.run.settings import Embed, Evaluate, Settings
 from winnow.sources import fingerprint
 
+KEYS = {"adapt": ["optimize.method"], "evaluate": ["prepare.follow_links"]}  # of other blocks than the stage's own
 MADE = "data/prepare/"  # what lies here is made before embed runs, which depends on it anyway
 
 
 def known(settings: Settings) -> dict[str, dict[str, Any]]:
-    """For each stage that reads something from outside, what that is: SHA-256 by the name of the parameter.
+    """For each stage that reads such a thing, what it is: a SHA-256, or the value, by the name of the parameter.
 
     Raises:
         InputError: a file or folder that a parameter names does not exist.
@@ -25,7 +27,8 @@ def known(settings: Settings) -> dict[str, dict[str, Any]]:
     return {
         "prepare": {"corrections": _content("prepare.corrections", settings.prepare.corrections)},
         "embed": _embed(settings.embed),
-        "evaluate": _evaluate(settings.evaluate, settings.prepare.follow_links),
+        "adapt": _keys("adapt", settings),
+        "evaluate": _evaluate(settings.evaluate, settings.prepare.follow_links) | _keys("evaluate", settings),
     }
 
 
@@ -37,6 +40,10 @@ def paths(stage: str, settings: Settings) -> Iterator[str]:
         yield from filter(None, _named(settings.embed).values())
     if stage == "evaluate" and settings.evaluate.checkpoint:
         yield settings.evaluate.checkpoint
+
+
+def _keys(stage: str, settings: Settings) -> dict[str, Any]:
+    return {key: attrgetter(key)(settings) for key in KEYS[stage]}
 
 
 def _named(how: Embed) -> dict[str, str | None]:

@@ -156,22 +156,23 @@ def _open(source: str, label: str, held_out: str | None, follow_links: bool) -> 
     from winnow.sources import image_folder, parquet, table, torchvision, webdataset
 
     if source.startswith(torchvision.PREFIX):
-        return torchvision.open_torchvision(source, held_out)
+        return replace(torchvision.open_torchvision(source, held_out), kind="a data set of torchvision's")
     base, names, notes = locate(source, follow_links=follow_links)
     listed = names is None  # the files that hold images are named by what lies there, and not by a person
     if names is None:
-        opened = image_folder.open_image_folder(base, held_out, follow_links)
+        opened, kind = image_folder.open_image_folder(base, held_out, follow_links), "an image folder"
     elif all(name.lower().endswith(".tar") for name in names):
-        opened = webdataset.open_shards(base, names, label, held_out)
+        opened, kind = webdataset.open_shards(base, names, label, held_out), "tar shards (WebDataset)"
     elif listed := is_table(base, names):
-        opened = table.open_table(base, names[0], label, held_out)
+        opened, kind = table.open_table(base, names[0], label, held_out), "a table of paths and labels"
     elif all(name.lower().endswith(".parquet") for name in names):
-        opened = parquet.open_parquet(base, names, label, held_out)
+        opened, kind = parquet.open_parquet(base, names, label, held_out), "Parquet files of images"
     else:
         raise InputError(f"prepare.source: {source} {_unread(names)}")
     if listed and not follow_links:
         listing.refuse_links(base, opened.table["file"])
-    return replace(opened, notes=(*notes, *opened.notes), follow_links=follow_links or not listed)
+    links = follow_links or not listed
+    return replace(opened, notes=(*notes, *opened.notes), follow_links=links, kind=kind)
 
 
 def _unread(names: list[str]) -> str:

@@ -26,6 +26,7 @@ class Source:
             None where they can.
         follow_links: read what a link leads to outside `base`, too; of files that were named it is meant.
         notes: what was guessed, passed over or not used: a line each, with a count.
+        kind: what a person calls such a source, such as "an image folder".
     """
 
     base: str
@@ -34,6 +35,7 @@ class Source:
     copy: Callable[[], Iterator[bytes]] | None = None
     notes: tuple[str, ...] = ()
     follow_links: bool = True
+    kind: str = ""
 
 
 def listed(

@@ -25,7 +25,8 @@ def test_a_project_that_names_nothing_depends_on_its_corrections_alone(correctio
     assert known() == {
         "prepare": {"corrections": fingerprint.content(corrections)},
         "embed": {"path": None, "class_names": None},
-        "evaluate": {"checkpoint": None, "tests": {}},
+        "adapt": {"optimize.method": "winnow"},
+        "evaluate": {"checkpoint": None, "tests": {}, "prepare.follow_links": False},
     }
     assert list(outside.paths("prepare", Settings())) == ["corrections.csv"]
     assert list(outside.paths("embed", Settings())) == []
