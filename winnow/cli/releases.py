@@ -103,6 +103,7 @@ def publish(
         if (version is None) == (bump is None):
             raise InputError("say either --version 1.2.0 or --bump major, minor or patch")
         from winnow.releases import publish as publication
+        from winnow.releases import versions
         from winnow.run import subcommand
 
         with subcommand.alone():
@@ -113,11 +114,12 @@ def publish(
                 if not dry_run:
                     do()
         if not dry_run:
+            artifact, path = versions.in_full(name), f"{versions.below()}{what.path}"
             say(
                 f"published in this clone. Now share it: git push --atomic {what.shared or 'REMOTE'} HEAD {what.tag}\n"
                 "    (where Git refuses that, another clone was first: the same command says what to do then)\n"
-                f"others get it with         dvc artifacts get REPOSITORY {name} --rev {what.version}\n"
-                f"or follow it with          dvc import REPOSITORY {what.path} --rev {what.tag}"
+                f"others get it with         dvc artifacts get REPOSITORY {artifact} --rev {what.version}\n"
+                f"or follow it with          dvc import REPOSITORY {path} --rev {what.tag}"
             )
 
 

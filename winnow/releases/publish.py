@@ -19,7 +19,7 @@ from winnow.errors import InputError
 from winnow.files.outputs import whole_folder
 from winnow.files.scratch import SCRATCH
 from winnow.releases import dvc_push as remote
-from winnow.releases import git_remote, manifest, verify
+from winnow.releases import git_remote, manifest, verify, versions
 from winnow.releases.manifest import Release
 from winnow.repository import git
 from winnow.run import pipeline
@@ -53,7 +53,7 @@ class Publication:
     @property
     def tag(self) -> str:
         """The Git tag."""
-        return f"{self.name}@{self.version}"
+        return f"{versions.in_tags(self.name)}@{self.version}"
 
     @property
     def small(self) -> str:
@@ -110,7 +110,7 @@ def finish(name: str, tag: str, path: Path, shared: str) -> None:
         InputError: the remote cannot be reached, or has the version from another clone.
     """
     version, commit = tag.partition("@")[2], git("rev-parse", f"{tag}^{{commit}}").strip()
-    there = git_remote.published(shared, name).get(version)
+    there = git_remote.published(shared, versions.in_tags(name)).get(version)
     if there not in (None, commit):
         raise git_remote.taken(shared, tag, str(there))
     if not there:
@@ -130,9 +130,10 @@ def _artifact(name: str) -> str:
 
 def _check_clean(small: str) -> None:
     """Refuse where more has changed than what publishing commits itself."""
-    listed = git("status", "--porcelain", "-z", "--no-renames", "--untracked-files=all").split("\0")
+    listed = git("status", "--porcelain", "-z", "--no-renames", "--untracked-files=all", "--", ".").split("\0")
+    names = [line[3:].removeprefix(versions.below()) for line in listed if line]
     ours = (f"{small}/", f"{SCRATCH}/")  # what publishing commits, and what a project that ignores nothing would show
-    changed = [line[3:] for line in listed if line and line[3:] != LOCK and not line[3:].startswith(ours)]
+    changed = [name for name in names if name != LOCK and not name.startswith(ours)]
     if changed:
         more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
         raise InputError(f"{changed[0]}{more} is not committed; commit, stash or ignore it, so that others get it too")
@@ -143,30 +144,31 @@ def _version(name: str, version: str | None, bump: str | None, shared: str | Non
 
     The versions on the Git remote `shared` count too: another clone may have published them.
     """
+    full, tags = versions.in_full(name), versions.in_tags(name)
     try:
         wanted = str(SemVer(f"v{version.removeprefix('v')}").version) if version else None
         with GitRegistry.from_url(".") as registry:
-            artifact = registry.find_artifact(name, create_new=True)
+            artifact = registry.find_artifact(full, create_new=True)
             here = artifact.find_version(commit_hexsha=registry.scm.get_rev())
             latest = artifact.get_latest_version(registered_only=True)
             taken = wanted and artifact.find_version(name=wanted)
     except GTOException as error:
         raise InputError(f"version {version} of {name}: {error}") from error
-    others, head = git_remote.looked_at(shared, name), git("rev-parse", "HEAD").strip()
+    others, head = git_remote.looked_at(shared, tags), git("rev-parse", "HEAD").strip()
     if here and here.is_registered and not _changes(f"releases/{name}", LOCK):
         if wanted not in (None, here.version):
-            raise InputError(f"this commit is {name}@{here.version} already; another version needs another release")
+            raise InputError(f"this commit is {tags}@{here.version} already; another version needs another release")
         if shared and others.get(here.version, head) != head:
-            raise git_remote.taken(shared, f"{name}@{here.version}", others[here.version])
+            raise git_remote.taken(shared, f"{tags}@{here.version}", others[here.version])
         return str(here.version)
     if taken:
-        raise InputError(f"{name}@{wanted} is taken, by {taken.commit_hexsha[:8]}; a version is never overwritten")
+        raise InputError(f"{tags}@{wanted} is taken, by {taken.commit_hexsha[:8]}; a version is never overwritten")
     if shared and wanted in others:
-        raise git_remote.taken(shared, f"{name}@{wanted}", others[wanted])
+        raise git_remote.taken(shared, f"{tags}@{wanted}", others[wanted])
     last, newest = latest.version if latest else FIRST, git_remote.newest(others)
     if not wanted and newest and SemVer(newest) > SemVer(last):
         raise InputError(
-            f"{shared} has {name}@{newest}, which this clone has not: another clone published it. "
+            f"{shared} has {tags}@{newest}, which this clone has not: another clone published it. "
             f"`git fetch --tags {shared}`, rebase on it or merge it, then the same command"
         )
     return wanted or _after(last, bump)
@@ -195,14 +197,15 @@ def _commit(what: Publication) -> None:
 
 def _register(what: Publication) -> None:
     """Tag the commit, unless it has the tag. Other clones may have been at it too while the data was pushed."""
-    others, head = git_remote.looked_at(what.shared, what.name), git("rev-parse", "HEAD").strip()
+    full = versions.in_full(what.name)
+    others, head = git_remote.looked_at(what.shared, versions.in_tags(what.name)), git("rev-parse", "HEAD").strip()
     if what.shared and others.get(what.version, head) != head:
         raise git_remote.taken(what.shared, what.tag, others[what.version])
     with GitRegistry.from_url(".") as registry:
-        here = registry.find_artifact(what.name, create_new=True).find_version(commit_hexsha=registry.scm.get_rev())
+        here = registry.find_artifact(full, create_new=True).find_version(commit_hexsha=registry.scm.get_rev())
         if not here or here.version != what.version:
             message = f"{what.name} {what.version}\n\n{_summary(what)}\nmanifest SHA-256 {what.release.fingerprint}"
-            registry.register(what.name, "HEAD", version=what.version, message=message, simple=True)
+            registry.register(full, "HEAD", version=what.version, message=message, simple=True)
 
 
 def _track(what: Publication) -> None:

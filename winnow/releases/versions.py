@@ -31,20 +31,52 @@ def opened(name: str) -> Iterator[Release]:
 
     with outputs.temporary("version") as room:
         try:
-            Repo.get(".", PLACE, out=str(room / "release"), rev=_revision(name))
+            top = git("rev-parse", "--show-toplevel").removesuffix("\n")
+            Repo.get(top, f"{below()}{PLACE}", out=str(room / "release"), rev=_revision(name))
         except (DvcException, SCMError) as error:
             raise InputError(f"{name} is no folder, and DVC cannot get it as a Git revision: {error}") from error
         yield manifest.load(room / "release")
 
 
+def below() -> str:
+    """The folder of the project, from the top of its Git repository: "" or with a slash at its end."""
+    return git("rev-parse", "--show-prefix").removesuffix("\n")
+
+
+def in_full(name: str) -> str:
+    """An artifact of this project as `dvc artifacts get` names it: in a subfolder of a repository, that comes first.
+
+    Raises:
+        InputError: the subfolder has a name that no version can have.
+    """
+    from gto.constants import fullname_re
+
+    folder = below().removesuffix("/")
+    full = f"{folder}:{name}" if folder else name
+    if not fullname_re.match(full):
+        raise InputError(
+            f"{folder} is no name for a version of {name}: a version is a Git tag that begins with the folder of its "
+            "project, so rename that to letters, digits, dots, dashes, underscores"
+        )
+    return full
+
+
+def in_tags(name: str) -> str:
+    """The same as Git tags begin with it."""
+    from gto.constants import name_to_tag
+
+    return str(name_to_tag(in_full(name)))
+
+
 def _revision(name: str) -> str:
-    """The Git revision that is meant."""
+    """The Git revision that is meant; a version alone is one of this project, if it lies in a subfolder."""
     from dvc.scm import SCM
 
     if name.startswith("-"):
         raise InputError(f"{name} is no folder, version or Git revision: it begins with a dash")
     wanted = f"@v{name.removeprefix('v')}"
-    tags = [tag for tag in SCM(".").list_tags() if tag.endswith(wanted)]
+    project = below().removesuffix("/")
+    tags = [tag for tag in SCM(".").list_tags() if tag.endswith(wanted) and tag.rpartition("=")[0] == project]
     if len(tags) > 1:
         raise InputError(f"{name} may be any of {', '.join(sorted(tags))}; name the tag in full")
     return tags[0] if tags else name
@@ -55,15 +87,15 @@ def latest(name: str) -> str | None:
     from gto.registry import GitRegistry
 
     with GitRegistry.from_url(".") as registry:
-        found = registry.find_artifact(name, create_new=True).get_latest_version(registered_only=True)
-    return f"{name}@{found.version}" if found else None
+        found = registry.find_artifact(in_full(name), create_new=True).get_latest_version(registered_only=True)
+    return f"{in_tags(name)}@{found.version}" if found else None
 
 
 def same(release: Path, tag: str) -> bool:
     """Whether a release is that of a version, by the manifest that publishing leaves in Git."""
-    name = tag.partition("@")[0]
+    name = tag.partition("@")[0].rpartition("=")[2]
     try:
-        published = git("show", f"{tag}:releases/{name}/manifest.json")
+        published = git("show", f"{tag}:./releases/{name}/manifest.json")
     except InputError:
         return False
     return published == (release / "manifest.json").read_text(encoding="utf-8")
