@@ -109,7 +109,8 @@ def scalar(value: object) -> str:
 
 
 def _is_plain(value: str) -> bool:
-    return value.replace("/", "").replace(".", "").replace("-", "").replace("_", "").isalnum() and value[0].isalpha()
+    """Whether text needs no quotes: letters, digits, and marks that paths have, which YAML takes for nothing else."""
+    return re.fullmatch(r"[\w./-]+", value) is not None and YAML(typ="safe").load(value) == value
 
 
 def _render(name: str, values: dict[str, Any]) -> str:
