@@ -119,13 +119,18 @@ def stages_run(output: str) -> list[str]:
     return [stage for stage in re.findall(r"Running stage '(\w+)'", output) if stage != "source"]
 
 
-def checkout(folder: Path, env: dict[str, str]) -> Project:
-    """Copy what Git tracks, or would, to `folder`, and make it a repository with short training runs."""
+def tracked() -> list[str]:
+    """The files of this checkout that Git tracks, or would."""
     listed = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split("\n")
-    for name in filter(None, listed):
-        if (ROOT / name).is_file() and name != "dvc.lock":
+    return [name for name in listed if name and (ROOT / name).is_file()]
+
+
+def checkout(folder: Path, env: dict[str, str]) -> Project:
+    """Copy what Git tracks, or would, to `folder`, and make it a repository with short training runs."""
+    for name in tracked():
+        if name != "dvc.lock":
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
     project = Project(folder, env)
