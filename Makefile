@@ -1,6 +1,8 @@
 # Everything a newcomer types. `make` alone lists it.
 
-PYTHON ?= python3.11
+# The newest Python of those that Winnow runs on; PYTHON=... names another.
+PYTHON ?= $(firstword $(foreach name,python3.14 python3.13 python3.12 python3.11 python3,$(shell \
+	$(name) -c 'import sys; sys.exit(sys.version_info < (3, 11, 4))' 2>/dev/null && echo $(name))))
 HOST ?= 127.0.0.1# where `make ui` serves
 PORT ?= 5000
 PREFECT_PORT ?= 4200# where `make up` serves Prefect; MLflow at PORT
@@ -50,23 +52,24 @@ tutorial: $(INSTALLED) ## run the commands of docs/tutorial.md, on the results o
 	$(BIN)/python .ci/tutorial.py
 
 ui: $(INSTALLED) ## open MLflow on the versions of the subset, at http://127.0.0.1:5000
-	@$(BIN)/python -m winnow.local.mlflow_ui --host $(HOST) --port $(PORT)
+	@$(BIN)/winnow ui --host $(HOST) --port $(PORT)
 
 up: $(INSTALLED) ## start Prefect, MLflow, the deployments and a worker for the schedule, and say where the pages are
-	@$(BIN)/python -m winnow.local.stack up --prefect $(PREFECT_PORT) --mlflow $(PORT)
+	@$(BIN)/winnow up --prefect $(PREFECT_PORT) --mlflow $(PORT)
 
 down: $(INSTALLED) ## end all of them
-	@$(BIN)/python -m winnow.local.stack down
+	@$(BIN)/winnow down
 
 status: $(INSTALLED) ## say what of it is running
-	@$(BIN)/python -m winnow.local.stack status
+	@$(BIN)/winnow status
 
 $(INSTALLED): pyproject.toml constraints.txt
+	@[ -n "$(PYTHON)" ] || { echo "Winnow needs Python 3.11.4 or newer, and none is on the path; name one: make PYTHON=/path/to/python3" >&2; exit 2; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --no-compile --constraint constraints.txt --editable '.[dev,docs]'
 	@$(BIN)/python -m compileall -qq -j 0 .venv/lib || true # pip would use one core; some files are not meant to compile
 	touch $@
 
 clean: ## remove the environment and what the stages made; ALL=1: also versions' history and other folders of data/
-	@[ ! -d .winnow/services ] || [ ! -x $(BIN)/python ] || $(BIN)/python -m winnow.local.stack down
+	@[ ! -d .winnow/services ] || [ ! -x $(BIN)/winnow ] || $(BIN)/winnow down
 	@$$(command -v $(PYTHON) || command -v python3) -m winnow.local.clean $(if $(ALL),--all)

@@ -1,11 +1,22 @@
 """Packages that few need, which are installed with an extra of this one: a missing one is a line that says how."""
 
 import importlib
+import importlib.util
 from types import ModuleType
 
 from winnow.errors import InputError
 
 DISTRIBUTION = "winnow-images"  # what pip calls it; `winnow` is another's on the index
+
+
+def check(package: str, extra: str) -> None:
+    """Refuse to begin where a package that an extra installs is missing; it is not imported.
+
+    Raises:
+        InputError: with the command that installs it.
+    """
+    if importlib.util.find_spec(package) is None:
+        raise InputError(f"this needs the package {package}: pip install '{DISTRIBUTION}[{extra}]'")
 
 
 def load(module: str, extra: str) -> ModuleType:
@@ -14,11 +25,5 @@ def load(module: str, extra: str) -> ModuleType:
     Raises:
         InputError: it is not installed; with the command that installs it.
     """
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name and not module.startswith(error.name):
-            raise  # what it needs itself is another matter
-        raise InputError(
-            f"this needs the package {module.partition('.')[0]}: pip install '{DISTRIBUTION}[{extra}]'"
-        ) from error
+    check(module.partition(".")[0], extra)
+    return importlib.import_module(module)

@@ -17,7 +17,7 @@ from winnow.local import login
 
 pytestmark = pytest.mark.slow
 
-SERVICES = (sys.executable, "-m", "winnow.local.stack")
+SERVICES = (sys.executable, "-m", "winnow.cli.main")
 RUN = ("prefect", "deployment", "run", "refresh/refresh", "--watch")
 
 

@@ -29,7 +29,7 @@ from winnow.reach import within
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome is installed")]
 
-SERVICES = (sys.executable, "-m", "winnow.local.stack")
+SERVICES = (sys.executable, "-m", "winnow.cli.main")
 RUN = '{"job_variables": {"command": "touch taken"}}'
 # What a page can try: requests with a preflight and without, and a web socket; "refused" where it learns nothing.
 TRIES = """async ([url, body, socket]) => {

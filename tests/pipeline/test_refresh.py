@@ -31,14 +31,14 @@ def here(project: Project, tmp_path: Path) -> Iterator[Project]:
     made.commit()
     made.do(sys.executable, "-m", "winnow.cli.main", "release", "publish", "subset", "--version", "1.0.0")
     yield made
-    made.do(sys.executable, "-m", "winnow.local.stack", "down")
+    made.do(sys.executable, "-m", "winnow.cli.main", "down")
 
 
 @pytest.mark.slow
 def test_the_schedule_fires_and_a_version_appears(here: Project, tmp_path: Path) -> None:
     by_hand = Project(Path(shutil.copytree(here.folder, tmp_path / "by hand")), here.env)
     prefect, mlflow = str(free_port()), str(free_port())
-    services = [sys.executable, "-m", "winnow.local.stack"]
+    services = [sys.executable, "-m", "winnow.cli.main"]
     up = [*services, "up", "--prefect", prefect, "--mlflow", mlflow]
     said = here.do(*up, timeout=LONGEST)
     assert f"http://127.0.0.1:{prefect}" in said

@@ -128,7 +128,7 @@ def test_mlflow_behind_a_password(
     url = f"http://127.0.0.1:{number}"
     secrets = {"MLFLOW_AUTH_ADMIN_PASSWORD": SECRET, "MLFLOW_FLASK_SERVER_SECRET_KEY": "ab" * 32, "MLFLOW_WORKERS": "1"}
     hosts = f"127.0.0.1:{number}"
-    command = ["winnow.local.mlflow_ui", "--host", "0.0.0.0", "--port", number]  # noqa: S104 with a password
+    command = ["winnow.cli.main", "ui", "--host", "0.0.0.0", "--port", number]  # noqa: S104 with a password
     process = start(*command, MLFLOW_SERVER_ALLOWED_HOSTS=hosts, **secrets)
     wait_for(f"{url}/health", process)
     assert status(f"{url}/api/2.0/mlflow/experiments/search?max_results=1") == 401

@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from torch.nn import functional as F
 
-from winnow import budget
+from winnow import budget, extras
 from winnow.features import Features, unit
 from winnow.files import locks, marks, outputs
 from winnow.selection import adapt, coverage, optimize, ranking, score
@@ -191,7 +191,7 @@ def once(pool: Pool, name: str, find: Callable[[], pd.DataFrame]) -> pd.DataFram
 
 def label_quality(data: Features, strength: float = 1.0) -> dict[str, np.ndarray]:
     """cleanlab's scores (N,) from five-fold logistic regression on the features; `strength` is its C."""
-    from cleanlab.rank import get_label_quality_scores  # these take seconds to import, and other methods do without
+    rank = extras.load("cleanlab.rank", "bench")  # these take seconds to import, and other methods do without
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import cross_val_predict
 
@@ -199,7 +199,7 @@ def label_quality(data: Features, strength: float = 1.0) -> dict[str, np.ndarray
     p = cross_val_predict(model, unit(data.image), data.labels, cv=5, method="predict_proba")
     p = p / p.sum(1, keepdims=True)
     return {
-        name: get_label_quality_scores(data.labels, p, method=name, adjust_pred_probs=False)
+        name: rank.get_label_quality_scores(data.labels, p, method=name, adjust_pred_probs=False)
         for name in ("self_confidence", "normalized_margin")
     }
 

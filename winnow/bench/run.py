@@ -10,7 +10,7 @@ from pathlib import Path
 
 from prefect import flow
 
-from winnow import tracking
+from winnow import extras, tracking
 from winnow.bench import cells, grid, pictures, prepared, presets, record, tables
 from winnow.bench.cells import Cell
 from winnow.bench.presets import Preset
@@ -68,6 +68,8 @@ def check(request: BenchRequest, download: bool) -> None:
         raise InputError(f"--data {request.data} is no folder")
     if "download" in preset.needs and not download:
         raise InputError(f"bench {name} downloads what is not there yet: say so with --download ({preset.about})")
+    if "cleanlab" in request.only.get("method", preset.methods):
+        extras.check("cleanlab", "bench")
     for key, wanted in request.only.items():
         known = list(dict.fromkeys(grid.shown(cell, key) for cell in grid.cells(preset, request.seeds)))
         if unknown := [value for value in wanted if value not in known]:

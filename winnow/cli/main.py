@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from winnow import __version__
-from winnow.cli import places, project, releases
+from winnow.cli import local, places, project, releases
 from winnow.cli.options import HELP, AsJson, Quiet, option, tell
 from winnow.errors import InputError, named
 from winnow.releases.formats import Format
@@ -31,6 +31,8 @@ app = typer.Typer(
 app.add_typer(releases.app, name="release")
 app.command()(project.look)
 app.command()(project.init)
+for _command in (local.up, local.status, local.down, local.ui):
+    app.command()(_command)
 
 
 FeatureFolder = Annotated[

@@ -79,7 +79,7 @@ def describe(release: Path) -> None:
     )
     console.print(_accuracies(manifest.results.accuracy, kept, pool))
     console.print(f"\nrelease  {plain(release)}\nreport   {plain(found['report'])}")
-    console.print(f"compare  winnow release diff OTHER {plain(release)}")
+    console.print("compare  winnow ui (MLflow's pages; choose two runs of “subset versions” and press Compare)")
 
 
 def _accuracies(results: Arms, kept: int, pool: int) -> Table:

@@ -22,6 +22,24 @@ def parameters() -> Finding:
     return Finding("parameters", "ok", "params.yaml is valid")
 
 
+def pipeline() -> Finding:
+    """Whether DVC itself can read dvc.yaml, and finds the parameters that its stages name."""
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        with Repo() as repo:
+            stages = list(repo.index.stages)
+            named = [each for stage in stages for each in stage.params]
+            missing = sorted({key for each in named for key in set(each.params) - set(each.read_params())})
+    except DvcException as error:
+        return Finding("pipeline", "wrong", redact(f"dvc.yaml: {error}"), "correct dvc.yaml; `dvc repro` reads it so")
+    if missing:
+        cure = f"add to params.yaml: {', '.join(f'{key}: {{}}' for key in missing)}"
+        return Finding("pipeline", "wrong", f"params.yaml lacks {', '.join(missing)}, which dvc.yaml names", cure)
+    return Finding("pipeline", "ok", f"DVC reads dvc.yaml: {len(stages)} stages")
+
+
 def git() -> Finding:
     """Whether results can be told to come from a commit."""
     try:

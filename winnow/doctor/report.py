@@ -14,6 +14,7 @@ CHECKS: tuple[Callable[[], Finding], ...] = (
     machine.devices,
     machine.disk,
     project.parameters,
+    project.pipeline,
     project.git,
     project.remote,
     servers.prefect,

@@ -76,4 +76,4 @@ def _cure(why: str, place: str) -> str:
         return "set MLFLOW_TRACKING_SERVER_CERT_PATH to the certificate of the server's authority"
     if "schema" in why:
         return f"mlflow db upgrade {place}"
-    return "start it (`make ui`), correct MLFLOW_TRACKING_URI, or unset it; `winnow release record` catches up"
+    return "start it (`winnow ui`), correct MLFLOW_TRACKING_URI, or unset it; `winnow release record` catches up"

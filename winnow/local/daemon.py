@@ -44,7 +44,7 @@ def start(service: Service, env: dict[str, str]) -> None:
     """Start a service in a session of its own, and wait until it answers."""
     if service.health and _listens(service.page):
         raise InputError(
-            f"{service.page} is taken by another process; choose another port: make up PREFECT_PORT=4300 PORT=5100"
+            f"{service.page} is taken by another process; choose another port: winnow up --prefect 4300 --mlflow 5100"
         )
     say(f"starting {service.name}")
     log = ROOM / f"{service.name}.log"

@@ -1,4 +1,4 @@
-"""The password of the Prefect server that `make up` starts: made at random, kept for its user alone."""
+"""The password of the Prefect server that `winnow up` starts: made at random, kept for its user alone."""
 
 import os
 import secrets
@@ -29,7 +29,7 @@ def make(url: str) -> str:
 
 
 def of(url: str) -> str | None:
-    """The one of the server at `url`, if `make up` has started that one in this project."""
+    """The one of the server at `url`, if `winnow up` has started that one in this project."""
     kept = _kept()
     same = kept.get("PREFECT_API_URL") == url.rstrip("/").replace("//localhost:", "//127.0.0.1:")
     return kept.get(VARIABLE) if same else None

@@ -1,34 +1,17 @@
-"""MLflow's pages on the versions of the subset, as `make ui` serves them: to this machine, or to others by password."""
+"""MLflow's pages on the versions of the subset, for `winnow ui`: to this machine, or to others by password."""
 
-import argparse
 import ipaddress
 import os
 import sys
 from pathlib import Path
 
 from winnow.errors import InputError
-from winnow.run import environment
-from winnow.terminal.ending import ended
-from winnow.terminal.say import say
 
 HOSTS = "MLFLOW_SERVER_ALLOWED_HOSTS"  # by which others call the server, perhaps through a proxy
 SECRETS = {
     "MLFLOW_AUTH_ADMIN_PASSWORD": "the password of the user admin",
     "MLFLOW_FLASK_SERVER_SECRET_KEY": "a random text that signs its forms: openssl rand -hex 32",
 }
-
-
-def main() -> None:
-    """Become the server; exits with 2 where it would serve others without a password."""
-    environment.prepare()
-    parser = argparse.ArgumentParser(prog="python -m winnow.local.mlflow_ui", description=__doc__)
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen at")
-    parser.add_argument("--port", default=5000, type=int)
-    given = parser.parse_args()
-    with ended():
-        arguments = command(given.host, given.port)
-    say(f"MLflow at http://{given.host}:{given.port} (Ctrl-C ends it)")
-    os.execv(arguments[0], arguments)  # noqa: S606 this very Python
 
 
 def command(host: str, port: int) -> list[str]:
@@ -73,7 +56,3 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-if __name__ == "__main__":
-    main()

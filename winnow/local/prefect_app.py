@@ -2,7 +2,7 @@
 
 Left to itself it answers every page in a browser, by whatever name that page calls it, and starting a flow run is
 running a command. Here a request for another host or from another origin is refused, before Prefect sees it.
-`make up` runs this server, and a stage runs one for itself where none is named (`winnow.run.prefect_server`).
+`winnow up` runs this server, and a stage runs one for itself where none is named (`winnow.run.prefect_server`).
 """
 
 import argparse

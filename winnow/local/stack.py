@@ -1,11 +1,10 @@
-"""Everything a schedule needs on one machine: `make up`, `make status`, `make down`.
+"""Everything a schedule needs on one machine: `winnow up`, `winnow status`, `winnow down`.
 
 A Prefect server, MLflow's, the work pool, the deployments of prefect.yaml and a worker, as processes of this machine.
 A server that is named in the environment (PREFECT_API_URL, MLFLOW_TRACKING_URI) is used, and none is started for it.
 Prefect's asks for a password, since whoever reaches it runs commands here: `winnow.local.login` makes and keeps it.
 """
 
-import argparse
 import os
 import subprocess
 import sys
@@ -17,8 +16,6 @@ from winnow.local import login, mlflow_ui
 from winnow.local.daemon import MARK, ROOM, Service, descendants, file, known, running, start
 from winnow.reach import bypass_proxy
 from winnow.run import prefect_server, subcommand
-from winnow.run.environment import prepare
-from winnow.terminal.ending import ended
 from winnow.terminal.say import say
 
 POOL = "winnow"
@@ -96,7 +93,7 @@ def up(prefect: int, mlflow: int) -> None:
         if _own("PREFECT_API_URL", prefect) and not login.given():
             known = f". {login.PLACE}"
             say(f"password  in {login.PLACE}, to sign in to Prefect's pages")
-        say(f"\nnow, rather than when it is due:\n  {known}\n  .venv/bin/prefect deployment run refresh/refresh")
+        say(f"\nnow, rather than when it is due:\n  {known}\n  prefect deployment run refresh/refresh")
 
 
 def _deploy(env: dict[str, str]) -> None:
@@ -146,26 +143,5 @@ def status() -> bool:
         )
         say(f"{name:<9} {state}")
     if not names:
-        say("nothing is running; start it with make up")
+        say("nothing is running; start it with winnow up")
     return bool(names) and all(map(running, names))
-
-
-def main() -> None:
-    """Do what the command line says; exits with 2 where the input is at fault, with 1 where something does not run."""
-    prepare()
-    parser = argparse.ArgumentParser(prog="python -m winnow.local.stack", description=__doc__)
-    parser.add_argument("what", choices=["up", "down", "status"])
-    parser.add_argument("--prefect", type=int, default=4200, help="port of Prefect's pages")
-    parser.add_argument("--mlflow", type=int, default=5000, help="port of MLflow's")
-    given = parser.parse_args()
-    with ended():
-        if given.what == "up":
-            up(given.prefect, given.mlflow)
-        elif given.what == "down":
-            down()
-        elif not status():
-            sys.exit(1)
-
-
-if __name__ == "__main__":
-    main()

@@ -214,10 +214,9 @@ def update(folder: Path) -> Update:
 
 
 def _difference(name: str, ours: bytes, theirs: bytes) -> str:
-    lines = (data.decode(errors="replace").splitlines() for data in (ours, theirs))
-    return "\n".join(
-        difflib.unified_diff(*lines, f"{name} (yours)", f"{name} (Winnow {__version__})", lineterm="", n=2)
-    )
+    mine, new = (data.decode(errors="replace").splitlines() for data in (ours, theirs))
+    titles = f"{name} (yours)", f"{name} (Winnow {__version__})"
+    return "\n".join(difflib.unified_diff(mine, new, *titles, lineterm="", n=2))
 
 
 def source_from(source: str, folder: Path) -> str:

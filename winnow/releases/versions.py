@@ -63,9 +63,7 @@ def in_full(name: str) -> str:
 
 def in_tags(name: str) -> str:
     """The same as Git tags begin with it."""
-    from gto.constants import name_to_tag
-
-    return str(name_to_tag(in_full(name)))
+    return in_full(name).replace(":", "=")  # as GTO does, since a tag may hold no colon
 
 
 def _revision(name: str) -> str:

@@ -104,7 +104,7 @@ def version() -> str | None:
 
 
 def _use_login() -> None:
-    """Give the password that `make up` keeps to its server, where the user has set none."""
+    """Give the password that `winnow up` keeps to its server, where the user has set none."""
     from prefect.context import refresh_global_settings_context
     from prefect.settings import PREFECT_API_AUTH_STRING
 

