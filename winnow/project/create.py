@@ -10,7 +10,10 @@ from pathlib import Path
 
 from winnow import __version__, urls
 from winnow.errors import InputError
-from winnow.files.outputs import read_json, room, sha256, sync_folder, whole_file, write_json
+from winnow.files.disk import sync_folder
+from winnow.files.hashes import sha256
+from winnow.files.json_files import read_json, write_json
+from winnow.files.outputs import staging, whole_file
 from winnow.project import template
 from winnow.project.template import Choices
 from winnow.repository import git
@@ -122,7 +125,7 @@ def write(where: Place, choices: Choices) -> bool:
     files = check_free(where, choices)
     files[MARK] = _mark({name: data for name, data in files.items() if name not in template.OURS})
     folder = where.folder
-    with room(folder / "project" if folder.exists() else folder) as beside:
+    with staging(folder / "project" if folder.exists() else folder) as beside:
         made = beside / "new"
         for name, data in files.items():
             (made / name).parent.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ import numpy as np
 from winnow import features, sources
 from winnow.encoders import own_features
 from winnow.errors import InputError
-from winnow.images import prepare
+from winnow.images import held_out
 from winnow.run.settings import Base, Prepare
 from winnow.sources import torchvision
 
@@ -120,8 +120,8 @@ def _features(source: sources.Source, folder: Path) -> tuple[int, int]:
     index = source.table.reset_index(drop=True)
     if (index["split"] == "train").all():
         share, seed = Prepare().test_share, Base().seed
-        held_out = prepare.held_out(index["id"], index["label"].to_numpy(), len(source.classes), share, seed)
-        index.loc[held_out, "split"] = "test"
+        chosen = held_out.choose(index["id"], index["label"].to_numpy(), len(source.classes), share, seed)
+        index.loc[chosen, "split"] = "test"
     rows = own_features.match(index, have, folder)
     own_features.check_classes(source.classes, index, have, rows, folder)
     return len(have.ids), have.image.shape[1]

@@ -370,9 +370,7 @@ def test_the_command_exports(released: Path, workdir: Path) -> None:
     assert (wrong.exit_code, Path("x").exists()) == (2, False)
 
 
-@pytest.mark.parametrize(
-    ("form", "words"), [("torch", "imagefolder, webdataset or parquet"), ("tar", "there are ids,")]
-)
+@pytest.mark.parametrize(("form", "words"), [("torch", "'imagefolder', 'webdataset', 'parquet'"), ("tar", "'ids', ")])
 def test_a_format_that_there_is_not_is_refused_with_those_that_there_are(
     released: Path, workdir: Path, form: str, words: str
 ) -> None:
