@@ -1,4 +1,4 @@
-"""Hooks of MkDocs: the front page is README.md, and the reference comes from the code: neither is written twice."""
+"""Hooks of MkDocs: pages made from README.md and its neighbours, and a reference made from the code."""
 
 import re
 from pathlib import Path
@@ -37,6 +37,7 @@ MODULES = {  # what others call: a page for each thing that it is about
     ],
     "releases": [f"releases.{name}" for name in ("manifest", "verify", "diff", "gate", "export")] + ["tracking"],
 }
+PAGES = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
 PARAMETERS = """# Parameters
 
 What `params.yaml` may hold. An unknown key, a wrong type or a value out of range is refused with the key's name before
@@ -52,7 +53,7 @@ LINK = re.compile(r"\]\((?:\.\./)?README\.md(#[\w-]+)?\)")
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that are made."""
     made = {
-        "index.md": front(Path("README.md").read_text(encoding="utf-8")),
+        **{page: front(Path(file).read_text(encoding="utf-8")) for file, page in PAGES.items()},
         "reference/parameters.md": parameters(),
         "reference/commands.md": commands(),
     } | {f"reference/functions/{title}.md": functions(title) for title in MODULES}
@@ -75,9 +76,11 @@ def drawing(path: Path) -> str:
 
 
 def front(readme: str) -> str:
-    """The README as the front page: links into docs/ are links to its pages, by what they are about."""
+    """A file beside docs/ as a page: its links into docs/, and to other such files, are links to pages."""
     text = re.sub(r"\[docs/(\w+)\.md\]\(docs/(\w+)\.md\)", r"[\1](\2.md)", readme)
     text = re.sub(r"\]\(docs/", "](", text)
+    for file, page in (PAGES | {"SECURITY.md": "security.md"}).items():
+        text = text.replace(f"]({file})", f"]({page})")
     return re.sub(r"<!-- site: (.*?) -->", r"\1", text)
 
 

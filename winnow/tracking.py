@@ -1,14 +1,16 @@
-"""MLflow, which only this module and `bench.record` know of: a run for each version, and where it stands.
+"""Record releases in MLflow: one run per version, and the aliases that say which version is in use.
 
-A version is also one of a registered model, though it is data: the registry is where MLflow keeps what a version is to
-others. The last one recorded has the alias `candidate`, the last one published `champion`, and models:/NAME@champion
-names its files to whatever downloads artifacts.
-
-Where MLFLOW_TRACKING_URI is not set, runs go to an SQLite file in the project, at an absolute path.
+Each release is also a version of a registered model, although it is data: MLflow keeps aliases only in its model
+registry. `candidate` is the last release recorded and `champion` the last one published, so that any MLflow client can
+download models:/NAME@champion. Runs go to MLFLOW_TRACKING_URI or, where that is not set, to an SQLite file in the
+project. `bench.record` records benchmark grids in the same way; nothing else talks to MLflow.
 """
 
+import json
 import os
+import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -23,6 +25,18 @@ from winnow.reach import within
 EXPERIMENT = "subset versions"
 CANDIDATE, CHAMPION = "candidate", "champion"
 FOLDER = "release"  # of a run's artifacts
+KIND = {"mlflow.experimentKind": "custom_model_development"}  # MLflow's pages otherwise guess, some of them wrongly
+NOTE = "mlflow.note.content"  # what MLflow shows as the description of a run or an experiment
+VIEW = "table"  # the name of a saved view of an experiment's runs, which its pages open by `viewStateShareKey`
+VIEW_TAG = f"mlflow.sharedViewState.{VIEW}"
+COLUMNS = (
+    "metrics.`accuracy.subset.mean`",
+    "metrics.`accuracy.random.mean`",
+    "metrics.`kept`",
+    "metrics.`dropped`",
+    "attributes.`Description`",
+)
+ABOUT = "Each run is a version of the subset; below it are the trainings that judged it. Select runs to compare them."
 NAMES = ("arm", "seed", "budget")  # what says which training it was; the rest of a cell was measured
 VERSION_TAG = "winnow.release"
 MET = r"(?is).*(unique ?(violation|constraint)|giving up after \d+ attempts)"  # what MLflow says where two meet
@@ -51,6 +65,7 @@ class Version:
         model: the registered model that it is a version of.
         cells: the trainings that it was judged by: arm, seed, perhaps budget, and what was measured.
         artifacts: the folder to keep with the run.
+        description: the version in a few words of Markdown, for MLflow's pages.
     """
 
     name: str
@@ -64,6 +79,7 @@ class Version:
     model: str
     cells: list[dict[str, Any]]
     artifacts: Path
+    description: str = ""
 
 
 def uri(project: Path) -> str:
@@ -115,13 +131,13 @@ def log(version: Version, project: Path, samples: Sequence[dict[str, Any]] = ())
         samples: what was measured of the machine while its stages worked: time, stage, and `system` by name.
     """
     mlflow = connect(project)
-    experiment = experiment_id(EXPERIMENT, project)
+    experiment = experiment_id(EXPERIMENT, project, COLUMNS, ABOUT)
     run_id = _found(version.fingerprint)
     if not run_id:
         _end_broken(version.fingerprint)
         with mlflow.start_run(experiment_id=experiment, run_name=version.name) as run:
             run_id = str(run.info.run_id)
-            mlflow.set_tags({VERSION_TAG: version.fingerprint, **version.tags})
+            mlflow.set_tags({VERSION_TAG: version.fingerprint, NOTE: version.description, **version.tags})
             mlflow.log_params(version.parameters)
             mlflow.log_metrics(version.metrics)
             _log_system(run_id, samples)
@@ -252,24 +268,62 @@ def _log_cells(version: Version, experiment: str, parent: str) -> None:
     client = MlflowClient()
     for cell in version.cells:
         named = f"{cell['arm']}, seed {cell['seed']}"
-        run = client.create_run(experiment, run_name=named, tags={MLFLOW_PARENT_RUN_ID: parent})
+        note = f"A network trained on `{cell['arm']}` with seed {cell['seed']}, to judge {version.name}."
+        run = client.create_run(experiment, run_name=named, tags={MLFLOW_PARENT_RUN_ID: parent, NOTE: note})
         metrics = [Metric(key, cell[key], run.info.start_time, 0) for key in cell if key not in NAMES]
         client.log_batch(run.info.run_id, metrics, [Param(key, str(cell[key])) for key in NAMES if key in cell])
         client.set_terminated(run.info.run_id)
 
 
-def experiment_id(name: str, project: Path) -> str:
-    """An experiment, made at the first call; artifacts lie where the server says, of a local file beside it."""
+def experiment_id(name: str, project: Path, columns: Sequence[str] = (), about: str = "") -> str:
+    """The id of an experiment, which is created if it does not exist.
+
+    Artifacts lie where the server says; for a local SQLite file, beside it.
+
+    Args:
+        name: of the experiment.
+        project: the folder of the project.
+        columns: those that its table of runs shows, as MLflow names them: metrics.`accuracy`.
+        about: its description.
+    """
     import mlflow
     from mlflow.exceptions import MlflowException
 
+    saved = {VIEW_TAG: _view(columns)} if columns else {}
+    tags = KIND | saved | ({NOTE: about} if about else {})
     local = uri(project).startswith("sqlite:///")
     place = (repository.project(project) / "mlartifacts").as_uri() if local else None
-    if found := mlflow.get_experiment_by_name(name):
-        return str(found.experiment_id)
+    found = mlflow.get_experiment_by_name(name)
+    if not found:
+        try:
+            return str(mlflow.create_experiment(name, place, tags))
+        except MlflowException:  # unless another process has created it since
+            found = mlflow.get_experiment_by_name(name)
+            if not found:
+                raise
+    for key, value in tags.items():
+        if key not in found.tags:  # recorded by an older Winnow; what people have set since stays
+            mlflow.MlflowClient().set_experiment_tag(found.experiment_id, key, value)
+    return str(found.experiment_id)
+
+
+def _view(columns: Sequence[str]) -> str:
+    """A view of runs in which these columns are shown, wide enough for their names, and no others."""
+    widths = {name: 190 for name in columns if name.startswith("metrics.`accuracy")}
+    return json.dumps({"selectedColumns": list(columns), "columnWidths": widths})
+
+
+def versions_page(server: str, project: Path) -> str:
+    """The address, on an MLflow server of the project's own database, of the table of subset versions.
+
+    The database is read directly, because importing MLflow takes seconds. Before the first release it is the server's
+    front page.
+    """
+    database = repository.project(project) / "mlflow.db"
     try:
-        return str(mlflow.create_experiment(name, place))
-    except MlflowException:  # another has made it since
-        if found := mlflow.get_experiment_by_name(name):
-            return str(found.experiment_id)
-        raise
+        with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as opened:
+            row = opened.execute("SELECT experiment_id FROM experiments WHERE name = ?", (EXPERIMENT,)).fetchone()
+    except sqlite3.Error:
+        return server
+    page = f"workflowType=machine_learning&viewStateShareKey={VIEW}"
+    return f"{server}/#/experiments/{row[0]}/runs?{page}" if row else server

@@ -1,4 +1,4 @@
-"""The documentation: a section for each row of the README, a site that loads nothing from afar, a true tutorial."""
+"""The documentation: a how-to for each row of the table, a site that loads nothing from afar, a true tutorial."""
 
 import functools
 import importlib.util
@@ -34,17 +34,25 @@ def module(name: str) -> ModuleType:
 
 
 def rows() -> list[str]:
-    """What you may want to do, from the README."""
-    table = (ROOT / "README.md").read_text().partition("| I want to | I use |\n|---|---|\n")[2].partition("\n\n")[0]
-    return [line.split(" | ")[0].strip("| ") for line in table.splitlines()]
+    """What you may want to do, from the first table of the how-to pages: the words of each row, and where it leads."""
+    table = (ROOT / "docs/howto/index.md").read_text().partition("| I want to | I use |\n|---|---|\n")[2]
+    return [line.split(" | ")[0].strip("| ") for line in table.strip().splitlines()]
 
 
 @pytest.mark.parametrize("row", rows())
-def test_each_row_of_the_readme_has_a_section(row: str) -> None:
-    text = "\n".join(path.read_text() for path in (ROOT / "docs/howto").glob("*.md"))
+def test_each_row_of_the_how_to_table_leads_to_a_section(row: str) -> None:
+    link = re.fullmatch(r"\[(.+)\]\((\w+\.md)#[\w-]+\)", row)
+    assert link, "mkdocs --strict checks where it leads"
+    text = (ROOT / "docs/howto" / link[2]).read_text()
     sections = {title.lower(): words for title, _, words in (part.partition("\n") for part in text.split("\n## ")[1:])}
-    assert row.lower() in sections
-    assert re.search(r"^    \S|```|`", sections[row.lower()], re.M), "it says what to type"
+    assert link[1].lower() in sections
+    assert re.search(r"^    \S|```|`", sections[link[1].lower()], re.M), "it says what to type"
+
+
+def test_each_section_of_the_how_to_pages_is_in_the_table() -> None:
+    pages = [path for path in (ROOT / "docs/howto").glob("*.md") if path.name != "index.md"]
+    sections = [title.lower() for path in pages for title in re.findall(r"^## (.*)$", path.read_text(), re.MULTILINE)]
+    assert sorted(sections) == sorted(row[1:].partition("](")[0].lower() for row in rows())
 
 
 @pytest.fixture(scope="session")
@@ -127,6 +135,21 @@ def test_pages_fit_a_phone_and_are_found_by_search(page: Page, site: Path) -> No
 
 
 @needs_browser
+@pytest.mark.parametrize("start", ["index.html", "howto/index.html"])
+def test_search_works_in_a_page_opened_from_a_folder(site: Path, start: str) -> None:
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        tab, asked = opened.new_page(), list[str]()
+        tab.on("request", lambda request: asked.append(request.url))
+        tab.goto((site / start).as_uri())
+        tab.get_by_placeholder("Search").press_sequentially("quarantine")
+        tab.locator(".md-search-result__link").first.wait_for()
+        assert "quarantine" in tab.locator(".md-search-result__list").inner_text().lower()
+        assert {url.partition(":")[0] for url in asked} == {"file"}
+        opened.close()
+
+
+@needs_browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_drawing_stays_in_its_boxes_and_can_be_read(page: Page, scheme: str) -> None:
     page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
@@ -143,7 +166,7 @@ def test_the_drawing_stays_in_its_boxes_and_can_be_read(page: Page, scheme: str)
 OUTSIDE = """() => {
     const box = e => e.getBoundingClientRect()
     const boxes = [...document.querySelectorAll('.arch-box')].map(box)
-    return [...document.querySelectorAll('.drawing text')].filter(t => !['one path', 'runs, one process each']
+    return [...document.querySelectorAll('.drawing text')].filter(t => !['one way', 'runs, one process each']
         .includes(t.textContent)).filter(t => !boxes.some(b => box(t).left >= b.left && box(t).right <= b.right
         && box(t).top >= b.top - 1 && box(t).bottom <= b.bottom + 1)).map(t => t.textContent)
 }"""

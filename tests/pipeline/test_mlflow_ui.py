@@ -79,6 +79,11 @@ def test_two_versions_stand_side_by_side(project: Project, mlflow_server: str, t
         text = page.inner_text("body")
         page.get_by_text("accuracy.subset.mean").first.evaluate(SCROLL)  # only rows in sight are there
         page.get_by_text("wrong_labels.share_of_kept").first.wait_for()
+        page = browser.new_page(viewport={"width": 1900, "height": 900})  # which has not been here before
+        page.goto(tracking.versions_page(mlflow_server, project.folder))
+        page.get_by_text("digits keep=0.7").first.wait_for(timeout=60_000)
+        page.screenshot(path=tmp_path / "versions.png")
+        versions = page.inner_text("body")
         browser.close()
     for expected in (
         "digits keep=0.3",
@@ -88,3 +93,5 @@ def test_two_versions_stand_side_by_side(project: Project, mlflow_server: str, t
         "2800",
     ):
         assert expected in text, expected
+    for expected in ("accuracy.subset.mean", "kept", "dropped", "Kept 2,800 of 4,000 images", "Model registry"):
+        assert expected in versions, expected

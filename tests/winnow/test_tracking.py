@@ -61,6 +61,7 @@ def version(tmp_path: Path) -> Callable[..., Version]:
             model="digits",
             cells=CELLS,
             artifacts=tmp_path / "release",
+            description="Kept 2 of 3 images.",
         )
 
     return make
@@ -132,6 +133,39 @@ def test_the_same_release_again_is_the_same_run(database: Path, version: Callabl
     first = tracking.log(version("same"), database)
     assert tracking.log(version("same"), database) == first
     assert [(run.info.run_id, run.info.status) for run in runs("same")] == [(first, "FINISHED")]
+
+
+def test_pages_know_the_kind_of_experiment_its_columns_and_what_each_run_is(
+    database: Path, version: Callable[..., Version]
+) -> None:
+    run = mlflow.get_run(tracking.log(version("described"), database))
+    assert run.data.tags["mlflow.note.content"] == "Kept 2 of 3 images."
+    for below in mlflow.search_runs([run.info.experiment_id], output_format="list"):
+        assert below.data.tags["mlflow.note.content"]
+    tags = mlflow.get_experiment(run.info.experiment_id).tags
+    assert tags["mlflow.experimentKind"] == "custom_model_development"
+    columns = json.loads(tags["mlflow.sharedViewState.table"])["selectedColumns"]
+    assert {"metrics.`accuracy.subset.mean`", "metrics.`kept`", "metrics.`dropped`"} <= set(columns)
+    page = tracking.versions_page("http://127.0.0.1:5000", database)
+    assert page.startswith(f"http://127.0.0.1:5000/#/experiments/{run.info.experiment_id}/runs?")
+    assert page.endswith("viewStateShareKey=table")
+
+
+def test_an_experiment_of_an_older_winnow_is_described_too_and_what_people_wrote_stays(
+    database: Path, version: Callable[..., Version]
+) -> None:
+    tracking.connect(database)
+    mine = mlflow.create_experiment("of old", tags={"mlflow.note.content": "mine"})
+    assert tracking.experiment_id("of old", database, ["metrics.`kept`"], "ours") == mine
+    tags = mlflow.get_experiment(mine).tags
+    assert tags["mlflow.experimentKind"] == "custom_model_development"
+    assert "metrics.`kept`" in tags["mlflow.sharedViewState.table"]
+    assert tags["mlflow.note.content"] == "mine"
+
+
+def test_before_the_first_release_the_page_of_versions_is_the_front_page(tmp_path: Path) -> None:
+    assert tracking.versions_page("http://127.0.0.1:5000", tmp_path) == "http://127.0.0.1:5000"
+    assert not (tmp_path / "mlflow.db").exists(), "asking makes no database"
 
 
 def test_another_release_stands_beside_it(database: Path, version: Callable[..., Version]) -> None:

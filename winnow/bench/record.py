@@ -8,6 +8,8 @@ from winnow.bench.tables import MEASURES, SETTING, Entry, Grid
 from winnow.files import hashes
 
 EXPERIMENT = "benchmarks"
+ABOUT = "Each run is a grid of `winnow bench`; the runs below it are its settings and methods, with means over seeds."
+COLUMNS = ("metrics.`accuracy`", "metrics.`accuracy_std`", "metrics.`worst_class`", "params.`method`", "params.`keep`")
 TAG = "winnow.bench"  # names what a run says: the rows of its table
 FILES = ("table.md", "table.json", "results.csv", "accuracy.png", "wrong_left.png")
 
@@ -22,12 +24,14 @@ def log(name: str, grid: Grid, out: Path, project: Path) -> str:
         project: the folder of the project.
     """
     mlflow = tracking.connect(project)
-    experiment = tracking.experiment_id(EXPERIMENT, project)
+    experiment = tracking.experiment_id(EXPERIMENT, project, COLUMNS, ABOUT)
     digest = hashes.sha256(name, hashes.file_sha256(out / "results.csv"))
     same = f"tags.`{TAG}` = '{digest}' and attributes.status = 'FINISHED'"
     if found := mlflow.search_runs([experiment], same, max_results=1, output_format="list"):
         return str(found[0].info.run_id)
-    with mlflow.start_run(experiment_id=experiment, run_name=name, tags={TAG: digest}) as run:
+    with mlflow.start_run(
+        experiment_id=experiment, run_name=name, tags={TAG: digest}, description=f"`winnow bench {name}`"
+    ) as run:
         entries = [(setting, method, entry) for setting, some in grid.items() for method, entry in some.items()]
         mlflow.log_metrics(
             {

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -50,8 +51,10 @@ def ui(
 ) -> None:
     """Serve MLflow's pages on the versions of the subset. Exit code 2: others would be served without a password."""
     with ended():
+        from winnow import tracking
         from winnow.local import mlflow_ui
 
         arguments = mlflow_ui.command(host, port)
-    say(f"MLflow at http://{host}:{port} (Ctrl-C ends it)")
+        page = tracking.versions_page(f"http://{host}:{port}", Path.cwd())
+    say(f"MLflow at {page} (Ctrl-C ends it)")
     os.execv(arguments[0], arguments)  # noqa: S606 this very Python

@@ -117,7 +117,21 @@ def version(release: Path, tags: dict[str, str]) -> Version:
         model=described.name,
         cells=[] if cells is None else [{str(k): v for k, v in row.items()} for row in cells.to_dict("records")],
         artifacts=release,
+        description=_description(described),
     )
+
+
+def _description(described: manifest.Manifest) -> str:
+    """A release in a few words of Markdown."""
+    kept, pool, results = described.subset.samples, described.pool.samples, described.results
+    counts = ((name, described.selection.get(reasons.key(reason), 0)) for reason, (name, _) in REASONS.items())
+    why = ", ".join(f"{count:,} {name}" for name, count in counts if count) or "nothing"
+    lines = [f"Kept {kept:,} of {pool:,} images. Dropped: {why}."]
+    lines += ["", "| trained on | test accuracy |", "|---|---|"]
+    for arm, words in ARMS.items():
+        result = results.accuracy.of(arm)
+        lines.append(f"| {words} | {result.mean:.2%} ± {100 * result.std:.2f} |")
+    return "\n".join(lines)
 
 
 def _corrections(path: Path, pool: pd.DataFrame) -> dict[str, int]:
