@@ -1,5 +1,10 @@
-"""Releases by name: a folder, a Git revision, or a version such as v1.2.0."""
+"""Open releases by name: a folder, a version such as 1.2.0 or subset@v1.2.0, or a Git revision.
 
+The tag of a subset's version has the name of an artifact and an @ (`subset@v1.2.0`), as GTO makes it. A tag such as
+`v1.2.0`, without them, is a version of the code, and is never taken for one of a subset.
+"""
+
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,13 +16,14 @@ from winnow.releases.manifest import Release
 from winnow.repository import git
 
 PLACE = "data/release"  # within the project
+VERSION = re.compile(r"v?\d+\.\d+\.\d+(-[\w.]+)?(\+[\w.]+)?")
 
 
 @contextmanager
 def opened(name: str) -> Iterator[Release]:
     """Open a release by its folder, or get it with DVC from the project as it was at a Git revision.
 
-    A version alone, such as v1.2.0 or 1.2.0, is the Git tag that ends in it.
+    A version alone, such as v1.2.0 or 1.2.0, is the Git tag that ends in @v1.2.0, whatever the name of the artifact.
 
     Raises:
         InputError: there is no such folder, revision or version, or DVC has not the data.
@@ -67,7 +73,11 @@ def in_tags(name: str) -> str:
 
 
 def _revision(name: str) -> str:
-    """The Git revision that is meant; a version alone is one of this project, if it lies in a subfolder."""
+    """The Git revision that is meant; a version alone is one of this project, if it lies in a subfolder.
+
+    Raises:
+        InputError: it is a version that no artifact has, or several have.
+    """
     from dvc.scm import SCM
 
     if name.startswith("-"):
@@ -77,6 +87,11 @@ def _revision(name: str) -> str:
     tags = [tag for tag in SCM(".").list_tags() if tag.endswith(wanted) and tag.rpartition("=")[0] == project]
     if len(tags) > 1:
         raise InputError(f"{name} may be any of {', '.join(sorted(tags))}; name the tag in full")
+    if not tags and VERSION.fullmatch(name):
+        raise InputError(
+            f"there is no version {name} of a subset (a Git tag such as subset{wanted}); `git fetch --tags` gets those "
+            f"of the Git remote, and refs/tags/{name} names a tag without @, which is a version of the code"
+        )
     return tags[0] if tags else name
 
 

@@ -1,4 +1,4 @@
-"""Which samples of a release are worth a look, and what stands beside each: pure choices on the table of scores."""
+"""Choose the samples of a release that are worth a look, and the images to show beside each."""
 
 from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
@@ -8,7 +8,7 @@ import pandas as pd
 
 from winnow.selection.reasons import DAMAGED, SUSPECTED
 
-SUSPECTS, TWINS, BROKEN, CLASSES, ENDS = 120, 48, 48, 40, 3  # at most; the report stays below 10 MB with all of them
+TWINS, BROKEN, CLASSES, ENDS = 48, 48, 40, 3  # at most, so that the report has room for suspects
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,10 @@ class Look:
         given: name of its class.
         likely: name of the class that the adapted encoder would have said.
         reason: why it was dropped, or "kept".
-        note: what is to be said of it.
-        caption: of its image, where one is needed.
+        note: a score, in words.
         beside: samples to show beside it, each with its caption.
+        caption: of its own image, if it needs one.
+        trusted: its label is trusted, although it looks most like another class.
     """
 
     id: str
@@ -32,12 +33,13 @@ class Look:
     note: str
     beside: list[tuple[str, str]] = field(default_factory=list)
     caption: str = ""
+    trusted: bool = False
 
 
 def suspects(table: pd.DataFrame, classes: list[str]) -> list[Look]:
-    """What has a suspected label, the most suspected first, beside typical images of the class given and the likely."""
+    """Every sample with a suspected label, the most suspected first, beside typical images of both classes."""
     typical = _typical(table)
-    rows = table[table["reason"] == SUSPECTED].sort_values(["alignment", "id"]).head(SUSPECTS)
+    rows = table[table["reason"] == SUSPECTED].sort_values(["alignment", "id"])
     looks = []
     for row in rows.to_dict("records"):
         given, likely = row["class_name"], classes[row["predicted"]]
@@ -100,4 +102,5 @@ def _typical(table: pd.DataFrame) -> dict[str, str]:
 def _look(row: dict[Hashable, Any], classes: list[str], note: str, beside: list[tuple[str, str]] | None = None) -> Look:
     likely = classes[int(str(row["predicted"]))]
     reason = str(row["reason"]) or "kept"
-    return Look(str(row["id"]), str(row["class_name"]), likely, reason, note, beside or [])
+    trusted = reason not in (SUSPECTED, DAMAGED)
+    return Look(str(row["id"]), str(row["class_name"]), likely, reason, note, beside or [], trusted=trusted)

@@ -1,12 +1,17 @@
-"""The report of a release: one HTML page that needs no other file and no network.
+"""Write the report of a release: one HTML page that needs no other file and no network.
 
-Thumbnails and figures are in the page, and everything that enters it is escaped; its script is static and holds no
-data, and the page allows no other. The same release gives the same bytes.
+Thumbnails and figures are embedded, and everything that enters the page is escaped. Its script is static, and the page
+allows no other. The same release gives the same bytes.
+
+The most suspected labels are shown with pictures, as many as `ROOM` has room for; the rest are rows of JSON, from which
+the script makes cards without pictures.
 """
 
 import base64
 import hashlib
 import io
+from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +24,15 @@ from winnow.images.dataset import Dataset
 from winnow.reports import figures, galleries, pages
 from winnow.reports.galleries import Look
 from winnow.selection import reasons
-from winnow.selection.reasons import REASONS
+from winnow.selection.reasons import DAMAGED, REASONS, SUSPECTED
 from winnow.training import probe
 from winnow.training.arms import ARMS
 
 SIZE = 112  # pixels of a thumbnail's longer side
 QUALITY = 70
+ROOM = 8_000_000  # bytes of pictures in the page
+BATCH = 50  # suspects whose pictures are made at a time
+LISTED = 50_000  # suspects without a picture, at most; each takes some 80 bytes
 SCRIPT = Path(__file__).with_name("templates") / "report.js"
 
 
@@ -45,7 +53,13 @@ def render(data: Dataset, table: pd.DataFrame, pairs: pd.DataFrame, described: d
         "damaged": galleries.damaged(table, classes),
     }
     ends = galleries.ends_of_classes(table, classes)
+    suspects = shown["suspects"]
+    pictures = _pictures(data, [look for group in (*list(shown.values())[1:], *ends.values()) for look in group])
+    shown["suspects"] = suspects[: _add_pictures(pictures, data, suspects)]
+    unseen = suspects[len(shown["suspects"]) :]
     looks = [look for group in (*shown.values(), *ends.values()) for look in group]
+    uses = Counter(name for look in looks for name in (look.id, *(other for other, _ in look.beside)))
+    trusted = (table["predicted"] != table["label"]) & ~table["reason"].isin([SUSPECTED, DAMAGED])
     script = SCRIPT.read_text(encoding="utf-8")
     content = described | {
         "arms": ARMS,
@@ -53,7 +67,13 @@ def render(data: Dataset, table: pd.DataFrame, pairs: pd.DataFrame, described: d
         "reason_names": [*REASONS, "kept"],
         "galleries": shown,
         "ends": ends,
-        "pictures": _pictures(data, looks),
+        "pictures": pictures,
+        "shared": {name: number for number, name in enumerate(n for n, count in uses.items() if count > 1)},
+        "unseen": [[look.id, look.given, look.likely, look.note] for look in unseen[:LISTED]],
+        "unlisted": max(0, len(unseen) - LISTED),
+        "suspected": len(suspects),
+        "trusted": {"samples": int(trusted.sum()), "share": float(trusted.mean())},
+        "size": SIZE,
         "figures": _figures(table, described),
         "script": script,
         "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
@@ -71,10 +91,20 @@ def trained(how: dict[str, Any], budget: str) -> str:
     return f"the network {how['model']} {begun}, for {budget} on each"
 
 
-def _pictures(data: Dataset, looks: list[Look]) -> dict[str, str]:
-    """Thumbnails of what is shown, as data URIs by id."""
+def _pictures(data: Dataset, looks: list[Look], known: Collection[str] = ()) -> dict[str, str]:
+    """Thumbnails of what is shown, as data URIs by id, but for those that are `known`."""
     ids = dict.fromkeys(name for look in looks for name in (look.id, *(other for other, _ in look.beside)))
-    return {name: _uri(image) for name, image in dataset.thumbnails(data, list(ids), SIZE).items()}
+    wanted = [name for name in ids if name not in known]
+    return {name: _uri(image) for name, image in dataset.thumbnails(data, wanted, SIZE).items()}
+
+
+def _add_pictures(pictures: dict[str, str], data: Dataset, suspects: list[Look]) -> int:
+    """Add the pictures of suspects, the first ones first, until there is no more room; of how many there are."""
+    for start in range(0, len(suspects), BATCH):
+        if sum(map(len, pictures.values())) > ROOM:
+            return start
+        pictures |= _pictures(data, suspects[start : start + BATCH], pictures)
+    return len(suspects)
 
 
 def _uri(image: Image.Image) -> str:

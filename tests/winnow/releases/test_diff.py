@@ -2,16 +2,19 @@
 
 import json
 import shutil
+import subprocess
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from dvc.scm import SCM
 from typer.testing import CliRunner
 
 from winnow.cli.main import app
 from winnow.errors import InputError
 from winnow.files.json_files import read_json, write_json
 from winnow.releases import diff, manifest, versions
+from winnow.repository import git
 
 
 @pytest.fixture
@@ -88,3 +91,17 @@ def test_a_revision_that_begins_with_a_dash_is_refused(workdir: Path) -> None:
         versions.opened("--upload-pack=x"),
     ):
         pass
+
+
+COMMIT = ["-c", "user.name=a", "-c", "user.email=a@b.c", "commit", "-q", "--allow-empty", "-m"]
+
+
+def test_a_version_of_the_code_is_not_taken_for_one_of_a_subset(workdir: Path) -> None:
+    for command in (["init", "-q"], [*COMMIT, "one"], ["tag", "v0.2.0"], [*COMMIT, "two"], ["tag", "subset@v1.0.0"]):
+        subprocess.run(["git", *command], check=True)
+    assert versions._revision("1.0.0") == versions._revision("v1.0.0") == "subset@v1.0.0"
+    for name in ("v0.2.0", "0.2.0"):
+        with pytest.raises(InputError, match=rf"no version {name} of a subset \(a Git tag such as subset@v0\.2\.0\)"):
+            versions._revision(name)
+    code = versions._revision("refs/tags/v0.2.0")
+    assert SCM(".").resolve_rev(code) == git("rev-parse", "HEAD~1").strip()

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib import pyplot as plt
 from PIL import Image
 
 from winnow.reports import figures
@@ -39,3 +40,12 @@ def test_a_figure_is_the_same_picture_again(draw: Draw, tmp_path: Path) -> None:
         assert min(picture.size) > 50
         assert "Software" not in picture.info
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
+
+
+def test_bars_of_accuracy_start_at_zero_so_that_no_difference_is_exaggerated() -> None:
+    close = {arm: {"mean": mean, "std": 0.002} for arm, mean in (("subset", 0.983), ("random", 0.977), ("all", 0.981))}
+    figure, axes = plt.subplots()
+    figures._accuracy(axes, close, 3)
+    assert axes.get_xlim()[0] == 0
+    assert axes.get_xticks()[[0, -1]].tolist() == [0, 100]
+    plt.close(figure)

@@ -1,22 +1,26 @@
 """The report is one page for anyone: no network, nothing that enters it runs, and its clicks become corrections."""
 
 import html
+import json
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from markdown import Markdown
+from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 from support import PARAMETERS
 
 from winnow import corrections
-from winnow.files.json_files import write_json
+from winnow.files.json_files import read_json, write_json
+from winnow.images import dataset
 from winnow.releases import assemble
-from winnow.reports import galleries, pages
+from winnow.reports import galleries, pages, report
 from winnow.selection import explain
 from winnow.selection.reasons import SUSPECTED
 
@@ -86,16 +90,55 @@ def test_galleries_show_each_sample_beside_what_explains_it(stages: Path) -> Non
     assert [look.id for look in ends["red"]] == kept[::-1][:3] + kept[:3][::-1]
 
 
-def test_a_release_with_thousands_of_suspects_is_below_ten_megabytes() -> None:
-    """Every gallery full, each image as large as a thumbnail of noise can be."""
-    from PIL import Image
+def test_pictures_of_suspects_stay_in_the_room_there_is_and_the_rest_are_listed(
+    stages: Path, workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = table(stages)
+    made.loc[~made["selected"], ["reason", "predicted"]] = SUSPECTED, 2
+    made.to_parquet(stages / "optimize/subset.parquet", index=False)
+    write_json(stages / "optimize/metrics.json", explain.summary(made))
+    monkeypatch.setattr(report, "BATCH", 2)
+    monkeypatch.setattr(report, "ROOM", 1)
+    assemble.run(stages, workdir / "out", name="photos", parameters=PARAMETERS)
+    page = (workdir / "out/report.html").read_text()
+    (listed,) = re.findall(r'id="unseen">(.*?)</script>', page)
+    suspected = made[made["reason"] == SUSPECTED].sort_values(["alignment", "id"])["id"].tolist()
+    assert [row[0] for row in json.loads(listed)] == suspected, "each of them is reached"
+    assert f"All {len(suspected)}, the most suspected first" in page
+    assert f"The last {len(suspected)} have no picture" in page
+    monkeypatch.setattr(report, "LISTED", 1)
+    assemble.run(stages, workdir / "out", name="photos", parameters=PARAMETERS)
+    assert f"{len(suspected) - 1} of them are only in" in (workdir / "out/report.html").read_text()
 
-    from winnow.reports import report
 
+def test_the_largest_report_is_below_eleven_megabytes() -> None:
+    """As many pictures as there is room for, one batch more, and every other gallery full of noise."""
     noise = np.random.default_rng(0).integers(0, 256, (report.SIZE, report.SIZE, 3), np.uint8)
     most = len(report._uri(Image.fromarray(noise)))
-    looks = galleries.SUSPECTS * 3 + galleries.TWINS * 4 + galleries.BROKEN + galleries.CLASSES * 2 * galleries.ENDS
-    assert looks * most < 9_000_000
+    others = galleries.TWINS * 4 + galleries.BROKEN + galleries.CLASSES * 2 * galleries.ENDS
+    assert others * most < report.ROOM, "suspects have room"
+    assert report.ROOM + 3 * report.BATCH * most < 11_000_000
+
+
+def test_a_picture_that_is_shown_often_is_in_the_page_once(page_file: Path) -> None:
+    pictures = re.findall(r"data:image/webp;base64,[^\"]+", page_file.read_text())
+    assert len(pictures) == len(set(pictures)) > 5
+
+
+def test_labels_that_are_trusted_against_the_look_of_the_image_are_explained(stages: Path, workdir: Path) -> None:
+    made = table(stages)
+    kept = made.index[made["selected"]][:2]
+    made.loc[kept, "predicted"] = (made.loc[kept, "label"] + 1) % 3
+    trusted = int(((made["predicted"] != made["label"]) & ~made["reason"].isin([SUSPECTED, "damaged"])).sum())
+    made.to_parquet(stages / "optimize/subset.parquet", index=False)
+    assemble.run(stages, workdir / "out", name="photos", parameters=PARAMETERS)
+    page = (workdir / "out/report.html").read_text()
+    assert trusted >= 2
+    assert (
+        f"{trusted} images ({100 * trusted / len(made):.0f}%) look most like another class, but their labels are"
+        in page
+    )
+    assert ", trusted; looks most like" in page
 
 
 def test_the_same_release_gives_the_same_page_without_any_address(
@@ -180,7 +223,7 @@ def shown(page: Page) -> int:
 @needs_browser
 def test_search_and_filters_leave_what_was_asked_for(page: Page) -> None:
     every = shown(page)
-    assert page.get_by_text(f"{every} of {every} images shown").is_visible()
+    assert page.get_by_text(f"{every} of {every} images", exact=True).is_visible()
     page.get_by_label("Reason").select_option("suspected label")
     assert shown(page) == 3
     assert not page.get_by_role("heading", name="Near duplicates").is_visible()
@@ -188,7 +231,7 @@ def test_search_and_filters_leave_what_was_asked_for(page: Page) -> None:
     page.locator("#class").select_option("blue")
     assert 0 < shown(page) < every
     page.get_by_label("Search").fill("no such image")
-    assert page.get_by_text(f"0 of {every} images shown").is_visible()
+    assert page.get_by_text(f"0 of {every} images", exact=True).is_visible()
 
 
 @needs_browser
@@ -232,6 +275,88 @@ def test_a_class_that_is_none_is_not_saved(page: Page) -> None:
     card.get_by_role("combobox").fill("purple")
     page.get_by_role("button", name="Save corrections.csv").click()
     assert page.get_by_text("purple is no class").is_visible()
+
+
+SUSPECTS, PICTURED = 60, 40
+
+
+@pytest.fixture(scope="module")
+def long_page_file(photo_stages: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a report with 60 suspects, of whom the first 40 have pictures: copies of one sample under other ids."""
+    data, made = dataset.load(photo_stages / "prepare/images"), table(photo_stages)
+    names = [f"suspect-{number:02d}.png" for number in range(SUSPECTS)]
+    row = made.iloc[[0]].assign(reason=SUSPECTED, predicted=2, selected=False)
+    suspects = [row.assign(id=name, alignment=-100.0 + number) for number, name in enumerate(names)]
+    entry = data.index[data.index["id"] == row["id"].iloc[0]]
+    data = replace(data, index=pd.concat([data.index, *(entry.assign(id=name) for name in names)], ignore_index=True))
+    described = read_json(photo_stages / "release/manifest.json")
+    path = tmp_path_factory.mktemp("long") / "report.html"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(photo_stages.parent)
+        patch.setattr(report, "BATCH", PICTURED)
+        patch.setattr(report, "ROOM", 4000)
+        everything = pd.concat([made[made["selected"]], *suspects], ignore_index=True)
+        path.write_text(report.render(data, everything, near(made)[:0], described))
+    return path
+
+
+@needs_browser
+def test_every_suspect_is_reached_page_by_page_and_can_be_decided_on(page: Page, long_page_file: Path) -> None:
+    page.goto(long_page_file.as_uri())
+    gallery = page.locator("section[aria-labelledby=suspects]")
+    ahead = gallery.get_by_role("button", name="Next")
+    seen: list[str] = []
+    for text in ("1 to 24 of 60", "25 to 48 of 60", "49 to 60 of 60"):
+        assert gallery.get_by_text(text, exact=True).is_visible()
+        visible = gallery.locator(".card:not([hidden])")
+        seen += visible.evaluate_all("cards => cards.map(card => card.dataset.id)")
+        if ahead.is_enabled():
+            ahead.click()
+    assert seen == [f"suspect-{number:02d}.png" for number in range(SUSPECTS)]
+    last = gallery.locator("[data-id='suspect-59.png']")
+    assert last.get_by_text("alignment -41.00").is_visible()
+    assert last.locator("svg, img").count() == 0
+    last.get_by_role("button", name="relabel").click()
+    assert page.get_by_text("1 decision", exact=True).is_visible()
+    page.reload()
+    page.get_by_label("Search").fill("suspect-59")
+    assert gallery.locator(".card:not([hidden])").count() == 1
+    assert last.get_by_role("button", name="relabel").get_attribute("aria-pressed") == "true"
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save corrections.csv").click()
+    assert '"suspect-59.png","relabel","red"' in Path(download.value.path()).read_text()
+
+
+@needs_browser
+def test_a_long_report_is_not_a_long_page(page: Page, long_page_file: Path) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(long_page_file.as_uri())
+    assert page.get_by_text("1 to 8 of 60", exact=True).is_visible()
+    assert page.evaluate("document.documentElement.scrollHeight") < 20_000
+
+
+@needs_browser
+@pytest.mark.parametrize("width", [390, 1280])
+def test_tables_break_no_word(page: Page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    assert page.evaluate(WORDS) > 50
+    assert page.evaluate(BROKEN) == []
+
+
+WORDS = "[...document.querySelectorAll('th, td')].flatMap(cell => cell.innerText.split(/\\s+/)).length"
+BROKEN = """() => {
+    const texts = [...document.querySelectorAll('th, td')].flatMap(cell => {
+        const walker = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT), found = []
+        while (walker.nextNode()) found.push(walker.currentNode)
+        return found
+    })
+    return texts.flatMap(node => [...node.data.matchAll(/\\S+/g)].filter(word => {
+        const range = document.createRange()
+        range.setStart(node, word.index)
+        range.setEnd(node, word.index + word[0].length)
+        return new Set([...range.getClientRects()].map(box => Math.round(box.top))).size > 1
+    }).map(word => word[0]))
+}"""
 
 
 @needs_browser
