@@ -1,1 +1,1 @@
-"""The grid: what each method keeps of each data set, spoilt in each way, and what models trained on it are worth."""
+"""Benchmarks: what selection methods keep of a data set under various faults, and what that is worth for training."""

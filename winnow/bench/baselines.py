@@ -1,4 +1,4 @@
-"""Other methods of selection, each a function of the pool and the budget of each class to the samples it keeps.
+"""Selection methods to compare with: each maps the pool and a budget per class to the samples it keeps.
 
 Greedy rules follow their papers, within each class; labels are those given. `docs/method.md` compares them with ours.
 """

@@ -1,4 +1,4 @@
-"""A cell of a grid: one network, trained on what one method kept, measured and written down."""
+"""Run one cell of a grid: train a network on what one method kept, measure it, and save the result."""
 
 import time
 from dataclasses import dataclass, replace

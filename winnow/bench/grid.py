@@ -1,4 +1,4 @@
-"""What a preset means: its cells, where its images and features come from, and what all cells share."""
+"""Expand a preset into cells, with the images, features and settings that they share."""
 
 from collections.abc import Iterator
 from itertools import product

@@ -1,4 +1,4 @@
-"""The pictures of a grid: a measure against the ratio, a line a method, with a band of one standard deviation."""
+"""Plot a grid: a measure against the ratio, one line per method, with a band of one standard deviation."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""What the cells of a grid stand on: images, prepared and decoded once, their features, and what was damaged.
+"""Prepare what the cells of a grid share: decoded images, features, and the truth about planted faults.
 
     prepare/ embed/   as the stages of these names leave them
     pixels.npy        every image at the size that networks are trained on; there last of all

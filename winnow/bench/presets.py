@@ -1,4 +1,4 @@
-"""The presets of `winnow bench`, a small YAML file each: typed, and refused by the key where one is at fault."""
+"""Read and check the presets of `winnow bench`: one YAML file each; errors name the key at fault."""
 
 from pathlib import Path
 from typing import Annotated, Literal

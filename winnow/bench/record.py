@@ -1,4 +1,4 @@
-"""A grid in MLflow: a run of the experiment "benchmarks", and below it one for each setting and method, to compare."""
+"""Record a grid in MLflow: one run of the experiment "benchmarks", and a run below it per setting and method."""
 
 from pathlib import Path
 from typing import Any

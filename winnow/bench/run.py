@@ -1,4 +1,4 @@
-"""The grid of a preset: `winnow bench NAME`. Cells that have a result are not run again; those that broke are.
+"""Run the grid of a preset (`winnow bench NAME`). Finished cells are not run again; failed ones are.
 
 In the folder of a run: cells/ a JSON file a cell, logs/ a file a cell that broke, results.csv a row a cell, table.md,
 table.json, accuracy.png and wrong_left.png.

@@ -1,4 +1,4 @@
-"""From the cells of a grid to its tables: means and standard deviations over seeds, in Markdown, CSV and JSON.
+"""Turn the cells of a grid into tables: means and standard deviations over seeds, as Markdown, CSV and JSON.
 
 What a cell that broke would have said is unknown, so it is shown as broken and no mean covers for it; a cell that has
 not been run yet is shown as that.

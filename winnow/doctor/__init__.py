@@ -1,1 +1,1 @@
-"""What `winnow doctor` looks at: this machine, this project and the servers, a function a finding."""
+"""The checks of `winnow doctor`: one function per finding, about the machine, the project and the servers."""

@@ -1,4 +1,4 @@
-"""What a check found, and what to do about it."""
+"""A finding: what a check found, and how to fix it."""
 
 from dataclasses import dataclass
 from typing import Literal

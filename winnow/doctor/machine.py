@@ -1,4 +1,4 @@
-"""Python, packages, devices, disk."""
+"""Check Python, packages, devices and disk space."""
 
 import importlib.metadata
 import platform

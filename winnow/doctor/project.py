@@ -1,4 +1,4 @@
-"""Parameters, Git, DVC's remote, telemetry."""
+"""Check parameters, Git, DVC's remote and telemetry."""
 
 import os
 from pathlib import Path

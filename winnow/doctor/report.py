@@ -1,4 +1,4 @@
-"""What `winnow doctor` prints: each thing that a run needs, how it is, and what to do about it."""
+"""Print what `winnow doctor` found: each thing a run needs, its state, and how to fix it."""
 
 from collections.abc import Callable, Iterator
 

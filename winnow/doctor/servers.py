@@ -1,4 +1,4 @@
-"""Prefect's server, where MLflow keeps runs, and Dask's scheduler."""
+"""Check Prefect's server, MLflow's store and Dask's scheduler."""
 
 from pathlib import Path
 

@@ -1,1 +1,1 @@
-"""Encoders: what turns images and class names into features."""
+"""Encoders turn images and class names into features."""

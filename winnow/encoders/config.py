@@ -1,4 +1,4 @@
-"""The configuration of an open_clip model folder, checked before open_clip or transformers see the folder.
+"""Check the configuration of an open_clip model folder before open_clip or transformers read it.
 
 They take names, arguments and classes from these files. Some of those open files elsewhere, ask a hub, or import the
 folder's own Python modules. What passes here does none of that: sizes, switches, and names that open_clip knows.

@@ -1,4 +1,4 @@
-"""Stage embed: image features and text features, from an open_clip encoder or from a folder of features that you have.
+"""Stage embed: image and text features, from an open_clip encoder or from a folder of features.
 
 In:  data/prepare/images, and an encoder or a feature folder. Out, in data/embed/:
 

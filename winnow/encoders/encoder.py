@@ -1,4 +1,4 @@
-"""An open_clip encoder: found and checked before anything long starts, named by the hash of its weights."""
+"""Find and check an open_clip encoder before long work starts; it is identified by the hash of its weights."""
 
 import pickle
 from collections.abc import Callable

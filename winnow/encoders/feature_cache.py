@@ -1,4 +1,4 @@
-"""Rows of features on their way: what a run has finished, kept so that the next one does only the rest.
+"""A resumable cache of features: the next run computes only the rows that are missing.
 
     .winnow/embed/<encoder>/<index>/   a run at work, named by the encoder and the index of the images
         text.npy about.json            features of the classes, and what made them

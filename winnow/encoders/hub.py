@@ -1,4 +1,4 @@
-"""Weights from a hub, by open_clip's tags: what is lacking is told at once, before anything is waited for."""
+"""Get weights from a hub by open_clip's tags, and report at once what is missing."""
 
 import difflib
 from pathlib import Path

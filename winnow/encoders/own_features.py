@@ -1,4 +1,4 @@
-"""Features that you have, fitted to the images: which row belongs to which sample, or why that cannot be said."""
+"""Match features you bring along with the images, row by row, or say why that is impossible."""
 
 from pathlib import Path
 

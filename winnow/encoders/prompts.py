@@ -1,4 +1,4 @@
-"""Text features of classes: the mean over the prompts, with names for classes that are codes."""
+"""Text features of classes: the mean over the prompts, with readable names for classes that are codes."""
 
 import csv
 from pathlib import Path

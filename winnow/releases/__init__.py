@@ -1,1 +1,1 @@
-"""What is done with a release: described, verified, versioned, published, compared, exported."""
+"""Describe, verify, publish, compare and export releases."""

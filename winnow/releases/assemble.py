@@ -1,4 +1,4 @@
-"""Stage release: put the subset, what it was chosen by and what made it into one folder that others can use.
+"""Stage release: put the subset, its scores and its provenance into one folder for others to use.
 
 In:  every stage above. Out, in data/release/:
 

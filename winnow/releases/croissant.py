@@ -1,4 +1,4 @@
-"""croissant.json: the release described in MLCommons Croissant, so that tools find and read it without this project."""
+"""Describe a release in MLCommons Croissant (croissant.json), so that other tools can find and read it."""
 
 from pathlib import Path
 from typing import Any

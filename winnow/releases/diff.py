@@ -1,4 +1,4 @@
-"""What changed from one release to another: samples, labels, scores, classes, parameters, encoder and accuracies."""
+"""Compare two releases: samples, labels, scores, classes, parameters, encoder and accuracies."""
 
 from typing import Any
 

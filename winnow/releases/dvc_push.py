@@ -1,4 +1,4 @@
-"""Data to DVC's remote: what may pass is tried again, after longer and longer pauses; the rest is said at once."""
+"""Push data to DVC's remote: retry temporary errors with growing pauses, and report others at once."""
 
 import errno
 import logging

@@ -1,4 +1,4 @@
-"""Export: the images that a release kept, or only their list, in a form that others read.
+"""Export the images that a release kept, or only their list, in a form that other tools read.
 
 A piece of the export is made of one shard of the images, and pieces are made side by side. A broken-off export goes on
 with the shards that are missing; the export appears in one rename, with checksums, and is the same bytes each time.

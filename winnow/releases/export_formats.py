@@ -1,4 +1,4 @@
-"""The forms in which an export holds images. A writer takes the samples of one piece, in order, and says what it wrote.
+"""Writers of export formats. Each takes the samples of one piece, in order, and reports what it wrote.
 
 Each gives the same bytes for the same samples.
 """

@@ -1,4 +1,4 @@
-"""The plan of an export: which samples, each with a file name, a key, and the piece of the export that it is in.
+"""Plan an export: which samples it contains, and the file name, key and piece of each.
 
 A piece holds samples of one split from one shard, so that pieces can be made side by side and one by one again.
 """

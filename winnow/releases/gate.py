@@ -1,4 +1,4 @@
-"""The gate: whether a release may become a version without a person having looked at it.
+"""The gate: decide whether a release may be published without a person having looked at it.
 
 It is compared with the champion, the last version that was published; without one, only with itself. What a check
 refuses stays a candidate that a person can look at, and publish all the same.

@@ -1,4 +1,4 @@
-"""The Git remote through which clones share versions: which versions are there already, and pushing one's own."""
+"""Share versions through the Git remote: list those that exist there, and push a new one."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The images of a release: where they lie, and whether they may be opened without being asked for.
+"""Locate the images of a release, and decide whether they may be opened without being named.
 
 A release may come from a stranger, and then so does the note of where its images lie. Left to itself, Winnow opens
 only what lies in the folder that the release came in. A person opens more: by --source or --images, or by the

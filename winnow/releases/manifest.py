@@ -1,4 +1,4 @@
-"""A release that has been opened: its manifest and tables, checked, of a format that is known.
+"""Open a release: read and check its manifest and tables.
 
 What publishes, exports, verifies and compares releases reads them here. A release may come from a stranger, so nothing
 in its manifest is used before it has the form of one. The form is published as JSON schema: docs/manifest.schema.json.

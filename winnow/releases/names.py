@@ -1,4 +1,4 @@
-"""Class names and ids as file names: whatever they hold, they stay in their folder and differ from each other."""
+"""Turn class names and ids into file names that are distinct and cannot leave their folder."""
 
 import hashlib
 from pathlib import PurePosixPath

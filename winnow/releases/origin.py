@@ -1,4 +1,4 @@
-"""Where a release comes from: the repository and the commit that made it.
+"""Find the repository and commit that made a release.
 
 A manifest names no commit, so that the same inputs give the same bytes. The link is the other way round: publishing
 commits the manifest, and Git finds that commit by it. What was never published can only be of the last commit.

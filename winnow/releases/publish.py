@@ -1,4 +1,4 @@
-"""Publish: a release becomes a version that others can get: committed, pushed with DVC, and a Git tag in GTO's form.
+"""Publish a release as a version: commit it, push the data with DVC, and create a Git tag in GTO's form.
 
 Every step may be done twice, so an interrupted publication is finished by the same command. No version is overwritten.
 """

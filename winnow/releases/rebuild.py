@@ -1,4 +1,4 @@
-"""Rebuild: make a release again in a fresh clone, from Git, its parameters and its source, and compare the bytes."""
+"""Make a release again in a fresh clone, from Git, its parameters and its source, and compare the bytes."""
 
 import os
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Whether a release is what its manifest says, byte by byte, and its images with it.
+"""Check that a release and its images are, byte by byte, what its manifest says.
 
 Every fault is named: the file, shard or sample, and what is wrong with it.
 """

@@ -1,1 +1,1 @@
-"""What a release shows: its report, card and figures."""
+"""The report, data card and figures of a release."""

@@ -1,4 +1,4 @@
-"""The pictures of a release: PNG files, or SVG that takes the colours of its page; the same bytes for the same data."""
+"""Draw the figures of a release, as PNG or as SVG in the colours of its page; same data, same bytes."""
 
 import io
 import re

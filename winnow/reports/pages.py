@@ -1,4 +1,4 @@
-"""Pages that need no other file: templates of this folder, everything that enters them escaped."""
+"""Render self-contained pages from the templates in this folder; everything inserted is escaped."""
 
 import re
 from pathlib import Path

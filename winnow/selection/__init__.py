@@ -1,1 +1,1 @@
-"""How labels are judged, how a class is covered, and why a sample was dropped."""
+"""Judge labels, cover classes, and explain why a sample was dropped."""

@@ -1,4 +1,4 @@
-"""Stage adapt: bring CLIP's image and text features closer to the data set, by the way of the method.
+"""Stage adapt: adapt CLIP's image and text features to the data set, as the method asks.
 
 In:  a feature folder (data/embed). Out: data/adapt/adapters.safetensors and metrics.json (accuracy before and after).
 

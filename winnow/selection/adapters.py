@@ -1,4 +1,4 @@
-"""What adaptation leaves, and how it lies on disk: the two published adapters, or what cross-fitted heads judge."""
+"""The result of adaptation, in memory and on disk: two published adapters, or cross-fitted heads."""
 
 from dataclasses import fields
 from pathlib import Path

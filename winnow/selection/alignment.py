@@ -1,4 +1,4 @@
-"""Alignment: how likely each label is right, judged by heads that never saw it and that start at CLIP's text features.
+"""Alignment: how likely each label is right, judged by heads that never saw it and start at CLIP's text features.
 
 The class scores of an image are a non-negative sum of three linear heads on the same frozen features:
 

@@ -1,4 +1,4 @@
-"""Coverage: a subset in which every sample that is trusted has one like it (facility location within each class).
+"""Coverage: choose a subset in which every trusted sample has a similar one (facility location within each class).
 
 What a sample adds depends on what else is kept. For one class with n samples, a budget of k and trust t_i = P(label i
 is right), two steps:

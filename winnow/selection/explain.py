@@ -1,4 +1,4 @@
-"""Why each sample was dropped, and what a subset is by the three objectives: alignment, coverage and balance."""
+"""Explain why each sample was dropped, and measure a subset by alignment, coverage and balance."""
 
 import numpy as np
 import pandas as pd

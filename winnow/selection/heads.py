@@ -1,4 +1,4 @@
-"""Linear heads on frozen features that score every image by what other images' labels teach.
+"""Linear heads on frozen features; each scores images with the help of other images' labels only.
 
 `Rows` are the features as the heads see them; `discriminant` is in closed form, with each image taken out of its
 class's mean; `logistic` is trained in folds. `selection.alignment` adds them up.

@@ -1,4 +1,4 @@
-"""Images that are nearly the same, by the cosine of their features: twins of one class, or of two, which contradict.
+"""Find near duplicates by the cosine of features, within a class and across classes (conflicting labels).
 
 Every pair is compared, a block at a time, and none is missed. Most of the work is saved by a bound: a cosine is at most
 the product of the parts along a few main directions, plus the product of the lengths of what is left (Cauchy-Schwarz).

@@ -1,4 +1,4 @@
-"""A model of label noise: which classes are taken for one another, and how often.
+"""A model of label noise: which classes are mistaken for one another, and how often.
 
 Seen from a label y, the true classes fall into K cells: 0 is y itself, cell r holds the classes whose r-th nearest name
 is y, and the last cell holds the others. A label stays right with probability rate[0] and comes from a class of cell r

@@ -1,4 +1,4 @@
-"""Why a sample is dropped, and how each reason is called in a line, and in a table for readers."""
+"""The reasons for dropping a sample, as stored in tables and as shown to readers."""
 
 SUSPECTED, DAMAGED, TWIN = "suspected label", "damaged", "near duplicate"
 REDUNDANT, OVER_BUDGET = "redundant", "over budget"

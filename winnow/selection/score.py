@@ -1,4 +1,4 @@
-"""Stage score: how well each sample agrees with its label, and how far it lies from its like.
+"""Stage score: how well each sample agrees with its label, and how far it is from similar samples.
 
 In:  data/embed (features), data/adapt (what adaptation left).
 Out: data/score/scores.parquet, a row a sample in the order of the pool.

@@ -1,4 +1,4 @@
-"""The chain adapt, score, optimize on features in memory: what `winnow score` and `winnow select` do.
+"""Adapt, score and optimize on features in memory: what `winnow score` and `winnow select` run.
 
 The stages call the same functions with files in between, so both ways choose the same samples.
 """

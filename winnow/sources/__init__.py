@@ -1,4 +1,4 @@
-"""Where labelled images come from. Each kind of source has a module; all give the same (`base.Source`).
+"""Open labelled images of any kind. Each kind of source has a module, and all return a `base.Source`.
 
 A source is listed first (cheap, no image is read), so that bad input is refused before the long work, and read after.
 """

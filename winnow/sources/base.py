@@ -1,4 +1,4 @@
-"""What every kind of source shares: its shape, the names of splits, labels as text, and checks that name the row."""
+"""What all sources share: the `Source` type, split names, labels, and checks that name the row at fault."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What lies in a source, as one hash: the same for the same files, whatever their times, so that DVC sees any change.
+"""Hash the files of a source, so that DVC notices any change, whatever the files' times.
 
 Files on this machine count by content. One is not read again if it is the same file as before (`State`): its size and
 time alone do not say so, since rsync, tar and a rename keep those. Files at a URL count by what their server says of

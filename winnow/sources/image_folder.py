@@ -1,4 +1,4 @@
-"""An image folder: a folder a class, as torchvision's ImageFolder has it, with folders of splits above or below."""
+"""Read an image folder: one folder per class, as torchvision's ImageFolder, with split folders above or below."""
 
 import re
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Labels as they stand in a source become class names: one rule for tables, Parquet and tar shards."""
+"""Turn the labels of a source into class names, by one rule for tables, Parquet and tar shards."""
 
 import math
 import re

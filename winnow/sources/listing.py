@@ -1,4 +1,4 @@
-"""What lies in a folder or at a URL: names alone, nothing is opened."""
+"""List the files of a folder or URL without opening them."""
 
 import os
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Where the images of a table lie if they are not where it says: what people get wrong about paths."""
+"""Find out where the images of a table are if they are not at their paths, and say what is wrong with the paths."""
 
 import os
 from collections.abc import Iterator

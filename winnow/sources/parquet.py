@@ -1,4 +1,4 @@
-"""Parquet files of images, as data sets are published on the hub: a struct with `bytes`, or a binary column."""
+"""Read Parquet files of images, as published on the hub: a struct with `bytes`, or a binary column."""
 
 import json
 from collections import Counter

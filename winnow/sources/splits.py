@@ -1,4 +1,4 @@
-"""The names of splits, in any case and spelling, and which split is chosen from, held out or not used."""
+"""Recognize the names of splits in any spelling, and decide which are used, held out or ignored."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence

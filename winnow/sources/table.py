@@ -1,4 +1,4 @@
-"""A table of paths and labels, CSV, JSON lines or Parquet: images stay where they are, below the table's folder."""
+"""Read a table of paths and labels (CSV, JSON lines or Parquet) whose images are in its folder."""
 
 import math
 import os

@@ -1,4 +1,4 @@
-"""Tables as people's programs save them: CSV with any separator or encoding, JSON lines, Parquet."""
+"""Read tables as programs write them: CSV with any separator or encoding, JSON lines, Parquet."""
 
 import csv as rows_of_text
 import io

@@ -1,4 +1,4 @@
-"""A data set of torchvision's by name: `torchvision:CIFAR100`, or `torchvision:CIFAR100:folder` for one that is there.
+"""Read a torchvision data set: `torchvision:CIFAR100`, or `torchvision:CIFAR100:folder` for a downloaded one.
 
 Its images are copied as PNG, since its files can be read by its own classes only. Where those unpickle (CIFAR),
 torchvision first checks the file's MD5 against the one that it knows, so nothing else is ever unpickled.

@@ -1,4 +1,4 @@
-"""WebDataset tar shards: members named for their sample's key; images stay in the shard and are found by offset."""
+"""Read WebDataset tar shards: members are grouped by their key, and images are read by offset, never unpacked."""
 
 import json
 import re

@@ -1,1 +1,1 @@
-"""The networks that judge a subset, and what their accuracies say."""
+"""Train the networks that judge a subset, and compare their accuracies."""

@@ -1,4 +1,4 @@
-"""The arms of an evaluation: what a model can be trained on, and how each is called in tables and pictures."""
+"""The arms of an evaluation (what a model is trained on), and their names in tables and figures."""
 
 from typing import Literal
 

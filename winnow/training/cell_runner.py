@@ -1,4 +1,4 @@
-"""A cell: a piece of a grid with a result file of its own, or a log that says why there is none."""
+"""Run a cell: one piece of a grid, which leaves a result file or, if it fails, a log with the reason."""
 
 import traceback
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Weights to start from, read without running any code that the file may hold."""
+"""Read initial weights from a file without running any code in it."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A network and its training run: what a subset is judged by.
+"""Train a network on images, and measure it: how a subset is judged.
 
 Every subset gets the same number of steps, so that a larger one is seen more varied, never longer. `for_epochs` gives
 it the same number of epochs instead, so that a smaller one also costs less.

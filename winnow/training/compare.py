@@ -1,4 +1,4 @@
-"""Is one arm better than another? Paired by seed, since two arms of a seed share what chance gave them."""
+"""Compare two arms, paired by seed, because the same seed gives both arms the same random choices."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

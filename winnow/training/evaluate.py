@@ -1,4 +1,4 @@
-"""Stage evaluate: what a model trained on the subset is worth, beside a random subset of its size and everything.
+"""Stage evaluate: compare models trained on the subset, on a random subset of its size, and on everything.
 
 In:  data/prepare (images, truth), data/optimize/subset.parquet, and for a probe data/embed. Out, in data/evaluate/:
 

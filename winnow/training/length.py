@@ -1,4 +1,4 @@
-"""How long every network is trained: the same number of steps for every subset, or the same number of epochs."""
+"""How long networks are trained: the same number of steps for every subset, or the same number of epochs."""
 
 from dataclasses import dataclass, replace
 from typing import Literal

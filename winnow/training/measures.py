@@ -1,4 +1,4 @@
-"""What a trained network is measured by: accuracy, of its worst class too, and whether it is as sure as it is right."""
+"""Measure a trained network: accuracy, worst-class accuracy and calibration error."""
 
 from dataclasses import dataclass
 

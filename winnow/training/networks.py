@@ -1,4 +1,4 @@
-"""The networks that subsets are judged by: a small one of our own, and every classifier of torchvision by its name."""
+"""The networks that judge subsets: a small one of our own, and every classifier of torchvision by name."""
 
 import torch
 from torch import Tensor, nn

@@ -1,4 +1,4 @@
-"""A linear probe: what frozen features of the images that were kept are worth to a linear classifier."""
+"""A linear probe: train a linear classifier on frozen features of the kept images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shifted test sets: more images of the same classes, from elsewhere, on which trained networks are measured too."""
+"""Shifted test sets: further images of the same classes on which trained networks are measured too."""
 
 from collections.abc import Iterator
 from pathlib import Path
