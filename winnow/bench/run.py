@@ -1,7 +1,7 @@
 """Run the grid of a preset (`winnow bench NAME`). Finished cells are not run again; failed ones are.
 
-In the folder of a run: cells/ a JSON file a cell, logs/ a file a cell that broke, results.csv a row a cell, table.md,
-table.json, accuracy.png and wrong_left.png.
+The folder of a run has cells/ (a JSON file per cell), logs/ (a file per failed cell), results.csv (a row per cell),
+table.md, table.json, accuracy.png and wrong_left.png.
 """
 
 import os

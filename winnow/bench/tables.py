@@ -1,7 +1,6 @@
 """Turn the cells of a grid into tables: means and standard deviations over seeds, as Markdown, CSV and JSON.
 
-What a cell that broke would have said is unknown, so it is shown as broken and no mean covers for it; a cell that has
-not been run yet is shown as that.
+A failed cell is shown as broken, and is part of no mean; a cell that has not been run yet is shown as such.
 """
 
 from collections.abc import Callable, Iterable, Mapping

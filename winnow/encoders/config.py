@@ -1,7 +1,7 @@
 """Check the configuration of an open_clip model folder before open_clip or transformers read it.
 
-They take names, arguments and classes from these files. Some of those open files elsewhere, ask a hub, or import the
-folder's own Python modules. What passes here does none of that: sizes, switches, and names that open_clip knows.
+They take names, arguments and classes from these files, and some of those open other files, contact a hub, or import
+Python modules from the folder. Only sizes, switches and names that open_clip knows pass these checks.
 """
 
 import re

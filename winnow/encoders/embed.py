@@ -7,8 +7,8 @@ In:  data/prepare/images, and an encoder or a feature folder. Out, in data/embed
     encoder.json                                         what made the features
 
 `start`, then `shards` for every shard, in any order and on any machine that sees this folder, then `finish`. A shard is
-encoded in batches that are fixed by the places of its images, so a run that was killed ends with the same bytes.
-`encoders.rows` says how what is finished is kept.
+encoded in batches that depend only on the positions of its images, so a resumed run ends with the same bytes.
+`encoders.feature_cache` keeps what is finished.
 """
 
 import time

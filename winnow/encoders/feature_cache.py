@@ -7,7 +7,7 @@
         <shard>.todo.npy               the places in the shard to be encoded, where some rows were there already
     .winnow/embed/<encoder>/last/      all rows of the last run that ended, with the SHA-256 of each image, and a mark
 
-Only the last run is kept: one copy of the features of the data set, for new images to be added to.
+Only the rows of the last run are kept, so that images added later are the only ones to encode.
 """
 
 import os

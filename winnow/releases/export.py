@@ -1,7 +1,7 @@
 """Export the images that a release kept, or only their list, in a form that other tools read.
 
-A piece of the export is made of one shard of the images, and pieces are made side by side. A broken-off export goes on
-with the shards that are missing; the export appears in one rename, with checksums, and is the same bytes each time.
+Each piece of an export comes from one shard of the images, and pieces are written in parallel. An interrupted export
+continues with the missing shards. The export appears in one rename, with checksums, and is the same bytes each time.
 """
 
 import os

@@ -1,6 +1,6 @@
 """Plan an export: which samples it contains, and the file name, key and piece of each.
 
-A piece holds samples of one split from one shard, so that pieces can be made side by side and one by one again.
+A piece holds samples of one split from one shard, so that pieces can be written in parallel and repeated one by one.
 """
 
 import pandas as pd

@@ -1,8 +1,8 @@
 """Locate the images of a release, and decide whether they may be opened without being named.
 
-A release may come from a stranger, and then so does the note of where its images lie. Left to itself, Winnow opens
-only what lies in the folder that the release came in. A person opens more: by --source or --images, or by the
-params.yaml of the project whose release it is.
+A release may come from a stranger, and so may the note of where its images are. By default, Winnow opens only what is
+in the folder that the release came in. To open more, name it with --source or --images, or in the params.yaml of the
+project that made the release.
 """
 
 import posixpath

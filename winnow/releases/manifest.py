@@ -1,7 +1,7 @@
 """Open a release: read and check its manifest and tables.
 
-What publishes, exports, verifies and compares releases reads them here. A release may come from a stranger, so nothing
-in its manifest is used before it has the form of one. The form is published as JSON schema: docs/manifest.schema.json.
+Everything that publishes, exports, verifies or compares releases reads them here. A release may come from a stranger,
+so nothing in its manifest is used before it is validated. The JSON schema is docs/manifest.schema.json.
 """
 
 import os

@@ -1,7 +1,7 @@
 """Find the repository and commit that made a release.
 
-A manifest names no commit, so that the same inputs give the same bytes. The link is the other way round: publishing
-commits the manifest, and Git finds that commit by it. What was never published can only be of the last commit.
+A manifest names no commit, so that the same inputs give the same bytes. Instead, publishing commits the manifest, and
+Git finds the commit that has it. A release that was never published is assumed to come from the last commit.
 """
 
 from collections.abc import Iterator

@@ -1,6 +1,6 @@
 """Publish a release as a version: commit it, push the data with DVC, and create a Git tag in GTO's form.
 
-Every step may be done twice, so an interrupted publication is finished by the same command. No version is overwritten.
+Every step can be repeated, so the same command finishes an interrupted publication. No version is overwritten.
 """
 
 import shutil

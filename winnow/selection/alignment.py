@@ -6,9 +6,9 @@ The class scores of an image are a non-negative sum of three linear heads on the
 - a discriminant of class means, each image scored by means it was left out of, in closed form;
 - a logistic head that starts at the text features and takes a few steps, trained in folds.
 
-The weights of the sum are those of the greatest likelihood of labels that the heads have not seen. Labels are wrong, so
-that likelihood has a model of noise inside (`selection.noise`). Heads that do not earn their parameters by the Bayesian
-information criterion get no weight, and zero-shot is left. `docs/method.md` derives it and measures it.
+The weights maximise the likelihood of labels that the heads have not seen. Because labels are wrong, that likelihood
+includes a model of label noise (`selection.noise`). Heads that do not justify their parameters by the Bayesian
+information criterion get no weight, so that only zero-shot remains. `docs/method.md` derives and measures it.
 """
 
 from dataclasses import dataclass, field

@@ -1,7 +1,7 @@
 """Linear heads on frozen features; each scores images with the help of other images' labels only.
 
-`Rows` are the features as the heads see them; `discriminant` is in closed form, with each image taken out of its
-class's mean; `logistic` is trained in folds. `selection.alignment` adds them up.
+`Rows` holds the features as the heads use them; `discriminant` is in closed form, with each image left out of its
+class mean; `logistic` is trained in folds. `selection.alignment` combines them.
 """
 
 from dataclasses import dataclass

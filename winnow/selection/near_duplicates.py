@@ -1,6 +1,6 @@
 """Find near duplicates by the cosine of features, within a class and across classes (conflicting labels).
 
-Every pair is compared, a block at a time, and none is missed. Most of the work is saved by a bound: a cosine is at most
+Every pair counts and none is missed. A bound avoids most of the work: a cosine is at most
 the product of the parts along a few main directions, plus the product of the lengths of what is left (Cauchy-Schwarz).
 """
 

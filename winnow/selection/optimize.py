@@ -1,8 +1,8 @@
 """Stage optimize: choose the subset for the budget asked for.
 
-In:  data/score (scores, near duplicates), data/embed (features), and what a person said to keep in
-data/prepare/corrections.parquet. Out: data/optimize/subset.parquet (the scores, `selected`, and why what was dropped
-was dropped) and metrics.json.
+In:  data/score (scores, near duplicates), data/embed (features), and the images that a person decided to keep, from
+data/prepare/corrections.parquet. Out: data/optimize/subset.parquet (the scores, `selected`, and the reason for each
+dropped sample) and metrics.json.
 
 `winnow` covers each class by what is trusted in it (`selection.coverage`); `paper` is the published method
 (`selection.published`).

@@ -1,6 +1,6 @@
 """Open labelled images of any kind. Each kind of source has a module, and all return a `base.Source`.
 
-A source is listed first (cheap, no image is read), so that bad input is refused before the long work, and read after.
+A source is listed first, which is cheap and reads no image, so that bad input is refused before long work starts.
 """
 
 import fnmatch

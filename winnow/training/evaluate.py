@@ -7,8 +7,8 @@ In:  data/prepare (images, truth), data/optimize/subset.parquet, and for a probe
     classes.csv    a row a class: how many of it are held out, and the mean accuracy of each arm on them
     metrics.json   mean and standard deviation an arm of what was measured; the planted faults that were found
 
-A cell is one arm (subset, random, all) and one seed; each finished cell is kept in scratch, so a killed run goes on.
-How long a cell took is in scratch and the run's log alone, since results are the same bytes each time.
+A cell is one arm (subset, random, all) and one seed. Finished cells are kept in scratch, so a killed run can resume.
+Durations are only in scratch and in the run's log, because results are the same bytes each time.
 """
 
 import time
