@@ -86,6 +86,6 @@ def test_the_files_that_hosts_read_are_sound() -> None:
 
 def test_the_newest_entry_of_the_changelog_is_this_version() -> None:
     versions = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
-    declared = re.search(r'^version = "(.*)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    declared = re.search(r'^__version__ = "(.*)"$', (ROOT / "winnow/__init__.py").read_text(), re.MULTILINE)
     assert declared
     assert declared[1] in versions[:2], "perhaps below what is not released yet"
