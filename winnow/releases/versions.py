@@ -37,8 +37,9 @@ def opened(name: str) -> Iterator[Release]:
 
     with outputs.temporary("version") as room:
         try:
+            revision = _revision(name)
             top = git("rev-parse", "--show-toplevel").removesuffix("\n")
-            Repo.get(top, f"{below()}{PLACE}", out=str(room / "release"), rev=_revision(name))
+            Repo.get(top, f"{below()}{PLACE}", out=str(room / "release"), rev=revision)
         except (DvcException, SCMError) as error:
             raise InputError(f"{name} is no folder, and DVC cannot get it as a Git revision: {error}") from error
         yield manifest.load(room / "release")

@@ -24,7 +24,9 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from winnow.compute import device
 from winnow.errors import redacted
-from winnow.terminal.say import say
+from winnow.terminal.say import guard_logs, say
+
+guard_logs()  # also in a worker of Prefect or Dask, which knows none of our commands
 
 GPU = "gpu"  # the tag of tasks that wait for a free device
 

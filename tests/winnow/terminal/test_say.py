@@ -17,7 +17,7 @@ from winnow.terminal.say import clean, one_line, say
 ROOT = Path(__file__).parents[3]
 HOSTILE = "\x1b[2J\x1b[32mrelease is whole\x9b1A\r\x07\u202egpj.\u2028\u0085\ud800"
 LOUD = """
-import winnow.run, logging, warnings  # as a worker of Prefect does, which knows none of our commands
+import winnow.run.decorators, logging, warnings  # as a worker of Prefect does, which knows none of our commands
 {setup}
 logging.getLogger("tasks.a").warning("class %s", "\\x1b[2Jcat")
 try:
