@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # for type checkers and editors; at run time each is imported
     from winnow.features import Features
     from winnow.releases.manifest import Release
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "Features",
     "InputError",

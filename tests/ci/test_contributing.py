@@ -88,4 +88,6 @@ def test_the_newest_entry_of_the_changelog_is_this_version() -> None:
     versions = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     declared = re.search(r'^__version__ = "(.*)"$', (ROOT / "winnow/__init__.py").read_text(), re.MULTILINE)
     assert declared
-    assert declared[1] in versions[:2], "perhaps below what is not released yet"
+    assert declared[1] == next(name for name in versions if name != "Unreleased")
+    assert declared[1] == yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"]
+    assert f"git tag --annotate v{declared[1]} " in (ROOT / "CONTRIBUTING.md").read_text()
