@@ -1,4 +1,4 @@
-"""A preset of `winnow bench`, from Prefect's pages: cells that are done are not run again."""
+"""Run a preset of `winnow bench` from Prefect's pages. Finished cells are not run again."""
 
 import csv
 from itertools import islice

@@ -1,4 +1,4 @@
-"""Stage prepare: a source becomes an index of its images. Run as `python -m flows.prepare`."""
+"""Stage prepare: index the images of a source. Run as `python -m flows.prepare`."""
 
 from collections.abc import Iterable
 

@@ -1,7 +1,7 @@
-"""The schedule: run `dvc repro`, a person's own command, judge what came out, and publish it where that is asked.
+"""The schedule: run `dvc repro`, check the new release against the last published one, and publish it if allowed.
 
-The stages' flow runs stand beside this one, linked by its tag; it holds no slot that they need. By hand:
-`python -m flows.refresh`. Exit code 0; 1: the release is held back, or a stage failed; 2: the input is at fault.
+The flow runs of the stages are separate from this one and carry its tag; it holds no slot that they need. To run it
+by hand: `python -m flows.refresh`. Exit codes: 0 done; 1 the release is held back, or a stage failed; 2 bad input.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A stage by itself, from Prefect's pages: `dvc repro STAGE`, with what it depends on."""
+"""Run one stage from Prefect's pages: `dvc repro STAGE`, with the stages that it depends on."""
 
 from typing import Literal
 

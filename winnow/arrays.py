@@ -1,4 +1,4 @@
-"""What a caller has in memory, as the arrays of `winnow.features`: NumPy, torch, pandas, or lists of any of them.
+"""Convert what a caller has in memory to NumPy arrays: NumPy, torch, pandas, or lists of any of them.
 
 What cannot be such an array is refused with the name of the argument and, where one is at fault, the row.
 """

@@ -1,7 +1,8 @@
-"""A person's decisions, as the report saves them: which samples to keep in any case, to drop or to relabel.
+"""A person's decisions, as the report saves them: which samples to keep, drop or relabel whatever their scores.
 
-corrections.csv has a row a decision, with a header: id, decision (keep, drop or relabel), label (the name of the right
-class, for relabel), and where they are known given (the class at the time), by, on and release. A spreadsheet will do.
+corrections.csv has a header and one row per decision: id, decision (keep, drop or relabel) and label (the name of the
+right class, for relabel). Optional columns are given (the class at the time), by, on and release. Any spreadsheet
+program can edit it.
 """
 
 import io

@@ -1,7 +1,7 @@
-"""What ends a command with a message instead of a traceback: bad input, and work that failed on good input.
+"""Errors that end a command with a message instead of a traceback: bad input, and work that failed on good input.
 
-A message is kept in more places than are ours, such as the pages of a flow run in Prefect. So it loses its secrets when
-the error is made; that of any other error does where it leaves a flow or task (`redacted`).
+Other programs keep these messages too, such as Prefect on the page of a flow run. So secrets are removed from a message
+when the error is made, and from any other error where it leaves a flow or task (`redacted`).
 """
 
 from collections.abc import Callable, Iterator

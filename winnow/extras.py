@@ -1,4 +1,4 @@
-"""Packages that few need, which are installed with an extra of this one: a missing one is a line that says how."""
+"""Optional packages, installed with an extra: if one is missing, the error says which extra installs it."""
 
 import importlib
 import importlib.util

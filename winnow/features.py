@@ -1,10 +1,10 @@
-"""Features that have been checked: what adaptation, scoring and selection read, from a folder or from memory.
+"""Checked features, from a folder or from memory: what adaptation, scoring and selection read.
 
-    image.npy     (N, d)  image features, a row a sample
-    text.npy      (C, d)  text features, a row a class
+    image.npy     (N, d)  image features, one row per sample
+    text.npy      (C, d)  text features, one row per class
     labels.npy    (N,)    index of each sample's class in classes.json
     classes.json          the C class names
-    ids.txt               N sample ids, a line each (optional: without it a sample's id is its row number)
+    ids.txt               N sample ids, one per line (optional: without it, a sample's id is its row number)
 
 `winnow select` reads such a folder, and the embed stage writes one. Features in memory pass the same checks
 (`winnow.arrays`), with the arguments of the call named in place of the files.

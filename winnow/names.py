@@ -1,7 +1,7 @@
-"""What a sample or a class may be called: one rule for every source, feature folder and list.
+"""Check the names of samples and classes, by one rule for every source, feature folder and list.
 
-Names stand one to a line in lists, are shown in terminals, logs and reports, and become files and folders in an export.
-So a name is one line of text that shows what it is, whatever tool reads it.
+Lists hold one name per line; terminals, logs and reports show names; an export turns them into files and folders.
+So a name is a single line of visible text that every tool reads in the same way.
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""Whether a server answers, in a time that people will wait."""
+"""Check whether a server answers, without a long wait."""
 
 import threading
 from collections.abc import Callable, MutableMapping

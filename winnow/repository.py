@@ -1,4 +1,4 @@
-"""Git, as far as it is asked here: what it says, and which repository and commit this is."""
+"""Run Git, and find out which repository and commit this is."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Text files as people's programs save them: UTF-8 or UTF-16, with a byte order mark or without, any line ends."""
+"""Read text files as common programs save them: UTF-8 or UTF-16, with or without a byte order mark, any line ends."""
 
 import codecs
 import unicodedata

@@ -1,7 +1,7 @@
 """Record releases in MLflow: one run per version, and the aliases that say which version is in use.
 
-Each release is also a version of a registered model, although it is data: MLflow keeps aliases only in its model
-registry. `candidate` is the last release recorded and `champion` the last one published, so that any MLflow client can
+Each release is also a version of a registered model, although it is data, because only MLflow's model registry has
+aliases. `candidate` is the last release recorded and `champion` the last one published, so that any MLflow client can
 download models:/NAME@champion. Runs go to MLFLOW_TRACKING_URI or, where that is not set, to an SQLite file in the
 project. `bench.record` records benchmark grids in the same way; nothing else talks to MLflow.
 """

@@ -1,4 +1,4 @@
-"""Locations: paths on this machine and URLs. Every location that is opened passes through here.
+"""Open locations: paths on this machine and URLs. Every location that Winnow opens passes through here.
 
 fsspec speaks some fifty protocols. Some of them run code (dask), start programs (git, ssh) or read one file through
 another (`simplecache::`, zip, reference). Only PROTOCOLS are opened, and never a chain of them.

@@ -1,4 +1,4 @@
-"""Options that several commands share, and how a command says what came of it."""
+"""Options that several commands share, and how a command prints its result."""
 
 import json
 from typing import Annotated, Any

@@ -1,4 +1,4 @@
-"""Places that a command writes to: refused before the work where they cannot be written, and kept for one command."""
+"""Output paths: refuse those that cannot be written before work starts, and let one command at a time write to each."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""How a difference between releases is shown: in the terminal, and as a page."""
+"""Show the difference between two releases, in the terminal or as a page."""
 
 from collections.abc import Callable
 from pathlib import Path

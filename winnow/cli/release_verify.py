@@ -1,4 +1,4 @@
-"""What `winnow release verify` says: each fault, whether the release is whole, and whether it can be made again."""
+"""Print what `winnow release verify` found: each fault, and whether the release is whole and can be made again."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A release in a few lines: what was kept and dropped, what was found, what it is worth, and where it lies."""
+"""Summarize a release in a few lines: what was kept and dropped, how accurate it trains, and where it is."""
 
 import dataclasses
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Where to compute, and how much of it at once. torch takes seconds to import, so only who asks waits for it."""
+"""Choose the device, and how much to compute on it at once. torch takes seconds to import, so only callers wait for it."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""What can go wrong on a GPU: a batch does not fit into its memory, or it is lost."""
+"""Handle GPU failures: a batch that does not fit into memory, or a device that is lost."""
 
 import logging
 from collections.abc import Callable, Iterator

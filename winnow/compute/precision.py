@@ -1,4 +1,4 @@
-"""In what precision a network is trained and run: half where the device has instructions for it."""
+"""Choose the precision of a network: half precision where the device has instructions for it."""
 
 import torch
 

@@ -1,8 +1,9 @@
-"""How many threads compute on the CPU: always the same number, whatever the machine has.
+"""Compute on the CPU with a fixed number of threads, whatever the machine has.
 
-Sums of floating-point numbers depend on how many threads share them, and the last digits of a weight can decide which
-image is kept. So whatever leads to a choice runs in `fixed`. Encoders do without: they gave the same bits with 1, 2, 3
-and 4 threads, and would lose real speed. Trainings of the evaluation have a thread each (`training.cell_runner`).
+The sum of floating-point numbers depends on how many threads share the work, and the last digit of a weight can decide
+which image is kept. So everything that affects the choice runs in `fixed`. Encoders do not need it: they gave the same
+bits with 1, 2, 3 and 4 threads, and would be slower. Each training of the evaluation has one thread
+(`training.cell_runner`).
 """
 
 from collections.abc import Iterator

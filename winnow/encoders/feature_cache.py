@@ -1,13 +1,13 @@
 """A resumable cache of features: the next run computes only the rows that are missing.
 
-    .winnow/embed/<encoder>/<index>/   a run at work, named by the encoder and the index of the images
+    .winnow/embed/<encoder>/<index>/   a run in progress, named by the encoder and the index of the images
         text.npy about.json            features of the classes, and what made them
         <shard>.rows                   float16 rows of a shard, batch after batch
-        <shard>.sums                   a line a batch that is done: its first row, and the SHA-256 of its rows
-        <shard>.todo.npy               the places in the shard to be encoded, where some rows were there already
-    .winnow/embed/<encoder>/last/      all rows of the last run that ended, with the SHA-256 of each image, and a mark
+        <shard>.sums                   one line per finished batch: its first row, and the SHA-256 of its rows
+        <shard>.todo.npy               the positions in the shard still to encode, if some rows were known
+    .winnow/embed/<encoder>/last/      all rows of the last finished run, with the SHA-256 of each image, and a mark
 
-Only the rows of the last run are kept, so that images added later are the only ones to encode.
+The rows of the last run are kept, so only images that were added since have to be encoded.
 """
 
 import os

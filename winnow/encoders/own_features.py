@@ -1,4 +1,4 @@
-"""Match features you bring along with the images, row by row, or say why that is impossible."""
+"""Match your own features with the images, row by row, or say why that is impossible."""
 
 from pathlib import Path
 

@@ -1,1 +1,1 @@
-"""Files as a stage leaves them: whole or not there, locked while they are written, known to be finished."""
+"""Write files safely: whole or absent, locked while they are written, marked when they are finished."""

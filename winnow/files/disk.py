@@ -1,4 +1,4 @@
-"""Put what was written on the disk: files, folders, or a whole file system in one step."""
+"""Flush files, folders or a whole file system to the disk."""
 
 import ctypes
 import errno

@@ -1,4 +1,4 @@
-"""Recognize errors of the file system: a full disk, and what it refused."""
+"""Recognize errors of the file system, such as a full disk or a missing permission."""
 
 import errno
 import os

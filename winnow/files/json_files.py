@@ -1,4 +1,4 @@
-"""JSON files: written as the same bytes for the same value, and read with care, whoever made them."""
+"""Write JSON files that are the same bytes for the same value, and read JSON files that may be hostile."""
 
 import json
 from collections import Counter

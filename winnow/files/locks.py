@@ -1,7 +1,7 @@
-"""Locks between the processes and threads of a user: each says who holds it, and ends with its process.
+"""Locks between the processes and threads of a user: each names its holder, and ends with the holder's process.
 
-A lock is a file under `flock`. What a project shares is locked in its scratch folder. What lies elsewhere is locked by
-a file in the user's own cache, where nobody else can take the lock or plant a link.
+A lock is a file under `flock`. Locks for what a project shares are in its scratch folder. Locks for anything else are
+in the user's own cache, where nobody else can take the lock or plant a link.
 """
 
 import fcntl

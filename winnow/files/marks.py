@@ -1,7 +1,7 @@
-"""Marks: a file that says that others are finished, with their sizes and SHA-256, so that a resumed run can trust them.
+"""Marks: a mark is a file that lists finished files with their sizes and SHA-256, so that a resumed run can trust them.
 
-A mark is on the disk only after what it marks. One that cannot be read, or whose files are not as it says, is no mark:
-the piece is made again.
+A mark reaches the disk after the files that it lists. If it cannot be read or does not match its files, the piece is
+made again.
 """
 
 from collections.abc import Iterable

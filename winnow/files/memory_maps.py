@@ -1,4 +1,4 @@
-"""Arrays in files, as memory maps that take no more memory than is in use."""
+"""Open arrays in files as memory maps that take no more memory than is in use."""
 
 import mmap
 import os

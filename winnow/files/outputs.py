@@ -1,4 +1,4 @@
-"""Outputs that are whole or absent: written beside their place and renamed."""
+"""Write outputs that are whole or absent: beside their final path, then renamed."""
 
 import ctypes
 import os

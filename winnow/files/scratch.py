@@ -1,4 +1,4 @@
-"""Folders for the finished pieces of unfinished work, which outlive a killed run."""
+"""Scratch folders: the finished pieces of unfinished work, which survive a killed run."""
 
 import glob
 import shutil

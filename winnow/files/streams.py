@@ -1,4 +1,4 @@
-"""Paths that are no files or folders."""
+"""Recognize paths that are neither files nor folders."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Copies of the images that cannot be found again one by one in their source, or that were damaged on purpose."""
+"""Copy images that cannot be read one by one in their source, or that were damaged on purpose."""
 
 from pathlib import Path
 from typing import Self

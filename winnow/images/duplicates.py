@@ -1,4 +1,4 @@
-"""What is in a data set more than once, byte for byte. `selection.near_duplicates` finds what only looks the same."""
+"""Find images that are the same byte for byte. `selection.near_duplicates` finds those that only look the same."""
 
 import pandas as pd
 

@@ -1,7 +1,7 @@
 """Dark, light, blurry and blank images, by the measures and thresholds of cleanvision.
 
-Its measure of brightness takes several times as long as decoding a photograph, so it is taken of the image reduced to
-about SIDE pixels: the same on images smaller than twice that, and nearly so on larger ones.
+Measuring brightness takes several times as long as decoding a photograph. So images are first reduced to about SIDE
+pixels, which changes nothing for images smaller than twice that, and very little for larger ones.
 """
 
 from functools import cache

@@ -1,4 +1,4 @@
-"""Choose the images to hold out, where a source does not say which."""
+"""Choose the images to hold out if the source does not say which."""
 
 import hashlib
 from collections.abc import Collection

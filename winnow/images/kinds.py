@@ -1,4 +1,4 @@
-"""Name what a file is when it is not an image that Winnow reads, from its first bytes, and say what to do about it."""
+"""Recognize a file that is not a readable image by its first bytes, and say what to do about it."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Refuse images that cost too much to decode: a small file can be made to need gigabytes or hours."""
+"""Refuse images that cost too much to decode: even a small file can take gigabytes or hours."""
 
 import struct
 

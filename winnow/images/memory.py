@@ -1,7 +1,7 @@
-"""Bound the memory of the images that workers decode at the same time.
+"""Limit the memory of the images that workers decode at the same time.
 
-A quarter of the memory that is free is for small images, an equal share for each worker; they never wait. Half of it is
-for large images, which wait until there is room for them. One that needs more than that is decoded alone.
+A quarter of the free memory is for small images, an equal share for each worker; they never wait. Half of it is for
+large images, which wait until there is room. An image that needs more than that is decoded alone.
 """
 
 import ctypes

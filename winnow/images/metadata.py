@@ -1,7 +1,7 @@
 """Separate the picture in a file from its metadata: EXIF, XMP, text, colour profiles, thumbnails, further pages.
 
-Pillow parses metadata as it opens a file, and fails in many ways where it is odd or huge. So Pillow gets the picture
-alone, and the one thing that Winnow needs from the metadata, the orientation, is read here. Nothing here raises.
+Pillow parses metadata when it opens a file, and fails in many ways if metadata is odd or huge. So Pillow is given only
+the picture. The orientation, which is all that Winnow needs from the metadata, is read here. Nothing here raises.
 """
 
 import re

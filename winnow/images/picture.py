@@ -1,7 +1,7 @@
 """Decode an image as people see it: in RGB, upright, and on a plain ground where it is transparent.
 
-Anyone can make a file that Pillow fails on, with almost any exception. Here each failure becomes one error with a plain
-reason, `UnreadableImage`, so that no image can end a run.
+Pillow can raise almost any exception on a crafted file. Here every failure becomes an `UnreadableImage` with a plain
+reason, so that no image can end a run.
 """
 
 import io

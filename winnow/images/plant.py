@@ -1,4 +1,4 @@
-"""Faults planted on purpose, so that finding them can be measured: wrong labels and damaged images."""
+"""Plant faults on purpose, wrong labels and damaged images, to measure how many of them are found."""
 
 from collections.abc import Mapping
 

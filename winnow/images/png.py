@@ -1,4 +1,4 @@
-"""PNG, as every image is encoded that Winnow writes itself."""
+"""Encode images as PNG, the format of every image that Winnow writes itself."""
 
 import io
 

@@ -4,15 +4,14 @@ In:  a source (`winnow.sources`). Out, in data/prepare/:
 
     images/             index.parquet, classes.json, source.json, and what had to be copied (`winnow.images.dataset`)
     quarantine.parquet  id and reason of each image that was set aside
-    quality.parquet     a row an image of the index: id, and whether it is dark, light, blurry or blank (`images.flaws`)
+    quality.parquet     one row per image of the index: id, and whether it is dark, light, blurry or blank (`images.flaws`)
     duplicates.parquet  images whose bytes are the same, and which of those have other labels (`images.duplicates`)
-    summary.json        what was guessed, passed over and not used of the source, and what was found in it: a line each
+    summary.json        what was guessed, skipped and not used in the source, and what was found in it, one line each
     corrections.parquet a row for each decision of a person about a sample (`winnow.corrections`)
-    truth.parquet       id, true label and damage of each sample in which a fault was planted; only evaluation and the
-                        report read it
+    truth.parquet       id, true label and damage of each sample with a planted fault; only evaluation and the report
+                        read it
 
-Images that lie in the source stay there. Copied are those that cannot be found again one by one, and those in which
-damage was planted.
+Images stay in the source. Only those that cannot be read there one by one, and those with planted damage, are copied.
 """
 
 import logging

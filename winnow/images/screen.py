@@ -1,6 +1,6 @@
-"""Every image is read and decoded once: its hash and size, what speaks against it, or why it cannot be read.
+"""Read and decode every image once: its hash and size, its flaws, or why it cannot be read.
 
-The workers (`images.decoding`) read for themselves; only numbers come back, and the bytes of what was damaged.
+The workers (`images.decoding`) read the files. They return only numbers, and the bytes of images damaged on purpose.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""Where encoded images lie, and how they are read there: in place, through fsspec, on this machine or at a URL.
+"""Locate encoded images, and read them in place through fsspec, on this machine or at a URL.
 
 A place is three columns of the index. `file` is relative to a base folder or URL. `size` is the image's length in bytes
 and `place` its first byte (0 in a file of its own, the member's offset in a tar shard); or `size` is ROW and `place`
