@@ -1,1 +1,1 @@
-"""Benchmarks: what selection methods keep of a data set under various faults, and what that is worth for training."""
+"""Benchmarks: compare selection methods under various faults by training on what they keep."""

@@ -1,12 +1,12 @@
 """Prepare what the cells of a grid share: decoded images, features, and the truth about planted faults.
 
     prepare/ embed/   as the stages of these names leave them
-    pixels.npy        every image at the size that networks are trained on; there last of all
+    pixels.npy        every image at the training size; written last
 
-Beside a folder of these stands its mark (`winnow.files.marks`), which says that it is filled.
+A mark beside such a folder (`winnow.files.marks`) says that the folder is complete.
 
-There is a folder for each damage: images are damaged before they are embedded, so that the encoder sees what a network
-will see. Which images are held out is the same in all of them. Wrong labels need none: features know no labels.
+Each kind of damage has a folder, because images are damaged before they are embedded: the encoder sees what the network
+will see. All folders hold out the same images. Wrong labels need no folder, because features do not depend on labels.
 """
 
 from dataclasses import dataclass, replace

@@ -1,6 +1,6 @@
 """Turn the cells of a grid into tables: means and standard deviations over seeds, as Markdown, CSV and JSON.
 
-A failed cell is shown as broken, and is part of no mean; a cell that has not been run yet is shown as such.
+A failed cell is shown as broken and excluded from means; a cell that has not run yet is shown as such.
 """
 
 from collections.abc import Callable, Iterable, Mapping

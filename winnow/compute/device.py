@@ -1,4 +1,4 @@
-"""Choose the device, and how much to compute on it at once. torch takes seconds to import, so only callers wait for it."""
+"""Choose the device, and how much to compute on it at once. torch is slow to import, so only callers wait for it."""
 
 import os
 

@@ -4,7 +4,7 @@ In:  a source (`winnow.sources`). Out, in data/prepare/:
 
     images/             index.parquet, classes.json, source.json, and what had to be copied (`winnow.images.dataset`)
     quarantine.parquet  id and reason of each image that was set aside
-    quality.parquet     one row per image of the index: id, and whether it is dark, light, blurry or blank (`images.flaws`)
+    quality.parquet     one row per indexed image: id, and whether it is dark, light, blurry or blank (`images.flaws`)
     duplicates.parquet  images whose bytes are the same, and which of those have other labels (`images.duplicates`)
     summary.json        what was guessed, skipped and not used in the source, and what was found in it, one line each
     corrections.parquet a row for each decision of a person about a sample (`winnow.corrections`)

@@ -1,6 +1,6 @@
-"""Remove the environment and what the stages made: `make clean`. It asks before it removes anything else.
+"""Remove the environment and the results of the stages (`make clean`), and ask before removing anything else.
 
-It runs without the environment that it removes: so it imports no library, and reads dvc.yaml itself.
+It cannot use the environment that it removes, so it imports no library and parses dvc.yaml itself.
 """
 
 import fcntl

@@ -1,4 +1,4 @@
-"""Processes that go on by themselves: started, found again by a file of their own, and all that they have started."""
+"""Background processes: start one, find it again by its file, and end it with everything that it started."""
 
 import os
 import socket

@@ -1,4 +1,4 @@
-"""What `make demo` runs: the pipeline on the bundled sample, then what came out of it, in a few lines."""
+"""Run the pipeline on the bundled sample (`make demo`), and summarize the result in a few lines."""
 
 import sys
 from pathlib import Path

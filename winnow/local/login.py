@@ -1,4 +1,4 @@
-"""The password of the Prefect server that `winnow up` starts: made at random, kept for its user alone."""
+"""Create and keep the random password of the Prefect server that `winnow up` starts, readable by its user only."""
 
 import os
 import secrets

@@ -1,4 +1,4 @@
-"""MLflow's pages on the versions of the subset, for `winnow ui`: to this machine, or to others by password."""
+"""Serve MLflow's pages for `winnow ui`: to this machine, or to other machines with a password."""
 
 import ipaddress
 import os

@@ -1,7 +1,7 @@
-"""Servers of this machine answer their own pages only: what a page from elsewhere sends is refused before they see it.
+"""Protect local servers from pages of other sites: their requests are refused before the server sees them.
 
-Prefect's and MLflow's servers run commands for whoever asks. A password does not cover all that they answer, and MLflow
-lets in the pages of every other server of this machine.
+Prefect's and MLflow's servers run commands for whoever asks. A password does not protect all of their routes, and
+MLflow accepts requests from the pages of every other server on this machine.
 """
 
 import asyncio

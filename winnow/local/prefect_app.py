@@ -1,8 +1,8 @@
-"""Prefect's server, for its own pages and for clients that have its password. Run as a module.
+"""Prefect's server, restricted to its own pages and to clients that have its password. Run as a module.
 
-Left to itself it answers every page in a browser, by whatever name that page calls it, and starting a flow run is
-running a command. Here a request for another host or from another origin is refused, before Prefect sees it.
-`winnow up` runs this server, and a stage runs one for itself where none is named (`winnow.run.prefect_server`).
+By default, Prefect answers any page in a browser, under any host name, and whoever can start a flow run can run a
+command. Here, requests for another host or from another origin are refused before Prefect sees them. `winnow up` runs
+this server, and so does a stage if no server is configured (`winnow.run.prefect_server`).
 """
 
 import argparse

@@ -1,8 +1,8 @@
 """Everything a schedule needs on one machine: `winnow up`, `winnow status`, `winnow down`.
 
-A Prefect server, MLflow's, the work pool, the deployments of prefect.yaml and a worker, as processes of this machine.
-A server that is named in the environment (PREFECT_API_URL, MLFLOW_TRACKING_URI) is used, and none is started for it.
-Prefect's asks for a password, since whoever reaches it runs commands here: `winnow.local.login` makes and keeps it.
+It starts a Prefect server, an MLflow server and a worker on this machine, and creates the work pool and the deployments
+of prefect.yaml. A server named in the environment (PREFECT_API_URL, MLFLOW_TRACKING_URI) is used instead of a new one.
+Prefect's server requires a password (`winnow.local.login`), because whoever reaches it can run commands here.
 """
 
 import os

@@ -7,11 +7,11 @@ In:  every stage above. Out, in data/release/:
                      SHA-256 of the image's bytes
     manifest.json    what made it: encoder, adapters, parameters, inputs, counts, versions, and a SHA-256 of each file
     card.md          the data card, with figures/
-    accuracy.csv     a row a training that the subset was judged by, and classes.csv a row a class (`training.evaluate`)
+    accuracy.csv     one row per evaluation training; classes.csv: one row per class (`training.evaluate`)
     croissant.json   what the ids and scores are, in MLCommons Croissant
-    report.html      the same for looking at, in one file: galleries, search, and corrections to save
+    report.html      a page in one file, with galleries, search, and corrections to save
 
-No timestamp, no run id and no absolute path goes in, so the same inputs give the same bytes.
+A release contains no timestamp, run id or absolute path, so the same inputs give the same bytes.
 """
 
 import importlib.metadata

@@ -1,4 +1,4 @@
-"""The formats of an export, by name; nothing else, so that the command's help need load no more."""
+"""The names of the export formats, in a module of their own so that `--help` loads nothing else."""
 
 from typing import Literal
 

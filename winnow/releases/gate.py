@@ -1,7 +1,7 @@
 """The gate: decide whether a release may be published without a person having looked at it.
 
-It is compared with the champion, the last published version; without one, only its own tables are checked. A release
-that fails remains a candidate, which a person can inspect and publish anyway.
+The release is compared with the champion, the last published version. If there is none, only the release's own tables
+are checked. A release that fails remains a candidate, which a person can inspect and publish anyway.
 """
 
 import warnings

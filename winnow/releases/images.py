@@ -1,6 +1,6 @@
 """Locate the images of a release, and decide whether they may be opened without being named.
 
-A release may come from a stranger, and so may the note of where its images are. By default, Winnow opens only what is
+A release may come from a stranger, and so may its record of where the images are. By default, Winnow opens only files
 in the folder that the release came in. To open more, name it with --source or --images, or in the params.yaml of the
 project that made the release.
 """

@@ -1,4 +1,4 @@
-"""Recording a release in MLflow: when it is made, or later from disk where MLflow could not be reached then."""
+"""Record a release in MLflow: when it is made, or later from disk if MLflow could not be reached then."""
 
 import logging
 import os

@@ -3,8 +3,8 @@
 Thumbnails and figures are embedded, and everything that enters the page is escaped. Its script is static, and the page
 allows no other. The same release gives the same bytes.
 
-The most suspected labels are shown with pictures, as many as `ROOM` has room for; the rest are rows of JSON, from which
-the script makes cards without pictures.
+The most suspected labels have pictures, up to a total size of `ROOM`. The others are rows of JSON, from which the
+script makes cards without pictures.
 """
 
 import base64

@@ -1,4 +1,4 @@
-"""How a stage is run: settings, server, lock, log."""
+"""Run a stage: settings, server, lock, log."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""What a refresh changed, on the page of its flow: progress, a table of the checks, and a page of what is different."""
+"""Show a refresh on the page of its flow run: progress, a table of the checks, and a summary of what changed."""
 
 import re
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""Cells that run side by side: wait for them, say what came out of each, and name those that broke."""
+"""Wait for cells that run in parallel, report the result of each, and name those that failed."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

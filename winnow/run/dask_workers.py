@@ -1,4 +1,4 @@
-"""Workers on this machine, one a GPU, or one a core where there is none; nobody from outside can reach them."""
+"""Start Dask workers on this machine, one per GPU or else one per core, that no other machine can reach."""
 
 import os
 from typing import TYPE_CHECKING, Any

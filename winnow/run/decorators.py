@@ -1,4 +1,4 @@
-"""`@flow`, `@task` and `@gpu_task`: Prefect's, as Winnow uses them. No secret leaves one in the message of an error.
+"""`@flow`, `@task` and `@gpu_task`: Prefect's decorators with our settings. They remove secrets from error messages.
 
     @gpu_task
     def classes(span: tuple[int, int], *, device: str) -> None: ...
@@ -7,7 +7,7 @@
     def score(settings: Settings) -> None:
         classes.submit((0, 10)).result()
 
-DVC is the only cache of results, so Prefect caches and persists none.
+DVC is the only cache of results, so Prefect caches and stores none.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""What Prefect, DVC, MLflow and torch read from the environment when they are imported.
+"""Set the environment variables that Prefect, DVC, MLflow and torch read when they are imported.
 
 Programs call `prepare` first; importing the library sets nothing.
 """

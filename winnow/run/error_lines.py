@@ -1,7 +1,7 @@
-"""What is no fault of the program is logged as a line: bad input, and work that has a log of its own.
+"""Log one line instead of a traceback for errors that are not bugs: bad input, and work that has its own log.
 
-Prefect's loggers print a traceback for whatever a flow or a task raises; where in the program bad input was noticed
-helps nobody mend it.
+Prefect's loggers print a traceback for everything that a flow or task raises. For bad input it helps nobody: the fault
+is in the input, not where the program noticed it.
 """
 
 import logging

@@ -1,7 +1,7 @@
-"""A home for the packages that write to one, where the user's cannot be written to: the project's scratch folder.
+"""Let packages write to the project's scratch folder if the user's home directory cannot be written to.
 
-`docker --user` and the nodes of a cluster give a process such a home, and Prefect then waits for minutes and fails.
-What can be read there (credentials, profiles, weights that were downloaded) is still read there.
+`docker --user` and cluster nodes often provide such a home, and Prefect then waits for minutes and fails. Files that
+can be read there (credentials, profiles, downloaded weights) are still read from there.
 """
 
 import os

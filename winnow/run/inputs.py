@@ -1,7 +1,7 @@
-"""What a stage reads: noted before it starts, and compared when it has ended.
+"""Detect inputs that change while a stage runs: they are hashed before it starts and compared when it has ended.
 
-DVC hashes dependencies and parameters when a stage ends, but the stage read them when it began. Without this, DVC would
-record what was saved in between as used, though no result comes from it.
+DVC hashes dependencies and parameters when a stage ends, but the stage read them when it began. Without this check, DVC
+would record a file that was saved in between, although no result came from it.
 """
 
 import json

@@ -1,7 +1,7 @@
-"""What a stage reads beside its own block of parameters and the results of others: files by content, and single keys.
+"""Record what else a stage reads besides its parameters and other stages' results: outside files and single keys.
 
-The stage `source` writes it, a file a stage, and the stage depends on that file. So dvc.yaml names no single key of
-params.yaml, and DVC need not find one that is null or left out.
+The stage `source` writes one such file per stage, with hashes, and the stage depends on it. So dvc.yaml names no single
+key of params.yaml, and DVC does not fail if a key is null or left out.
 """
 
 import os

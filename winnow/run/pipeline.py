@@ -1,4 +1,4 @@
-"""DVC in this project: how it is run, and what it has to do."""
+"""Run DVC in this project, and find out which stages are not up to date."""
 
 import hashlib
 import json

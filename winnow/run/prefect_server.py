@@ -1,4 +1,4 @@
-"""One Prefect server for a whole pipeline, or for a stage: the one that PREFECT_API_URL names, else a temporary one."""
+"""Provide a Prefect server for a stage or a whole pipeline: the one in PREFECT_API_URL, or else a temporary one."""
 
 import atexit
 import os

@@ -1,4 +1,4 @@
-"""A bar for work that runs in tasks, here or elsewhere: what is done is read from what the tasks leave."""
+"""Show a progress bar for work in tasks on any machine: progress is read from the files that finished tasks leave."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""What a stage takes of the machine, measured while it works: processor, memory, disk, GPU memory."""
+"""Measure the resources that a stage uses while it runs: processor, memory, disk, GPU memory."""
 
 import sys
 from collections.abc import Callable, Iterator

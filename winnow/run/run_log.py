@@ -1,7 +1,7 @@
-"""One structured log a run: `.winnow/logs/RUN.jsonl`, a JSON object a line, with the ids that other tools know it by.
+"""One structured log per run: `.winnow/logs/RUN.jsonl`, one JSON object per line, with the run's ids in other tools.
 
 A run is a refresh, a `dvc repro` with all its stages, or a stage that was started alone. Its name is a tag of the flow
-runs in Prefect and of the version in MLflow. Secrets are blotted out, and JSON spells control characters.
+runs in Prefect and of the version in MLflow. Secrets are redacted, and JSON escapes control characters.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The parameters, typed once: what params.yaml may hold, and within which bounds.
+"""The parameters of params.yaml: types, bounds and defaults.
 
 An unknown key, a wrong type or a value out of range is refused with the key's name before any work starts.
 """

@@ -1,4 +1,4 @@
-"""How a stage is run: parameters read and checked, slots for GPUs, the flow, and a clear end when the input is bad."""
+"""Run a stage: check its parameters, take GPU slots, run the flow, and end with a clear message on bad input."""
 
 import atexit
 import os

@@ -1,4 +1,4 @@
-"""One stage at a time in a project: the next waits also for one whose DVC was killed."""
+"""Run one stage at a time per project; wait for a stage that outlived the `dvc repro` that started it."""
 
 import os
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A command as a child of a flow, one at a time in a checkout; its lines are the flow's."""
+"""Run a command from a flow, one at a time per checkout, and log its output lines in the flow."""
 
 import os
 import signal

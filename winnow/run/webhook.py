@@ -1,4 +1,4 @@
-"""Who is told that a refresh needs a person: a webhook, where WINNOW_WEBHOOK names one."""
+"""Notify a webhook, if WINNOW_WEBHOOK names one, that a refresh needs a person."""
 
 import os
 from typing import Any

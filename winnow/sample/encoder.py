@@ -1,8 +1,8 @@
 """Stage pretrain: a small CLIP for the bundled sample, trained in under a minute.
 
-It learns from scikit-learn's digits (another hand, another scanner, 8 x 8 pixels) with captions, so that there is a
-real gap between the encoder's world and the sample for adaptation to close. Everything about it but its size is
-open_clip's: image tower, text tower, tokenizer.
+It learns from scikit-learn's digits with captions. These have other writers, another scanner and 8 x 8 pixels, so there
+is a real domain gap for adaptation to close. Everything except the size is open_clip's: image tower, text tower,
+tokenizer.
 
 Out: data/pretrain/, a model folder that open_clip loads as `local-dir:data/pretrain`.
 """

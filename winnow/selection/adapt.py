@@ -2,8 +2,8 @@
 
 In:  a feature folder (data/embed). Out: data/adapt/adapters.safetensors and metrics.json (accuracy before and after).
 
-`winnow` fits heads that never saw the labels they judge (`selection.alignment`); `paper` fits two linear
-adapters to all.
+`winnow` fits heads that never see the labels they judge (`selection.alignment`); `paper` fits two linear adapters to
+all labels.
 """
 
 from collections.abc import Callable

@@ -4,7 +4,8 @@ What a sample adds depends on what else is kept. For one class with n samples, a
 is right), two steps:
 
 1. The pool is the k^(3/4) (sum t)^(1/4) best aligned samples, never fewer than k: typical samples when few are kept,
-   spread when many. What is doubted adds nothing to the sum, and an outlier is not in the pool, so it is not "diverse".
+   spread when many. Doubted labels add nothing to the sum. Outliers are not in the pool, so they do not count as
+   diverse.
 2. Facility location over the pool,
        f(S) = sum_i t_i max(0, max_{j in S} cos_ij).
    f is monotone and submodular, so the greedy set has at least 1 - 1/e of the greatest f (Nemhauser, Wolsey, Fisher

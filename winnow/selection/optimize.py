@@ -4,7 +4,7 @@ In:  data/score (scores, near duplicates), data/embed (features), and the images
 data/prepare/corrections.parquet. Out: data/optimize/subset.parquet (the scores, `selected`, and the reason for each
 dropped sample) and metrics.json.
 
-`winnow` covers each class by what is trusted in it (`selection.coverage`); `paper` is the published method
+`winnow` covers the trusted samples of each class (`selection.coverage`); `paper` is the published method
 (`selection.published`).
 """
 

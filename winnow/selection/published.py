@@ -1,7 +1,7 @@
 """The published method (paper, eq. 5 to 7): its scores combined, its objective as a sort, and its loop.
 
-The objective is linear in the samples, so its optimum is a sort, which `exact` is (`docs/method.md`); `gradient` is the
-published loop.
+The objective is linear in the samples, so sorting finds its optimum (`docs/method.md`): that is `exact`. `gradient` is
+the published loop.
 """
 
 import logging

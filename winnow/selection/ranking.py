@@ -1,4 +1,4 @@
-"""Rank samples by what they are worth, and take the best of each group within its budget."""
+"""Rank samples by their value, and take the best of each group within its budget."""
 
 import numpy as np
 

@@ -1,7 +1,7 @@
 """Stage score: how well each sample agrees with its label, and how far it is from similar samples.
 
-In:  data/embed (features), data/adapt (what adaptation left).
-Out: data/score/scores.parquet, a row a sample in the order of the pool.
+In:  data/embed (features), data/adapt (the result of adaptation).
+Out: data/score/scores.parquet, one row per sample in the order of the pool.
 """
 
 from collections.abc import Iterable, Mapping

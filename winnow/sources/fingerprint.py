@@ -1,8 +1,8 @@
-"""Hash the files of a source, so that DVC notices any change, whatever the files' times.
+"""Hash the files of a source, so that DVC notices every change even if timestamps do not.
 
-Files on this machine count by content. One is not read again if it is the same file as before (`State`): its size and
-time alone do not say so, since rsync, tar and a rename keep those. Files at a URL count by what their server says of
-them: a checksum or tag, else size and time.
+Local files are compared by content. A file is not read again if it is the same file as before (`State`); size and time
+alone do not prove that, because rsync, tar and renaming preserve them. Files at a URL are compared by the checksum or
+tag that their server gives, or else by size and time.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""Find out where the images of a table are if they are not at their paths, and say what is wrong with the paths."""
+"""Find images that are not at the paths in their table, and say what is wrong with the paths."""
 
 import os
 from collections.abc import Iterator

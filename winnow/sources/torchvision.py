@@ -1,7 +1,7 @@
 """Read a torchvision data set: `torchvision:CIFAR100`, or `torchvision:CIFAR100:folder` for a downloaded one.
 
-Its images are copied as PNG, since its files can be read by its own classes only. Where those unpickle (CIFAR),
-torchvision first checks the file's MD5 against the one that it knows, so nothing else is ever unpickled.
+The images are copied as PNG, because only torchvision's classes can read the files. Some of them unpickle (CIFAR):
+torchvision first checks the file's MD5 against the published one, so no other pickle is ever loaded.
 """
 
 import inspect

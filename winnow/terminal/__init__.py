@@ -1,1 +1,1 @@
-"""What a person reads: one way to print, to take secrets out, and to end a command."""
+"""Terminal output: print, redact secrets, and end a command, each in one way."""

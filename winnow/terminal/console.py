@@ -1,4 +1,4 @@
-"""Tables and colours on the terminal, around text that is cleaned as all is that a person reads (`terminal.say`)."""
+"""Print tables and colours on the terminal, with text cleaned as in `terminal.say`."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""How every command ends: with one message that says why and what to do, and a code that scripts can read."""
+"""End every command with an exit code and, on failure, one message that says why and what to do."""
 
 import io
 import logging

@@ -1,6 +1,6 @@
-"""Secrets in text: found in what is given as a parameter, and blotted out of what is printed, logged or kept.
+"""Find secrets in parameters, and redact them in everything that is printed, logged or stored.
 
-A secret comes from the environment, never from a parameter; this is for those that get lost.
+Secrets belong in the environment, never in a parameter; this catches those that end up elsewhere.
 """
 
 import os

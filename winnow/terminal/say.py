@@ -1,4 +1,4 @@
-"""The one place that writes for people, on the terminal and into logs: no secrets, and nothing that a terminal obeys.
+"""The one place that prints and logs for people: without secrets and without control sequences.
 
 Much of what is shown was named by strangers: files, classes, keys of a manifest. An escape sequence in such a name
 could erase a line or forge another, so control characters are shown as Python writes them, such as `\\x1b`.

@@ -1,4 +1,4 @@
-"""Run a cell: one piece of a grid, which leaves a result file or, if it fails, a log with the reason."""
+"""Run one cell of a grid: it leaves a result file or, if it fails, a log with the reason."""
 
 import traceback
 from collections.abc import Callable

@@ -1,7 +1,7 @@
-"""Train a network on images, and measure it: how a subset is judged.
+"""Train a network on a subset and measure it, to find out what the subset is worth.
 
-Every subset gets the same number of steps, so that a larger one is seen more varied, never longer. `for_epochs` gives
-it the same number of epochs instead, so that a smaller one also costs less.
+Every subset is trained for the same number of steps, so a larger one adds variety but no training time. `for_epochs`
+trains for the same number of epochs instead, so a smaller subset also costs less.
 """
 
 from dataclasses import dataclass, replace

@@ -2,13 +2,13 @@
 
 In:  data/prepare (images, truth), data/optimize/subset.parquet, and for a probe data/embed. Out, in data/evaluate/:
 
-    accuracy.csv   a row a cell: arm, seed, budget, what was measured (MEASURES, and `accuracy_NAME` of a shifted test
+    accuracy.csv   one row per cell: arm, seed, budget, measures (MEASURES, and `accuracy_NAME` of each shifted test
                    set), and COUNTS
-    classes.csv    a row a class: how many of it are held out, and the mean accuracy of each arm on them
-    metrics.json   mean and standard deviation an arm of what was measured; the planted faults that were found
+    classes.csv    one row per class: how many images are held out, and the mean accuracy of each arm on them
+    metrics.json   mean and standard deviation of each measure per arm; the planted faults that were found
 
 A cell is one arm (subset, random, all) and one seed. Finished cells are kept in scratch, so a killed run can resume.
-Durations are only in scratch and in the run's log, because results are the same bytes each time.
+Durations are kept only in scratch and in the run's log, so that results are the same bytes each time.
 """
 
 import time

@@ -1,4 +1,4 @@
-"""How long networks are trained: the same number of steps for every subset, or the same number of epochs."""
+"""The length of a training: the same number of steps for all subsets, or the same number of epochs."""
 
 from dataclasses import dataclass, replace
 from typing import Literal
