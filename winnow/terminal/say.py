@@ -1,7 +1,7 @@
 """The one place that prints and logs for people: without secrets and without control sequences.
 
-Much of what is shown was named by strangers: files, classes, keys of a manifest. An escape sequence in such a name
-could erase a line or forge another, so control characters are shown as Python writes them, such as `\\x1b`.
+Strangers may have named files, classes and keys of a manifest. An escape sequence in such a name could erase or forge a
+line, so control characters are shown as Python writes them, such as `\\x1b`.
 """
 
 import logging
