@@ -31,7 +31,7 @@ class Corrected:
     """A table with decisions applied.
 
     Attributes:
-        table: as it was, with the labels corrected.
+        table: the same table with corrected labels.
         dropped: (N,) bool, the rows to drop.
         kept: (N,) bool, the rows to keep whatever they look like.
         relabelled: (N,) bool, the rows that a person gave a label.

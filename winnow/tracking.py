@@ -193,7 +193,7 @@ def _found(fingerprint: str) -> str | None:
 
 
 def _end_broken(fingerprint: str) -> None:
-    """End what a recording that was killed has left: runs that MLflow would show as running for ever."""
+    """End the runs that a killed recording left, which MLflow would show as running forever."""
     from mlflow import MlflowClient
     from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 

@@ -92,7 +92,7 @@ class BenchJob:
     Attributes:
         prepared: folder of the prepared data, and of what methods find out once for several cells.
         digest: names the prepared data without damage (`prepared.digest`).
-        trainings: how each model is trained, but for how long.
+        trainings: how each model is trained, except for how long.
         judge: how the network is trained that a method may need to choose: what is chosen never depends on the model
             that is then trained.
     """

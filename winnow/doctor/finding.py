@@ -13,7 +13,7 @@ class Finding:
     Attributes:
         what: was looked at.
         state: `wrong` stops work or breaks a promise, `warning` may be meant.
-        found: in words.
+        found: what was found, as text for people.
         cure: what to do; empty where nothing is.
     """
 

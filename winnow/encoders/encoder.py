@@ -50,7 +50,7 @@ class Encoder:
     Attributes:
         shape: an RGB image of any size to one of the model's.
         normalise: a batch (B, 3, h, w) in [0, 1] to what the model was trained on.
-        recipe: the preprocessing in words.
+        recipe: the preprocessing, as text for people.
         fingerprint: SHA-256 of the weights.
     """
 

@@ -60,7 +60,7 @@ def finish(target: Path) -> None:
 
 
 def is_finished(target: Path) -> bool:
-    """Whether a file or folder was finished, and is as it was then."""
+    """Whether a file or folder was finished and has not changed since."""
     return read(_beside(target), target.parent) is not None
 
 

@@ -4,5 +4,5 @@ from pathlib import Path
 
 
 def is_stream(path: Path) -> bool:
-    """Whether a path is a pipe, socket or device, which could keep a reader waiting for ever, or never end."""
+    """Whether a path is a pipe, socket or device, from which reading could block or never end."""
     return path.exists() and not (path.is_file() or path.is_dir())

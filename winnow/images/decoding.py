@@ -70,7 +70,7 @@ os.register_at_fork(after_in_child=_kept.cache_clear)  # a fork has none of its 
 
 
 def _begin(budget: memory.MemoryBudget) -> None:
-    """Share memory with the other workers, and end with the parent: if it is killed, its queue would block for ever."""
+    """Share memory with the other workers, and end with the parent: if it is killed, its queue would block forever."""
     memory.begin(budget)
     parent = multiprocessing.parent_process()
     assert parent

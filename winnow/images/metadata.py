@@ -141,7 +141,7 @@ def segments(data: bytes) -> Iterator[tuple[int, int, int]]:
 
 
 def _jpeg(data: bytes) -> Parted:
-    """Drop comments and application segments, but for JFIF (APP0) and Adobe (APP14), which say how colour is coded."""
+    """Drop comments and application segments, except JFIF (APP0) and Adobe (APP14), which say how colour is coded."""
     kept, exif, xmp, rest = [data[:2]], b"", b"", 2
     for marker, begin, end in segments(data):
         if not (0xE1 <= marker <= 0xED or marker in (0xEF, 0xFE)):

@@ -107,7 +107,7 @@ def _local(root: str, name: str, start: int, size: int, inside: str | None) -> b
         return OSError(f"it is a link that leads out of {root}, and prepare.follow_links is false")
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
-            return OSError("not a regular file")  # to open a pipe would be to wait for ever
+            return OSError("not a regular file")  # opening a pipe would block forever
         with open(path, "rb") as file:
             file.seek(start)
             data = file.read(min(size or LIMIT + 1, LIMIT + 1))
@@ -141,7 +141,7 @@ def _ranges(files: Any, root: str, wanted: list[Place]) -> list[Any]:
 
 
 def _within(run: Iterable[Place], first: int) -> Iterator[list[Place]]:
-    """Batches of at most BATCH images and, but for an image that alone is larger, LIMIT bytes; unknown: `first`."""
+    """Batches of at most BATCH images and LIMIT bytes (a larger image is a batch by itself); unknown: `first`."""
     batch, total = list[Place](), 0
     for place in run:
         size = place[2] or first
@@ -166,7 +166,7 @@ def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
 
 
 def open_file(files: Any, path: str) -> Any:
-    """Open a file for reading, unless it is a pipe or a device, which could keep the reader waiting for ever.
+    """Open a file for reading, unless it is a pipe or a device, which could block the reader forever.
 
     Raises:
         OSError: it cannot be read.

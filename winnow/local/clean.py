@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def outputs(text: str) -> Iterator[str]:
-    """The outputs, metrics and plots of the stages in dvc.yaml, but for those whose name is a template."""
+    """The outputs, metrics and plots of the stages in dvc.yaml, except those whose name is a template."""
     lines = iter([line for line in re.sub(r"(?m)(^|\s)#.*$", "", text).splitlines() if line.strip()] + ["end:"])
     line = next(lines)
     while line != "end:":

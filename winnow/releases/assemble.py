@@ -71,7 +71,7 @@ def run(stages: Path, out: Path, *, name: str, parameters: dict[str, Any], licen
 
 
 def describe(stages: Path, data: Dataset, table: pd.DataFrame, name: str, parameters: dict[str, Any]) -> dict[str, Any]:
-    """The manifest, but for the hashes of the release's files."""
+    """The manifest, without the hashes of the release's files."""
     kept = table[table["selected"]]
     counts = class_counts(table, data.classes), class_counts(kept, data.classes)
     return {

@@ -43,7 +43,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Check:
-    """One check, in words for people.
+    """One check, as text for people.
 
     Attributes:
         name: what is checked.

@@ -121,7 +121,7 @@ class Arms(Part):
 
 
 class Planted(Part):
-    """A kind of fault that was planted, and what became of it."""
+    """A kind of planted fault: how many there were, and how many were dropped."""
 
     planted: Count
     dropped: Count
@@ -345,7 +345,7 @@ class Release:
 
     @cached_property
     def trainings(self) -> pd.DataFrame | None:
-        """A row for every training that the subset was judged by; None for a release from before they were kept.
+        """One row per evaluation training; None if the release was made before these rows were kept.
 
         Raises:
             InputError: the table cannot be read, or is not one of trainings.

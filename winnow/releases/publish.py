@@ -89,7 +89,7 @@ def plan(name: str, version: str | None, bump: str | None, shared: str | None = 
 
 
 def steps(what: Publication, *, share: bool = False) -> list[tuple[str, Callable[[], None]]]:
-    """What publishing does, in order: each step in words, and the function that does it.
+    """The steps of publishing, in order: each with a description and the function that does it.
 
     With `share`, the commit and the tag are pushed to the Git remote too.
     """

@@ -20,7 +20,7 @@ class Look:
         given: name of its class.
         likely: name of the class that the adapted encoder would have said.
         reason: why it was dropped, or "kept".
-        note: a score, in words.
+        note: a score, as text.
         beside: samples to show beside it, each with its caption.
         caption: of its own image, if it needs one.
         trusted: its label is trusted, although it looks most like another class.

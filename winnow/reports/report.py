@@ -43,7 +43,7 @@ def render(data: Dataset, table: pd.DataFrame, pairs: pd.DataFrame, described: d
         data: the images.
         table: the release's scores, a row for every sample of the pool.
         pairs: near duplicates among them, as `selection.near_duplicates` finds them.
-        described: the release's manifest, but for the hashes of files.
+        described: the release's manifest, without the hashes of files.
     """
     classes = data.classes
     shown = {
@@ -84,7 +84,7 @@ def render(data: Dataset, table: pd.DataFrame, pairs: pd.DataFrame, described: d
 
 
 def trained(how: dict[str, Any], budget: str) -> str:
-    """How the models of an evaluation were trained, in words."""
+    """Describe how the models of an evaluation were trained."""
     if how["model"] == probe.PROBE:
         return "a linear probe on the encoder's features"
     begun = "from a checkpoint" if how.get("checkpoint") else "from scratch"
@@ -92,7 +92,7 @@ def trained(how: dict[str, Any], budget: str) -> str:
 
 
 def _pictures(data: Dataset, looks: list[Look], known: Collection[str] = ()) -> dict[str, str]:
-    """Thumbnails of what is shown, as data URIs by id, but for those that are `known`."""
+    """Thumbnails of the images shown, as data URIs by id, without those that are `known`."""
     ids = dict.fromkeys(name for look in looks for name in (look.id, *(other for other, _ in look.beside)))
     wanted = [name for name in ids if name not in known]
     return {name: _uri(image) for name, image in dataset.thumbnails(data, wanted, SIZE).items()}

@@ -55,7 +55,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a stage reads, as it was at one moment.
+    """The inputs of a stage at one moment.
 
     Attributes:
         files: every file, also of folders, by its path.

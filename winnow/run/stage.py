@@ -129,9 +129,9 @@ def _stop(*_: object) -> None:
 def gpu_slots() -> Iterator[None]:
     """Limit the tasks tagged GPU, in the Prefect server in use, to the number of slots of this machine.
 
-    A run that was killed keeps the slots it held for ever. So each stage holds a lock that ends with its process, and
-    one that finds itself alone on this machine with this limit frees every slot. The lock is named by the limit itself:
-    the same server has several addresses, and temporary servers share one database.
+    A killed run would keep its slots forever. So each stage holds a lock that ends with its process, and a stage that
+    finds no other on this machine with the same limit frees every slot. The lock is named by the limit, because one
+    server may have several addresses, and temporary servers share one database.
     """
     with locks.locked(locks.own_folder() / f"{GPU}.lock", "counts GPUs"), get_client(sync_client=True) as client:
         limit = client.create_concurrency_limit(tag=GPU, concurrency_limit=device.slots())

@@ -115,7 +115,7 @@ def _told(about: dict[str, Any]) -> tuple[int, str]:
 
 
 def _local(root: str, names: list[str], key: str | None = None) -> dict[str, tuple[int, str]]:
-    """Hash the files, all cores at work, but for those that are as they were; `key` names the memory of that."""
+    """Hash the changed files on all cores; `key` names the record of known hashes."""
     memory = SEEN / f"{hashlib.sha256(os.fsencode(key or root)).hexdigest()[:16]}.parquet"
     known = _load(memory)
     now: dict[str, tuple[int, FileStamp, str]] = {}

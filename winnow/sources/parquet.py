@@ -103,7 +103,7 @@ def _all(files: Any, root: str, table: pd.DataFrame) -> Iterator[bytes]:
 
 
 def _rows(name: str, file: pq.ParquetFile, label: str, split: str | None) -> Rows:
-    """Read what a file says of its rows but for the images; `split` is what its name tells."""
+    """Read a file's rows without the images; `split` is the split in the file's name."""
     schema, about, notes = file.schema_arrow, file.metadata, []
     label_column, image = _columns(name, schema, label)
     said, wrong = labels.column(_column(name, file, label_column))

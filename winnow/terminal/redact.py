@@ -41,7 +41,7 @@ def _of_environment() -> list[str]:
 
 
 def secret_in(url: str) -> str | None:
-    """What in a URL is a secret, in words; None where nothing is, or it is no URL."""
+    """Describe the secret in a URL; None if there is none, or if it is not a URL."""
     if "://" not in url:
         return None
     if USER.search(url):

@@ -13,7 +13,7 @@ from typing import Any
 
 from winnow.terminal.redact import redact
 
-# Controls but for line breaks and tabs; what breaks lines elsewhere; what turns the direction of text; and halves of
+# Controls except line breaks and tabs; other line breaks; characters that turn the direction of text; and halves of
 # surrogate pairs, which stand for bytes that are not UTF-8, and cannot be printed.
 UNSHOWN = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 

@@ -12,7 +12,7 @@ PREFIXES = ("module.", "_orig_mod.")  # of a network that was trained on several
 
 
 def load(model: nn.Module, path: Path) -> None:
-    """Give `model` the weights in the file `path`, but for a last layer that was made for other classes.
+    """Load the weights in the file `path` into `model`, except a last layer that was made for other classes.
 
     Args:
         model: the network.
