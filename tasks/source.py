@@ -5,7 +5,7 @@ These are plain functions: the stage runs on every `dvc repro`, and Prefect woul
 
 from tasks import DATA
 from winnow.files import json_files, outputs
-from winnow.run import outside
+from winnow.run import closure, outside
 from winnow.run.settings import Prepare, Settings
 from winnow.sources import fingerprint
 
@@ -14,6 +14,10 @@ OUT = DATA / "source"
 
 def images(how: Prepare) -> None:
     """Write the fingerprint of the source, so that DVC sees when it changes."""
+    if made := outside.maker(how.source, "prepare", "prepare.source"):
+        with outputs.whole_file(OUT / "fingerprint.json") as partial:
+            json_files.write_json(partial, {"made_by": made})
+        return
     fingerprint.write(how.source, how.held_out, OUT / "fingerprint.json", follow_links=how.follow_links)
 
 
@@ -22,3 +26,13 @@ def named(settings: Settings) -> None:
     for stage, content in outside.known(settings).items():
         with outputs.whole_file(OUT / f"{stage}.json") as partial:
             json_files.write_json(partial, content)
+
+
+def code(settings: Settings) -> None:
+    """Write, a file a stage, which modules it imports, and the defaults of parameters that params.yaml leaves out."""
+    pipeline = outside.pipeline()
+    with outputs.whole_folder(OUT / "code") as folder:
+        for stage, start in closure.stages(pipeline).items():
+            params = pipeline["stages"][stage].get("params") or []
+            about = {"modules": closure.of(start), "defaults": outside.defaults(settings, params)}
+            json_files.write_json(folder / f"{stage}.json", about)

@@ -118,6 +118,17 @@ def test_a_project_of_photographs_in_a_repository_of_ones_own(repository: Projec
     project = Project(repository.folder / "my-subset", repository.env)
     project.set(optimize={"keep": 0.25})
     assert project.repro() == ["optimize", "evaluate", "release"]
+    (project.folder / "mine.py").write_text("WORDS = 'mine'\n")
+    _append(project.folder / "tasks/optimize.py", "import mine  # noqa\n")
+    assert project.repro() == ["optimize"]
+    _append(project.folder / "mine.py", "MORE = 1\n")
+    assert project.repro() == ["optimize"], "which imports it; its result is the same, so nothing else runs"
+    _append(project.folder / "flows/refresh.py", "# no stage\n")
+    assert project.repro() == []
+
+
+def _append(path: Path, text: str) -> None:
+    path.write_text(path.read_text() + text)
 
 
 @pytest.mark.slow

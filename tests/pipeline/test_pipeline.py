@@ -110,6 +110,27 @@ def test_plots_are_pictures_and_need_no_network(project: Project, tmp_path: Path
     assert "http" not in page
 
 
+@pytest.mark.parametrize(
+    ("helper", "stages"),
+    [
+        ("winnow/selection/ranking.py", {"optimize"}),
+        ("winnow/budget.py", {"sample", "pretrain", "prepare", "optimize", "evaluate"}),
+        ("winnow/terminal/say.py", set()),
+    ],
+)
+def test_a_helper_that_changes_runs_the_stages_that_use_it(project: Project, helper: str, stages: set[str]) -> None:
+    path = project.folder / helper
+    text = path.read_text()
+    path.write_text(f"{text}# changed\n")
+    try:
+        project.do("python", "-m", "flows.source")
+        changed = json.loads(project.do("dvc", "status", "--json"))
+    finally:
+        path.write_text(text)
+        project.do("python", "-m", "flows.source")
+    assert {name for name in changed if f"data/source/code/{name}.json" in str(changed[name])} == stages
+
+
 def test_nothing_runs_twice(project: Project) -> None:
     assert project.repro() == []
 

@@ -108,7 +108,7 @@ def needed(data: Path, side: int) -> int:
     images = pq.ParquetFile(index).metadata.num_rows if index.is_file() else 0
     width = np.load(features, mmap_mode="r").shape[1] if features.is_file() else 512
     source = data / "source/fingerprint.json"
-    first = read_json(source)["bytes"] if source.is_file() and not images else 0
+    first = read_json(source).get("bytes", 0) if source.is_file() and not images else 0
     results = sum(path.stat().st_size for path in data.rglob("*") if path.is_file())
     return int(LEAST + images * (3 * 2 * width + 3 * side**2) + 2 * results + first)
 

@@ -170,13 +170,13 @@ def _edited(name: str, change: Any) -> str:
     change(found)
     yaml.dump(found, stream)
     tidy = re.sub(r"(\S) {2,}# ", r"\1 # ", stream.getvalue())  # what is dropped leaves its blanks
-    return tidy.replace("stages:\n\n", "stages:\n")
+    return re.sub(r"\n{3,}", "\n\n", tidy)
 
 
 def _drop(stage: Any, key: str, names: set[str]) -> None:
     """Take names out of a list, and the list out of its stage where nothing is left."""
     for place in reversed(range(len(stage[key]))):
-        if stage[key][place] in names or str(stage[key][place]).startswith("winnow/"):
+        if stage[key][place] in names:
             del stage[key][place]
     if not stage[key]:
         del stage[key]

@@ -19,7 +19,7 @@ from ruamel.yaml.error import YAMLError
 
 from winnow.errors import InputError, WorkError
 from winnow.files.hashes import file_sha256
-from winnow.run import outside, settings
+from winnow.run import closure, outside, settings
 
 PARAMETERS = "params.yaml"
 SMALL = 2**20  # bytes: files up to this size are compared by content
@@ -116,6 +116,8 @@ def noted(stage: str, started: float = math.inf) -> Inputs:
         WorkError: a module was saved since then, so either version of it may be at work.
     """
     found = _read(stage)
+    if found.of_dvc and os.environ.get("DVC_STAGE") == stage and (name := _other_than_source_saw(stage)):
+        raise WorkError(f"{name} changed since the stage source looked at it; run dvc repro again")
     if late := _saved_since(started, found.files):
         raise WorkError(f"{late} changed while the stage {stage} started; run the same command again")
     return found
@@ -143,11 +145,20 @@ def _of_dvc(stage: str) -> Inputs | None:
             for each in known.deps:
                 if each not in known.params and each.protocol == "local":
                     files |= _marks(repository, each.fs_path)
-            for path in _outside(stage):
+            for path in [*map(str, map(closure.place, closure.written(stage))), *_outside(stage)]:
                 files |= _marks(repository, os.path.abspath(path))
     except DvcException:  # nor can DVC run the stage then
         return None
     return Inputs(stage, files, parameters, of_dvc=True)
+
+
+def _other_than_source_saw(stage: str) -> str | None:
+    """A module that DVC would record as it was before it was changed; None: there is none."""
+    for name, digest in closure.written(stage).items():
+        path = closure.place(name)
+        if not path.is_file() or file_sha256(path) != digest:
+            return name
+    return None
 
 
 def _outside(stage: str) -> list[str]:

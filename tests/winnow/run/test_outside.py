@@ -71,3 +71,48 @@ def test_what_is_named_must_exist(block: str, key: str) -> None:
 def test_a_test_set_must_exist() -> None:
     with pytest.raises(InputError, match=r"^evaluate\.tests\.drawn: gone does not exist"):
         known(evaluate={"tests": {"drawn": "gone"}})
+
+
+PIPELINE = """
+stages:
+  photos: {cmd: make, outs: [data/photos, weights.pt: {cache: false}]}
+  prepare: {cmd: x, deps: [data/photos]}
+  embed: {cmd: x, deps: [data]}
+"""
+
+
+@pytest.mark.parametrize("path", ["data/photos", "./data/photos/red", "data/../data/photos"])
+def test_what_a_stage_makes_is_left_to_dvc(workdir: Path, path: str) -> None:
+    (workdir / "dvc.yaml").write_text(PIPELINE)
+    assert outside.maker(path, "prepare", "prepare.source") == "photos"
+    assert outside.maker(str(workdir / path), "embed", "embed.path") == "photos"
+    for other in ("data/photos2", "photos", "s3://bucket/data/photos", None):
+        assert outside.maker(other, "prepare", "prepare.source") is None
+
+
+@pytest.mark.parametrize(("path", "reader"), [("weights.pt", "prepare"), ("data/photos", "evaluate")])
+def test_what_a_stage_makes_has_to_be_a_dependency_of_its_reader(workdir: Path, path: str, reader: str) -> None:
+    (workdir / "dvc.yaml").write_text(PIPELINE)
+    with pytest.raises(InputError, match=f"stage photos of dvc.yaml makes {path}; add it to the deps of .*{reader}"):
+        outside.maker(path, reader, "a.key")
+
+
+def test_the_checkpoint_and_tests_that_stages_make_are_named_by_these(workdir: Path) -> None:
+    (workdir / "dvc.yaml").write_text(f"{PIPELINE}  evaluate: {{cmd: x, deps: [weights.pt, data/photos]}}\n")
+    found = known(evaluate={"model": "resnet18", "checkpoint": "weights.pt", "tests": {"far": "data/photos"}})
+    assert found["evaluate"]["checkpoint"] == found["evaluate"]["tests"]["far"] == "made by photos"
+
+
+@pytest.mark.parametrize("text", ["stages: [", "[]", ""])
+def test_a_pipeline_that_cannot_be_read_makes_nothing(workdir: Path, text: str) -> None:
+    (workdir / "dvc.yaml").write_text(text)
+    assert outside.maker("data/photos", "prepare", "prepare.source") is None
+
+
+def test_defaults_of_keys_that_are_left_out_are_known() -> None:
+    settings = Settings.model_validate({"optimize": {"keep": 0.5}})
+    found = outside.defaults(settings, ["optimize", "base.seed", {"other.yaml": ["x"]}])
+    assert found["optimize.method"] == "winnow"
+    assert found["base.seed"] == 0
+    assert "optimize.keep" not in found
+    assert {name.partition(".")[0] for name in found} == {"optimize", "base"}
