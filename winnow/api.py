@@ -185,9 +185,10 @@ def load_features(folder: str | os.PathLike[str]) -> "Features":
         >>> features.image.shape, features.classes[:2], str(features.ids[0])
         ((300, 16), ['ant', 'bee'], 'photo-286')
     """
+    place = arguments.folder("folder", folder)
     from winnow import features
 
-    return features.load(Path(folder))
+    return features.load(place)
 
 
 def open_release(folder: str | os.PathLike[str]) -> "Release":
@@ -208,9 +209,10 @@ def open_release(folder: str | os.PathLike[str]) -> "Release":
         >>> len(release.ids), len(release.scores), release.manifest.name
         (16, 24, 'photos')
     """
+    place = arguments.folder("folder", folder)
     from winnow.releases import manifest
 
-    return manifest.load(Path(folder))
+    return manifest.load(place)
 
 
 def subset(dataset: "Dataset[Any]", table: "pd.DataFrame | Release") -> "Subset[Any]":

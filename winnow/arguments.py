@@ -5,7 +5,9 @@ Nothing here loads NumPy or torch, so that what is wrong is said at once.
 
 import difflib
 import math
+import os
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any, get_args
 
 from winnow.errors import ArgumentError
@@ -72,6 +74,17 @@ def switch(argument: str, value: object) -> bool:
     if type(value).__name__ not in ("bool", "bool_"):  # of Python, or of NumPy
         raise ArgumentError(argument, f"is {_shown(value)}: it must be True or False")
     return bool(value)
+
+
+def folder(argument: str, value: object) -> Path:
+    """The path of a folder.
+
+    Raises:
+        ArgumentError: it is no path.
+    """
+    if not isinstance(value, str | os.PathLike):
+        raise ArgumentError(argument, f"is {_shown(value)}: it must be a path")
+    return Path(value)
 
 
 def device(value: object) -> str:

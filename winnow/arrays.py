@@ -67,7 +67,7 @@ def gathered(
         labels = have.labels if labels is None else labels
         text = have.text if text is None else text
         named = have.classes if named is None else named
-        known = have.ids.tolist() if ids is None else texts(ids, "ids")
+        known = texts(have.ids if ids is None else ids, "ids")
     else:
         known = None if ids is None else texts(ids, "ids")
     if labels is None:
@@ -88,6 +88,10 @@ def rows(value: Any, name: str) -> np.ndarray:
         InputError: its rows differ in length, or it is no array.
     """
     array = _array(value, name)
+    if array.dtype == object and (pandas := sys.modules.get("pandas")) and isinstance(value, pandas.DataFrame):
+        for column, kind in value.dtypes.items():
+            if kind.kind not in "fiub":
+                raise InputError(f"{name}: column {column!r} holds {kind}; give only the columns of numbers")
     if array.dtype == object and array.ndim == 1:
         array = _stacked([_array(row, f"{name}: row {i}") for i, row in enumerate(array)], name)
     if array.ndim == 0 or array.dtype.kind not in "fiub":
@@ -117,10 +121,12 @@ def indices(labels: Any, classes: list[str] | None, name: str) -> tuple[np.ndarr
         categories = getattr(labels, "categories", None)
     if categories is not None:
         _refuse_missing(labels, name)
+        if classes is not None and not len(categories.difference(range(len(classes)))):
+            return np.asarray(labels, dtype=np.int64), classes
         codes = np.asarray(getattr(labels, "cat", labels).codes, dtype=np.int64)
         own = [str(category) for category in categories]
         return (codes, own) if classes is None else (_looked_up([own[c] for c in codes], classes, name), classes)
-    if isinstance(labels, list | tuple) and any(isinstance(label, str) for label in labels):
+    if isinstance(labels, list | tuple) and any(label is None or isinstance(label, str | bytes) for label in labels):
         labels = np.array(labels, dtype=object)  # which else becomes text throughout, with NaN as a class
     array = _array(labels, name)
     if array.dtype.kind not in "OUT":
@@ -128,14 +134,26 @@ def indices(labels: Any, classes: list[str] | None, name: str) -> tuple[np.ndarr
     if array.ndim != 1:
         raise InputError(f"{name} has shape {array.shape}; it needs one label for each row")
     values = array.tolist()
-    if not any(isinstance(value, bool) or not isinstance(value, Integral) for value in values):
-        return array.astype(np.int64), classes
+    wrong = [isinstance(value, bool) or not isinstance(value, Integral) for value in values]
+    if not any(wrong):
+        return _whole(values, name), classes
+    if any(isinstance(value, str) for value in values):
+        wrong = [not isinstance(value, str) for value in values]
     for row, value in enumerate(values):
-        if not isinstance(value, str):
+        if wrong[row]:
             raise InputError(f"{name}: row {row} is {value!r}; labels are the names of classes, or their indices")
     if classes is None:
         classes = sorted(set(values))
     return _looked_up(values, classes, name), classes
+
+
+def _whole(values: list[int], name: str) -> np.ndarray:
+    """(n,) int64 of whole numbers of any type."""
+    limit = np.iinfo(np.int64).max
+    for row, value in enumerate(values):
+        if abs(value) > limit:
+            raise InputError(f"{name}: row {row} is {value}; labels are the names of classes, or their indices")
+    return np.array(values, dtype=np.int64)
 
 
 def _looked_up(values: list[str], classes: list[str], name: str) -> np.ndarray:
@@ -193,12 +211,16 @@ def _array(value: Any, name: str) -> np.ndarray:
     """An array of any shape, with what only NumPy or torch know made plain."""
     if isinstance(value, np.memmap):
         return value
+    if hasattr(value, "todense"):
+        raise InputError(f"{name} is sparse ({type(value).__name__}); give a dense array")
     if isinstance(value, Mapping | Set | str | bytes):
         raise InputError(f"{name} is {type(value).__name__}; it must be an array, a column of a table, or a list")
     if isinstance(value, np.ma.MaskedArray):
         value = np.ma.filled(value if value.dtype.kind == "f" else value.astype(object), np.nan)
     if (torch := sys.modules.get("torch")) is not None and isinstance(value, torch.Tensor):
         value = value.detach()
+        if value.is_meta:
+            raise InputError(f"{name} is a tensor on the device meta, which holds no numbers")
         value = (value.float() if value.dtype == torch.bfloat16 else value).cpu()
     _refuse_missing(value, name)
     if isinstance(value, list | tuple) and value and not isinstance(value[0], str | int | float):

@@ -272,16 +272,17 @@ def _check_shapes(image: np.ndarray, text: np.ndarray, labels: np.ndarray, class
             if len(text) < len(classes)
             else ""
         )
-        raise InputError(f"{names.text} has {len(text)} rows for the {len(classes)} classes of {names.classes}{short}")
+        raise InputError(f"{names.text} has {len(text)} rows, and {names.classes} {len(classes)} names{short}")
     if labels.ndim != 1 or len(labels) != len(image):
         raise InputError(f"{names.labels} has shape {labels.shape} for {len(image)} rows of {names.image}")
 
 
 def _check_labels(labels: np.ndarray, classes: list[str], names: Names) -> None:
     if labels.dtype.kind not in "iu":
+        gaps = np.flatnonzero(np.isnan(labels)) if labels.dtype.kind == "f" else np.empty(0)
+        where = f": row {gaps[0]} has no label" if gaps.size else f" holds {labels.dtype}"
         raise InputError(
-            f"{names.labels} holds {labels.dtype}; labels are whole numbers, the indices of the classes in "
-            f"{names.classes}"
+            f"{names.labels}{where}; labels are whole numbers, each the index of a class in {names.classes}"
         )
     outside = np.flatnonzero((labels < 0) | (labels >= len(classes)))
     if outside.size:
@@ -312,5 +313,14 @@ def _check_rows(place: str, features: np.ndarray, names: np.ndarray | list[str])
         bad = np.flatnonzero(~np.isfinite(lengths) | (lengths == 0))
         if bad.size:
             row = start + bad[0]
-            fault = "is all zeros" if lengths[bad[0]] == 0 else "has a NaN or infinite value"
-            raise InputError(f"{place}: row {row} ({names[row]}) {fault}; embed that sample again, or leave it out")
+            raise InputError(
+                f"{place}: row {row} ({names[row]}) {_fault(features[row])}; embed it again, or leave it out"
+            )
+
+
+def _fault(row: np.ndarray) -> str:
+    if not np.isfinite(row).all():
+        return "has a NaN or infinite value"
+    if not row.any():
+        return "is all zeros"
+    return f"has values too {'large' if np.abs(row).max() > 1 else 'small'} for float32"

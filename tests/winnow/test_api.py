@@ -278,6 +278,13 @@ def test_a_release_is_read_verified_compared_and_exported(released: Path, workdi
     assert [fault.where for fault in release.verify()] == ["card.md"]
 
 
+@pytest.mark.parametrize("read", [winnow.open_release, winnow.load_features])
+@pytest.mark.parametrize("folder", [3, None])
+def test_a_folder_is_a_path(read: Callable[[object], object], folder: object) -> None:
+    with pytest.raises(winnow.InputError, match=f"folder is {folder}: it must be a path"):
+        read(folder)
+
+
 def test_a_release_refuses_what_it_cannot_export(released: Path) -> None:
     release = winnow.open_release(released)
     with pytest.raises(winnow.InputError, match=r"format is 'imagefoldr': .*did you mean 'imagefolder'"):

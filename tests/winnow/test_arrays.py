@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.sparse import csr_matrix
 
 from winnow import arrays
 from winnow.errors import InputError
@@ -46,14 +47,23 @@ def test_a_bad_row_is_named_with_its_id(planted: Features) -> None:
         ("image", 3, "image holds a single value"),
         ("image", None, "image holds a single value"),
         ("image", {"a": [1.0]}, "image is dict"),
+        ("image", torch.empty(300, 16, device="meta"), "image is a tensor on the device meta"),
+        ("image", csr_matrix(np.ones((300, 16))), "image is sparse (csr_matrix); give a dense array"),
+        ("image", pd.DataFrame({"a": [1.0], "id": ["x"]}), "image: column 'id' holds "),
+        ("image", np.full((300, 16), 1e30), "image: row 0 (00000000) has values too large for float32"),
+        ("image", np.full((300, 16), 1e-30), "image: row 0 (00000000) has values too small for float32"),
         ("image", [[1.0, 2.0], [1.0]], "image: row 1 has 1 numbers, and row 0 has 2"),
         ("image", [[1.0, 2.0], [[1.0], [2.0]]], "image: row 1 is not a list of numbers"),
         ("image", pd.Series([[1.0, 2.0], None]), "image: row 1 has no value"),
         ("image", pd.Series([[1.0], "x"]), "image: row 1 is str"),
         ("image", np.full((300, 16), "x"), "image holds <U1; it must hold numbers"),
         ("text", None, "text is missing, and labels cannot be judged without it yet"),
-        ("text", np.ones((3, 16)), "text has 3 rows for the 5 classes of classes; text features are missing from"),
+        ("text", np.ones((3, 16)), "text has 3 rows, and classes 5 names; text features are missing from class"),
         ("labels", None, "labels is missing"),
+        ("labels", [0, 2**70], f"labels: row 1 is {2**70}; labels are the names of classes, or their indices"),
+        ("labels", [0, None, 1], "labels: row 1 is None; labels are"),
+        ("labels", [0, float("nan"), 1] * 100, "labels: row 1 has no label; labels are whole numbers"),
+        ("labels", [b"ant"], "labels: row 0 is b'ant'; labels are the names"),
         ("labels", np.arange(300) % 6, "labels: row 5 has label 5, outside the 5 classes"),
         ("labels", np.arange(300) - 1, "labels: row 0 has label -1"),
         ("labels", np.arange(300) % 4, "labels: 1 class(es) have no image ('elk'); drop them from classes and text"),
@@ -125,3 +135,15 @@ def test_memory_maps_stay_on_the_disk(write_features: Any, planted: Features) ->
 def test_the_nearest_class_is_shown_as_names_are(planted: Features) -> None:
     labels = ["ant\x1b"] + ["ant"] * 299
     assert quoted("ant\x1b") in refusal(planted, labels=labels)
+
+
+def test_categories_that_are_numbers_are_indices_of_classes(planted: Features) -> None:
+    labels = pd.Series(planted.labels[::-1]).astype("category")
+    got = arrays.gathered(planted.image, labels, planted.text, classes=planted.classes)
+    assert got.labels.tolist() == planted.labels[::-1].tolist()
+    assert got.classes == planted.classes
+
+
+def test_features_made_by_hand_may_hold_lists(planted: Features) -> None:
+    given = Features(planted.image, planted.text, planted.labels.tolist(), planted.classes, planted.ids.tolist())  # type: ignore[arg-type]
+    assert arrays.gathered(given).digest == planted.digest

@@ -124,7 +124,7 @@ def test_a_bad_row_of_texts_is_named_with_its_class(write_features: Write, plant
         ("labels", lambda labels: labels[:-2], ("labels.npy", "(298,)", "300 rows")),
         ("labels", lambda labels: labels.astype(float), ("labels.npy", "float64", "whole numbers")),
         ("labels", lambda labels: np.where(labels == 1, 0, labels), ("no image", "'bee'", "drop them")),
-        ("text", lambda text: text[:3], ("text.npy", "3 rows", "5 classes", "missing from class 'dog'")),
+        ("text", lambda text: text[:3], ("text.npy", "3 rows", "5 names", "missing from class 'dog'")),
         ("text", lambda text: text[:, :7], ("16 dimensions", "text.npy 7", "same encoder")),
         ("image", lambda image: image.astype(int), ("image.npy", "int64", "floating point")),
         ("image", lambda image: image[:, 0], ("image.npy", "(300,)")),
