@@ -6,7 +6,7 @@ Each checks its arguments first, and imports what is heavy only when they are ri
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from winnow import arguments
 from winnow.errors import ArgumentError, InputError
@@ -22,6 +22,13 @@ if TYPE_CHECKING:
     from winnow.arrays import Rows
     from winnow.features import Features
     from winnow.releases.manifest import Release
+
+
+class MapStyle(Protocol):
+    """A data set with a length, whose samples can be asked for by number: a list, or one of the Hugging Face hub."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, row: int, /) -> Any: ...
 
 
 def select(
@@ -215,7 +222,7 @@ def open_release(folder: str | os.PathLike[str]) -> "Release":
     return manifest.load(place)
 
 
-def subset(dataset: "Dataset[Any]", table: "pd.DataFrame | Release") -> "Subset[Any]":
+def subset(dataset: "Dataset[Any] | MapStyle", table: "pd.DataFrame | Release") -> "Subset[Any]":
     """Cut a data set down to the samples that were selected, in the order of the table.
 
     Samples are found by id in a data set that has ids: an attribute `ids`, the paths of torchvision's `ImageFolder`
@@ -223,7 +230,7 @@ def subset(dataset: "Dataset[Any]", table: "pd.DataFrame | Release") -> "Subset[
     or with none of those in the table, row i is row i of the table, and both must have the same length.
 
     Args:
-        dataset: any map-style data set.
+        dataset: any map-style data set: one of torch, of the Hugging Face hub, a list.
         table: of `select`, or a release.
 
     Returns:
@@ -250,11 +257,14 @@ def subset(dataset: "Dataset[Any]", table: "pd.DataFrame | Release") -> "Subset[
     for column in ("id", "selected"):
         if column not in frame:
             raise ArgumentError("table", f"has no column {column!r}: it must be the table of winnow.select")
+    if not pd.api.types.is_bool_dtype(frame["selected"]):
+        raise ArgumentError("table", f"has a column 'selected' of {frame['selected'].dtype}: it must be true or false")
     chosen = frame["selected"].to_numpy(dtype=bool)
     if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
         raise ArgumentError(
             "dataset", f"is {type(dataset).__name__}, which has no length or no rows: it must be a map-style data set"
         )
+    rows = cast("Dataset[Any]", dataset)  # all that Subset asks of it is checked above
     if (names := _ids(dataset)) is not None:
         known = pd.Index(names)
         if (twice := known.duplicated()).any():
@@ -262,7 +272,7 @@ def subset(dataset: "Dataset[Any]", table: "pd.DataFrame | Release") -> "Subset[
         places = known.get_indexer(pd.Index(frame["id"].astype(str)))
         missing = np.flatnonzero((places < 0) & chosen)
         if not missing.size:
-            return Subset(dataset, places[chosen].tolist())
+            return Subset(rows, places[chosen].tolist())
         if (places >= 0).any():
             raise InputError(
                 f"dataset has no sample {quoted(frame['id'].iloc[missing[0]])}; {missing.size:,} of those selected are "
@@ -273,7 +283,7 @@ def subset(dataset: "Dataset[Any]", table: "pd.DataFrame | Release") -> "Subset[
             f"dataset has {len(dataset):,} samples and table {len(frame):,} rows, so that row i is not sample i; give "
             "the data set that was selected from, or one that has ids"
         )
-    return Subset(dataset, np.flatnonzero(chosen).tolist())
+    return Subset(rows, np.flatnonzero(chosen).tolist())
 
 
 def _ids(dataset: Any) -> list[str] | None:

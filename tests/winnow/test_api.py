@@ -230,7 +230,8 @@ def test_a_data_set_is_cut_by_row_or_by_id() -> None:
 
 def test_a_data_set_of_the_hub_and_tensors_go_into_a_loader() -> None:
     hub = HubDataset.from_dict({"id": ["d", "c", "b", "a"], "x": [1, 2, 3, 4]})
-    assert [row["x"] for row in winnow.subset(hub, TABLE)] == [2, 3, 1]  # type: ignore[arg-type]
+    assert [row["x"] for row in winnow.subset(hub, TABLE)] == [2, 3, 1]
+    assert list(winnow.subset(["c", "a", "b", "d"], TABLE)) == ["c", "b", "d"]
     loader = DataLoader(winnow.subset(TensorDataset(torch.arange(4)), TABLE), batch_size=3)
     assert next(iter(loader))[0].tolist() == [0, 2, 3]
 
@@ -258,6 +259,7 @@ class Stream(IterableDataset[int]):
         (Photos(3, ["a", "b", "c"]), TABLE, "dataset has no sample 'd'; 1 of those selected are missing"),
         (Photos(4, ["a", "a", "c", "d"]), TABLE, "dataset: the id 'a' stands twice"),
         (Photos(4), TABLE.drop(columns="selected"), "table has no column 'selected'"),
+        (Photos(4), TABLE.astype({"selected": str}), "table has a column 'selected' of str"),
         (Photos(4), [1, 2], "table is list"),
         (Stream(), TABLE, "dataset is Stream, which has no length"),
     ],
