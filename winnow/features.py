@@ -248,7 +248,7 @@ def _unique(ids: list[str], n: int, names: Names) -> list[str]:
             raise InputError(f"{names.ids}: {names.row} {place} is blank; it needs the id of that row")
         if (first := known.setdefault(name, place)) != place:
             raise InputError(
-                f"{names.ids}: the id {quoted(name)} stands twice ({names.row}s {first} and {place}); each must be "
+                f"{names.ids}: the id {quoted(name)} occurs twice ({names.row}s {first} and {place}); each must be "
                 "unique"
             )
     return ids

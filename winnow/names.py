@@ -64,7 +64,7 @@ def check_classes(classes: Iterable[str], where: str) -> None:
     """Refuse class names that cannot be told apart; warn of names that differ only in case (`a`, `A` may be meant).
 
     Raises:
-        InputError: a name is blank or unfit (`fault`), or stands twice, perhaps in two Unicode forms.
+        InputError: a name is blank or unfit (`fault`), or occurs twice, perhaps in two Unicode forms.
     """
     forms: dict[str, str] = {}
     cases: dict[str, str] = {}
@@ -75,7 +75,7 @@ def check_classes(classes: Iterable[str], where: str) -> None:
                 f"{where}: {quoted(name)} is no name for a class: it {what}, and must be text in one line; rename it"
             )
         if (other := forms.get(form)) == name:
-            raise InputError(f"{where}: the class name {quoted(name)} stands twice; each must be unique")
+            raise InputError(f"{where}: the class name {quoted(name)} occurs twice; each must be unique")
         if other is not None:
             raise InputError(
                 f"{where}: the classes {quoted(other)} and {quoted(name)} are the same text, in other "

@@ -87,7 +87,7 @@ def local(location: str) -> Path:
     """
     check(location)
     if is_remote(location):
-        raise InputError(f"{one_line(location)} is no path on this machine")
+        raise InputError(f"{one_line(location)} is not a path on this machine")
     name = protocol(location)
     path = location.removeprefix(f"{name}://") if name else location
     return Path.cwd() / os.path.expanduser(path)

@@ -246,7 +246,7 @@ def test_a_worker_that_dies_takes_its_cells_along_and_no_other(room: Room) -> No
         (["nonsense"], ["there is no preset 'nonsense'", "caltech101-small", "cifar10", "digits", "imagenet-1k"]),
         (["cifar10"], ["bench cifar10 needs a GPU"]),
         (["cifar10-small"], ["--data FOLDER"]),
-        (["cifar10-small", "--data", "nowhere"], ["--data nowhere is no folder"]),
+        (["cifar10-small", "--data", "nowhere"], ["--data nowhere is not a folder"]),
         (["digits", "--only", "method"], ["--only method", "method=winnow,random"]),
         (["digits", "--only", "method=magic"], ["no 'magic'", "winnow, random"]),
         (["digits", "--only", "metod=winnow"], ["no 'metod'", "noise, damage, keep, method"]),

@@ -252,7 +252,7 @@ def test_what_cannot_be_published_is_refused(
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
-        (("digits", "1.0.0", None), "names no artifact 'digits'; those there are: subset"),
+        (("digits", "1.0.0", None), "has no artifact 'digits'; it has: subset"),
         (("subset", "one", None), "version one of subset"),
     ],
 )
@@ -328,7 +328,7 @@ def test_a_malformed_manifest_is_not_published(published: Project) -> None:
     (published.folder / "data/release/manifest.json").write_text('{"format": 2, "files": 5}')
     done = publish(published, "--version", "1.0.0")
     assert done.returncode == 2, done.stdout
-    assert "winnow: data/release/manifest.json is no manifest of a release: name: Field required" in done.stdout
+    assert "winnow: data/release/manifest.json is not the manifest of a release: name: Field required" in done.stdout
     assert tags(published) == []
 
 

@@ -132,8 +132,8 @@ def test_a_bad_row_of_texts_is_named_with_its_class(write_features: Write, plant
         ("image", lambda image: image[:0], ("image.npy", "0 rows")),
         ("image", lambda image: image.astype(object), ("image.npy", "numpy.save")),
         ("ids", lambda ids: ids[1:], ("ids.txt", "299 ids", "300 rows")),
-        ("ids", lambda ids: [*ids[:-1], ids[0]], ("ids.txt", "stands twice", "lines 1 and 300")),
-        ("classes", lambda names: [*names[:4], "ant"], ("classes.json", "'ant'", "stands twice")),
+        ("ids", lambda ids: [*ids[:-1], ids[0]], ("ids.txt", "occurs twice", "lines 1 and 300")),
+        ("classes", lambda names: [*names[:4], "ant"], ("classes.json", "'ant'", "occurs twice")),
         ("classes", lambda names: dict.fromkeys(names, 0), ("classes.json", "list of class names")),
         ("classes", lambda _: [], ("classes.json", "list of class names")),
     ],
@@ -234,7 +234,7 @@ def test_files_of_a_windows_editor_are_read(write_features: Write, planted: Feat
 def test_messages_show_plain_text(write_features: Write, planted: Features, part: str, name: str) -> None:
     values = [str(value) for value in getattr(planted, part)]
     message = refusal(write_features(**{part: [*values[:-1], values[0]]}))
-    assert f"{values[0]!r} stands twice" in message
+    assert f"{values[0]!r} occurs twice" in message
     assert name in message
     assert "np." not in message
 

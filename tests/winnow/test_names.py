@@ -54,7 +54,7 @@ def test_a_long_name_is_refused_and_shown_in_part() -> None:
 @pytest.mark.parametrize(
     ("two", "words"),
     [
-        (["a", "a"], "the class name 'a' stands twice"),
+        (["a", "a"], "the class name 'a' occurs twice"),
         (["a b", "a\u00a0 b"], "are the same text, in other Unicode forms or spaces"),
         (["ab", "a\u200bb"], "are the same text"),
         (["a", "\u200b"], "it is blank"),

@@ -61,13 +61,15 @@ def check(request: BenchRequest, download: bool) -> None:
     """
     preset, name = request.preset, request.name
     if "gpu" in preset.needs and device.best() == "cpu":
-        raise InputError(f"bench {name} needs a GPU, and here is none; digits and the small presets do without")
+        raise InputError(
+            f"bench {name} needs a GPU, and this machine has none; the preset digits and the small ones need none"
+        )
     if preset.takes_data and request.data is None:
         raise InputError(f"bench {name} works on a folder that you have: --data FOLDER ({preset.about})")
     if request.data is not None and not request.data.is_dir():
-        raise InputError(f"--data {request.data} is no folder")
+        raise InputError(f"--data {request.data} is not a folder")
     if "download" in preset.needs and not download:
-        raise InputError(f"bench {name} downloads what is not there yet: say so with --download ({preset.about})")
+        raise InputError(f"bench {name} has to download data or weights; allow it with --download ({preset.about})")
     if "cleanlab" in request.only.get("method", preset.methods):
         extras.check("cleanlab", "bench")
     for key, wanted in request.only.items():

@@ -158,7 +158,9 @@ def _encode(opened: Encoder, pixels: np.ndarray, batch_size: int, shard: str) ->
     full = np.pad(pixels, ((0, missing), (0, 0), (0, 0), (0, 0))) if missing else pixels
     found = opened.images(full)[: len(pixels)]
     if not np.isfinite(found).all():
-        raise InputError(f"embed: {opened.name} gives features of {shard} that are not finite; its weights are damaged")
+        raise InputError(
+            f"embed: {opened.name} gives features that are not finite for {shard}; its weights are damaged"
+        )
     return found
 
 

@@ -191,7 +191,7 @@ def _weights(checkpoint: Checkpoint) -> tuple[Path, dict[str, Any]]:
         file, about = hub.weights(checkpoint.model, checkpoint.pretrained)
         return file, {key: about[key] for key in PREPROCESSING if about.get(key) is not None}
     if not path.is_file():
-        raise InputError(f"embed.path: {path} is no checkpoint file; name one, or a tag in embed.pretrained")
+        raise InputError(f"embed.path: {path} is not a checkpoint file; name one, or a tag in embed.pretrained")
     return path, {}
 
 

@@ -113,4 +113,6 @@ def _refuse_unreachable(host: str, what: str, instead: str) -> None:
     offline = constants.HF_HUB_OFFLINE and host == constants.ENDPOINT
     if offline or not answers(host, PATIENCE, "HEAD"):
         why = "HF_HUB_OFFLINE is set" if offline else f"{host} does not answer within {PATIENCE:.0f} seconds"
-        raise InputError(f"{what} lie in no cache, and {why}; fetch them where there is a network, or use {instead}")
+        raise InputError(
+            f"{what} are not in the cache, and {why}; fetch them where there is a network, or use {instead}"
+        )

@@ -64,6 +64,6 @@ def _csv(path: Path) -> dict[str, str]:
             if len(row) != 2:
                 raise ValueError(f"the row {row} has {len(row)} cells, not a code and a name")
             if row[0] in table:
-                raise ValueError(f"the code {quoted(row[0])} stands twice")
+                raise ValueError(f"the code {quoted(row[0])} occurs twice")
             table[row[0]] = row[1]
     return table

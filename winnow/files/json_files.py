@@ -47,5 +47,5 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
-        raise ValueError(f"the key {twice[:100]!r} stands twice")
+        raise ValueError(f"the key {twice[:100]!r} occurs twice")
     return found

@@ -67,7 +67,9 @@ def attempt(lock: int) -> bool:
     except BlockingIOError:
         return False
     except OSError as error:
-        raise WorkError(f"{_open[lock]} cannot be locked: {error.strerror}; its file system knows no locks") from error
+        raise WorkError(
+            f"{_open[lock]} cannot be locked: {error.strerror}; its file system does not support locks"
+        ) from error
     return True
 
 

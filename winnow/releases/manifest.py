@@ -374,7 +374,7 @@ def _misfit(table: pd.DataFrame, classes: int) -> str | None:
         if not is_fit(table[column]) or (column != "alignment" and table[column].isna().any()):
             return f"{column} is {table[column].dtype}, perhaps with gaps, and should hold {words}"
     if (twice := table["id"].duplicated()).any():
-        return f"the id {quoted(table['id'][twice].iloc[0])} stands twice"
+        return f"the id {quoted(table['id'][twice].iloc[0])} occurs twice"
     if not table["label"].between(0, classes - 1).all():
         return "a label is none of the classes"
     return None
@@ -394,7 +394,7 @@ def load(folder: Path) -> Release:
     try:
         stated = json_files.read_json(path, LARGEST)
     except InputError as error:
-        raise InputError(f"{error}; it is no manifest of a release, so get the release again") from error
+        raise InputError(f"{error}; it is not the manifest of a release, so get the release again") from error
     version = stated.get("format") if isinstance(stated, dict) else None
     if isinstance(version, int) and version != FORMAT:
         raise InputError(
@@ -402,11 +402,11 @@ def load(folder: Path) -> Release:
             "scores.parquet can be read by anything; for the rest, check out the commit that made it"
         )
     if what := _unprintable(stated):
-        raise InputError(f"{path} is no manifest of a release: {what}; get the release again")
+        raise InputError(f"{path} is not the manifest of a release: {what}; get the release again")
     try:
         return Release(folder, Manifest.model_validate(stated), hashes.file_sha256(path))
     except ValidationError as error:
-        raise InputError(f"{path} is no manifest of a release: {_faults(error)}; get the release again") from error
+        raise InputError(f"{path} is not the manifest of a release: {_faults(error)}; get the release again") from error
 
 
 def _refuse_links(folder: Path) -> None:

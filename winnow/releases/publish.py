@@ -124,7 +124,7 @@ def _artifact(name: str) -> str:
         raise InputError("dvc.yaml is missing; run from the top of the project")
     artifacts = YAML(typ="safe").load(Path("dvc.yaml")).get("artifacts") or {}
     if name not in artifacts:
-        raise InputError(f"dvc.yaml names no artifact {name!r}; those there are: {', '.join(artifacts) or 'none'}")
+        raise InputError(f"dvc.yaml has no artifact {name!r}; it has: {', '.join(artifacts) or 'none'}")
     return str(artifacts[name]["path"])
 
 

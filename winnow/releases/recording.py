@@ -57,7 +57,7 @@ def again(out: Path) -> str:
     try:
         run = tracking.log(assemble.version(out, tags), Path.cwd(), samples)
     except Exception as error:
-        raise WorkError(f"MLflow broke off ({error}); the same command goes on") from error
+        raise WorkError(f"MLflow failed ({error}); the same command continues") from error
     kept.unlink(missing_ok=True)
     return run
 

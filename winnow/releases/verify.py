@@ -85,7 +85,7 @@ def _ids(release: Release, scores: pd.DataFrame | None) -> Iterator[Fault]:
         yield Fault("ids.txt", f"is not UTF-8 (byte {error.start})")
         return
     for name in listed[listed.duplicated()].unique():
-        yield Fault("ids.txt", f"{quoted(name)} stands twice")
+        yield Fault("ids.txt", f"{quoted(name)} occurs twice")
     if scores is not None:
         kept = set(scores.loc[scores["selected"], "id"])
         for name in sorted(set(listed) - kept):

@@ -41,7 +41,7 @@ def opened(name: str) -> Iterator[Release]:
             top = git("rev-parse", "--show-toplevel").removesuffix("\n")
             Repo.get(top, f"{below()}{PLACE}", out=str(room / "release"), rev=revision)
         except (DvcException, SCMError) as error:
-            raise InputError(f"{name} is no folder, and DVC cannot get it as a Git revision: {error}") from error
+            raise InputError(f"{name} is not a folder, and DVC cannot get it as a Git revision: {error}") from error
         yield manifest.load(room / "release")
 
 
@@ -82,7 +82,7 @@ def _revision(name: str) -> str:
     from dvc.scm import SCM
 
     if name.startswith("-"):
-        raise InputError(f"{name} is no folder, version or Git revision: it begins with a dash")
+        raise InputError(f"{name} is not a folder, version or Git revision: it begins with a dash")
     wanted = f"@v{name.removeprefix('v')}"
     project = below().removesuffix("/")
     tags = [tag for tag in SCM(".").list_tags() if tag.endswith(wanted) and tag.rpartition("=")[0] == project]

@@ -29,6 +29,6 @@ def send(words: str, reasons: list[str]) -> None:
         httpx.post(address, json=notice, timeout=PATIENCE, follow_redirects=True).raise_for_status()
     except httpx.HTTPStatusError as error:  # its own words hold the address
         answer = error.response
-        say(f"the webhook ({VARIABLE}) was not told: it answers {answer.status_code} {answer.reason_phrase}")
+        say(f"the webhook ({VARIABLE}) was not notified: it answers {answer.status_code} {answer.reason_phrase}")
     except Exception as error:  # whatever it is, what was to be told is worse
-        say(f"the webhook ({VARIABLE}) was not told: {error or type(error).__name__}")
+        say(f"the webhook ({VARIABLE}) was not notified: {error or type(error).__name__}")

@@ -35,7 +35,7 @@ def open_source(
         follow_links: read images that links lead to outside an image folder, or the folder of a table.
 
     Raises:
-        InputError: nothing can be read there, a class has no image, an id stands twice, or a label has no class.
+        InputError: nothing can be read there, a class has no image, an id occurs twice, or a label has no class.
     """
     name = fspath(source).rstrip("/") or "/"
     by_file = held_out is not None and held_out.lower().endswith(".txt")
@@ -88,7 +88,7 @@ def locate(source: str, *, follow_links: bool = False) -> Located:
     if "*" in name:
         names = fnmatch.filter(listing.matching(base, ""), name) if files.exists(posixpath.dirname(path)) else []
         if not names:
-            raise InputError(f"prepare.source: no file is like {source}")
+            raise InputError(f"prepare.source: no file matches {source}")
         return Located(base, names, [])
     if files.isfile(path):
         return Located(base, [name], [])

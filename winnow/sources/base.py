@@ -70,7 +70,7 @@ def check(name: str, source: Source) -> None:
     """What must hold for any source.
 
     Raises:
-        InputError: an id stands twice, a label has no class, a class has no image, or two names are the same to read.
+        InputError: an id occurs twice, a label has no class, a class has no image, or two names are the same to read.
     """
     table = source.table
     if table.empty:

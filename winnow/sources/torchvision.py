@@ -92,7 +92,7 @@ def _labels(name: str, data: Any) -> np.ndarray:
         said = [data[row][1] for row in range(len(data))]
     values = np.asarray(said)
     if values.ndim != 1 or not np.issubdtype(values.dtype, np.integer) or len(values) != len(data):
-        raise InputError(f"prepare.source: the labels of torchvision's {name} are not one class an image")
+        raise InputError(f"prepare.source: the labels of torchvision's {name} are not one class per image")
     return values.astype(np.int64)
 
 

@@ -79,7 +79,7 @@ def compare(table: pd.DataFrame, a: str, b: str, measure: str = "accuracy") -> l
         A difference a setting, in the order of the table; of the seeds for which both arms have the measure.
 
     Raises:
-        InputError: the table lacks a column, an arm is not in it, a cell stands twice, or no setting has both.
+        InputError: the table lacks a column, an arm is not in it, a cell occurs twice, or no setting has both.
     """
     arm = _arm_column(table)
     for name in (a, b):
@@ -88,7 +88,7 @@ def compare(table: pd.DataFrame, a: str, b: str, measure: str = "accuracy") -> l
     settings = [name for name in table.columns if name not in (arm, "seed", *MEASURED) and not elsewhere(name)]
     cell = [*settings, arm, "seed"]
     if (twice := table.duplicated(cell)).any():
-        raise InputError(f"a cell stands twice: {table.loc[twice, cell].iloc[0].to_dict()}")
+        raise InputError(f"a cell occurs twice: {table.loc[twice, cell].iloc[0].to_dict()}")
     known = [name for name in table.columns if name in SHARES or elsewhere(name)]
     if measure not in known:
         raise InputError(f"no measure is called {measure!r}; there are {_listed(known)}")

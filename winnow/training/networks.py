@@ -37,7 +37,7 @@ def build(name: str, *, side: int, classes: int, width: int) -> nn.Module:
     try:
         model: nn.Module = models.get_model(name, weights=None, num_classes=classes, **options)
     except ValueError as error:
-        raise InputError(f"evaluate.model: {name} takes no images of {side} pixels ({error})") from error
+        raise InputError(f"evaluate.model: {name} cannot take images of {side} pixels ({error})") from error
     if side <= SMALL_SIDE:
         model = _for_small_images(model, side, classes)
     for layer in model.modules():

@@ -187,7 +187,7 @@ def test_bad_options_are_refused_by_name(workdir: Path, write_features: Write, o
     [
         ({"ids": None, "labels": np.arange(300) % 6}, "row 5 has label 5, outside the 5 classes"),
         ({"text": None}, "text.npy is missing"),
-        ({"ids": ["same"] * 300}, "stands twice"),
+        ({"ids": ["same"] * 300}, "occurs twice"),
         ({"labels": np.arange(300) % 4}, "no image ('elk')"),
         ({"labels": np.zeros(299, int)}, "300 rows"),
     ],

@@ -114,7 +114,7 @@ def test_weights_of_another_architecture_are_refused_in_few_words(tmp_path: Path
         ("ViT-B32", None, r"embed\.model: .*no architecture 'ViT-B32'; the nearest are .*ViT-B-32"),
         ("ViT-B-32", "laion", r"embed\.pretrained: ViT-B-32 has no tag 'laion'; it has .*laion2b_s34b_b79k"),
         ("ViT-B-32", "openai", r"another activation; use 'ViT-B-32-quickgelu'"),
-        ("RN50", None, r"embed\.path: .*no checkpoint file"),
+        ("RN50", None, r"embed\.path: .*not a checkpoint file"),
         ("local-dir", None, r"embed\.path: .*open_clip_config\.json is missing"),
     ],
 )

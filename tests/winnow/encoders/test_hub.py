@@ -57,7 +57,7 @@ def test_what_is_in_the_cache_needs_no_network(
 def test_a_hub_that_is_away_is_told_at_once(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
     monkeypatch.setattr(constants, "ENDPOINT", host)
     start = time.perf_counter()
-    with pytest.raises(InputError, match=rf"tag '{TAG}' lie in no cache, and {host} does not answer.*embed\.path"):
+    with pytest.raises(InputError, match=rf"tag '{TAG}' are not in the cache, and {host} does not answer.*embed\.path"):
         hub.weights(MODEL, TAG)
     assert time.perf_counter() - start < hub.PATIENCE + 2
 

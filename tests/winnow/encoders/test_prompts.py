@@ -63,7 +63,7 @@ def test_codes_get_names(tmp_path: Path, name: str, text: str) -> None:
         ("names.json", "3", "one name"),
         ("names.json", "{", "cannot be read"),
         ("names.csv", "n01,cat,more\n", "3 cells"),
-        ("names.csv", "n01,cat\nn01,dog\n", "'n01' stands twice"),
+        ("names.csv", "n01,cat\nn01,dog\n", "'n01' occurs twice"),
         ("names.csv", "", "no name for 2 of 2"),
     ],
 )

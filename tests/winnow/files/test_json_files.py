@@ -47,10 +47,10 @@ def test_what_is_no_json_is_refused_by_the_name_of_its_file(data: bytes, words: 
 
 def test_json_with_a_key_twice_is_refused() -> None:
     Path("one.json").write_text('{"a": {"c": 2, "b": 1, "b": 1}}')
-    with pytest.raises(InputError, match=r"one\.json is not JSON \(the key 'b' stands twice\)"):
+    with pytest.raises(InputError, match=r"one\.json is not JSON \(the key 'b' occurs twice\)"):
         json_files.read_json(Path("one.json"))
     Path("one.json").write_text(f'{{"{"b" * 150}": 1, "{"b" * 150}": 1}}')
-    with pytest.raises(InputError, match=rf"the key '{'b' * 100}' stands twice\)"):
+    with pytest.raises(InputError, match=rf"the key '{'b' * 100}' occurs twice\)"):
         json_files.read_json(Path("one.json"))
 
 

@@ -87,7 +87,7 @@ def test_what_is_neither_folder_nor_revision_is_refused(released: Path) -> None:
 
 def test_a_revision_that_begins_with_a_dash_is_refused(workdir: Path) -> None:
     with (
-        pytest.raises(InputError, match="--upload-pack=x is no folder, version or Git revision"),
+        pytest.raises(InputError, match="--upload-pack=x is not a folder, version or Git revision"),
         versions.opened("--upload-pack=x"),
     ):
         pass

@@ -315,7 +315,7 @@ def test_labels_judged_otherwise_and_more_faults_are_refused() -> None:
     [
         ("alignment", None, "no column 'alignment'"),
         ("alignment", np.nan, ": an alignment is no number"),
-        ("id", "i00", "the id 'i00' stands twice; get the release again"),
+        ("id", "i00", "the id 'i00' occurs twice; get the release again"),
         ("label", 3, "a label is none of the classes; get the release again"),
         ("label", -1, "a label is none of the classes; get the release again"),
         ("predicted", "ant", "predicted is str"),

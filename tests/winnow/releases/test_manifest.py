@@ -95,7 +95,7 @@ def test_a_malformed_manifest_is_refused_with_its_key(released: Path, spoil: Spo
     spoil(made)
     (released / "manifest.json").write_text(json.dumps(made))
     said = refusal(released)
-    assert said.startswith(f"{released / 'manifest.json'} is no manifest of a release: ")
+    assert said.startswith(f"{released / 'manifest.json'} is not the manifest of a release: ")
     assert words in said
     assert len(said) < 1_000
 
@@ -104,7 +104,7 @@ def test_a_malformed_manifest_is_refused_with_its_key(released: Path, spoil: Spo
     ("content", "words"),
     [
         (b"[" * 100_000, "nested too deeply"),
-        (b'{"format": 2, "format": 2}', "the key 'format' stands twice"),
+        (b'{"format": 2, "format": 2}', "the key 'format' occurs twice"),
         (b"\xff\xfe{}", "not UTF-8"),
         (b"", "is not JSON"),
         (b"NaN", "valid dictionary"),
@@ -147,7 +147,7 @@ def test_every_command_refuses_it_with_exit_code_2(released: Path, workdir: Path
     }.get(command, ["release", command, folder])
     done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 2, done.output
-    assert f"winnow: {released / 'manifest.json'} is no manifest of a release: name: Field required" in done.stderr
+    assert f"winnow: {released / 'manifest.json'} is not the manifest of a release: name: Field required" in done.stderr
     assert "\x1b" not in done.output
     assert "Traceback" not in done.output
 
@@ -163,7 +163,7 @@ def change(released: Path, **columns: object) -> None:
         ({"id": 5}, "id is int64"),
         ({"id": [["a"]] * 24}, "id is object"),
         ({"id": [None, *"bcdefghijklmnopqrstuvwx"]}, "perhaps with gaps, and should hold text"),
-        ({"id": "a"}, "the id 'a' stands twice"),
+        ({"id": "a"}, "the id 'a' occurs twice"),
         ({"id": ["\x1b[2J", *map(str, range(23))]}, r"the name '\x1b[2J' has an escape in it"),
         ({"selected": 1.0}, "selected is float64"),
         ({"selected": [None, *[True] * 23]}, "and should hold true and false"),

@@ -83,7 +83,7 @@ def test_ids_that_are_no_text_are_one_fault(released: Path) -> None:
 def test_an_id_that_stands_twice_is_named(released: Path) -> None:
     with (released / "ids.txt").open("a") as file:
         file.write("red/1.png\n")
-    assert ("ids.txt", "'red/1.png' stands twice") in faults(released)
+    assert ("ids.txt", "'red/1.png' occurs twice") in faults(released)
 
 
 def test_a_table_that_cannot_be_trusted_or_read_does_not_hide_what_is_wrong_with_the_ids(released: Path) -> None:
@@ -93,7 +93,7 @@ def test_a_table_that_cannot_be_trusted_or_read_does_not_hide_what_is_wrong_with
     (released / "ids.txt").write_text(f"{ids}red/99.png\nred/1.png\n")
     found = faults(released)
     assert [where for where, _ in found] == ["ids.txt", "scores.parquet", "ids.txt"]
-    assert found[2] == ("ids.txt", "'red/1.png' stands twice")
+    assert found[2] == ("ids.txt", "'red/1.png' occurs twice")
 
 
 def test_a_list_of_no_ids_is_compared_too(released: Path) -> None:
@@ -193,7 +193,8 @@ def test_many_faults_of_a_kind_are_counted(released: Path, many: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "word"), [("{}", "no manifest of a release"), ("]", "no manifest"), ('{"format": 99}', "of format 99")]
+    ("content", "word"),
+    [("{}", "not the manifest of a release"), ("]", "not the manifest"), ('{"format": 99}', "of format 99")],
 )
 def test_what_is_no_release_of_this_format_is_refused(released: Path, content: str, word: str) -> None:
     (released / "manifest.json").write_text(content)

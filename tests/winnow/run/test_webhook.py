@@ -49,7 +49,7 @@ def test_one_that_refuses_is_named_without_its_address(
 ) -> None:
     monkeypatch.setenv(webhook.VARIABLE, f"{hook}/404")
     webhook.send("words", [])
-    assert capsys.readouterr().out == "the webhook (WINNOW_WEBHOOK) was not told: it answers 404 Not Found\n"
+    assert capsys.readouterr().out == "the webhook (WINNOW_WEBHOOK) was not notified: it answers 404 Not Found\n"
 
 
 @pytest.mark.parametrize("said", [b"220 mail.example ESMTP\r\n", b"", b"HTTP/1.1 none\r\n\r\n"])
@@ -93,5 +93,5 @@ def test_an_address_that_is_none_masks_nothing(
 
 def assert_said(capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr().out
-    assert said.startswith("the webhook (WINNOW_WEBHOOK) was not told: ")
+    assert said.startswith("the webhook (WINNOW_WEBHOOK) was not notified: ")
     assert "s3cret" not in said

@@ -76,7 +76,7 @@ def run(source: str, out: Path) -> None:
     ("url", "words"),
     [
         ("memory://nothing", "memory://nothing does not exist"),
-        ("memory://nothing/*.tar", "no file is like"),
+        ("memory://nothing/*.tar", "no file matches"),
         ("nonsense://x", "nonsense://x cannot be opened"),
     ],
 )

@@ -74,7 +74,7 @@ def test_one_seed_tells_nothing() -> None:
         (lambda t: t.rename(columns={"method": "kind"}), "arm or method"),
         (lambda t: t.drop(columns="seed"), "accuracy, seed"),
         (lambda t: t[t["method"] == "ours"], "no method is called 'theirs'; there are ours"),
-        (lambda t: pd.concat([t, t.iloc[:1]]), "stands twice"),
+        (lambda t: pd.concat([t, t.iloc[:1]]), "occurs twice"),
         (lambda t: t.assign(seed=t["seed"] + 10 * (t["method"] == "ours")), "in common"),
     ],
 )
