@@ -3,6 +3,7 @@ whose root has a `tasks.py` and a `flows/` of its own.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from support import ROOT, TINY, Project, clip_folder, tracked, write_photos
+from support import ROOT, TINY, Project, clip_folder, stages_run, tracked, write_photos
 from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import functional
@@ -88,9 +89,16 @@ def use(repository: Project, source: Path, *arguments: str) -> None:
     assert str(ROOT) not in where, "the wheel is at work, and not the checkout"
     project.set(evaluate={"steps": 10, "seeds": 2, "image_size": 16})
     project.do("dvc", "remote", "add", "--default", "store", str(repository.folder.parent / "store"))
-    assert project.repro() == ["prepare", "embed", "adapt", "score", "optimize", "evaluate", "release"]
+    said = project.do("dvc", "repro")
+    stages = ["prepare", "embed", "adapt", "score", "optimize", "evaluate", "release"]
+    assert stages_run(said) == stages
+    outcomes = {stage: re.findall(rf"^winnow {stage}: (.*)", said, re.MULTILINE) for stage in stages}
+    assert all(outcomes.values()), "each stage says what came of it"
     assert project.repro() == []
-    assert "my-subset: kept " in project.do("winnow", "show")
+    shown = project.do("winnow", "show")
+    assert "my-subset: kept " in shown
+    for stage in ("prepare", "embed", "adapt", "optimize"):
+        assert outcomes[stage][-1] in shown
     repository.commit()
     project.do("winnow", "release", "publish", "subset", "--bump", "minor")
     assert "my-subset=subset@v0.1.0" in repository.do("git", "tag")

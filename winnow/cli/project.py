@@ -52,7 +52,10 @@ def look(
 
 
 def init(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The project to make, or to update.")],
+    folder: Annotated[
+        Path | None,
+        typer.Argument(metavar="FOLDER", help="The project to make, or to update.  [to update: this folder]"),
+    ] = None,
     source: Annotated[
         str | None, typer.Option(help="Where the images are: a folder, a file, a URL, or torchvision:NAME.")
     ] = None,
@@ -81,8 +84,10 @@ def init(
         if update:
             if source or features or encoder or weights or pretrained or keep is not None:
                 raise InputError("--update takes the folder alone; what a project is made of stands in its params.yaml")
-            _update(folder)
+            _update(folder or Path())
             return
+        if folder is None:
+            raise InputError("name the folder to make, such as winnow init my-subset --source path/to/images")
         if not source:
             raise InputError("--source: say where the images are, such as --source path/to/images")
         where = create.place(folder)
@@ -197,4 +202,4 @@ def _update(folder: Path) -> None:
     for name in done.written:
         say(f"updated {one_line(name)}")
     state = f"{len(done.written)} files updated, {len(done.kept)} left as you changed them"
-    say(f"{one_line(folder)}: from Winnow {done.before} to {__version__}; {state}")
+    say(f"{one_line(folder.absolute())}: from Winnow {done.before} to {__version__}; {state}")

@@ -1,12 +1,16 @@
 """Summarize a release in a few lines: what was kept and dropped, how accurate it trains, and where it is."""
 
 import dataclasses
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from winnow.releases.manifest import Arms, load
+from winnow.errors import InputError
+from winnow.releases.manifest import Arms, Manifest, load
+from winnow.run import outcomes
 from winnow.selection import reasons
 from winnow.selection.reasons import REASONS
 from winnow.terminal.console import Console, plain
@@ -61,25 +65,29 @@ def describe(release: Path) -> None:
         f"{found['least_kept_of_a_class']:,} to {found['most_kept_of_a_class']:,} kept in each of {found['classes']} "
         "classes"
     )
-    for line in found["prepared"]:
-        console.print(f"  read: {plain(line)}")
-    said = [f"{n:,} {REASONS[reason][0]}" for reason, n in found["dropped"].items() if n]
-    if said:
-        console.print(f"  dropped: {', '.join(said)}")
+    for stage, line in _outcomes(release, manifest, found):
+        console.print(f"  {stage:<9} {plain(line)}")
     for kind, name in PLANTED.items():
         if planted := getattr(manifest.results, kind):
             console.print(
                 f"  planted {name}: {planted.dropped:,} of {planted.planted:,} found and dropped; "
                 f"{planted.share_of_pool:.1%} of the pool, {planted.share_of_kept:.2%} of what is kept"
             )
-    adaptation = manifest.adaptation
-    console.print(
-        f"  accuracy of the class prompts alone, on {plain(adaptation.measured_on)}: "
-        f"{adaptation.zero_shot_accuracy:.1%} as the encoder came, {adaptation.adapted_accuracy:.1%} adapted\n"
-    )
+    console.print()
     console.print(_accuracies(manifest.results.accuracy, kept, pool))
     console.print(f"\nrelease  {plain(release)}\nreport   {plain(found['report'])}")
     console.print("compare  winnow ui (MLflow's pages; choose two runs of “subset versions” and press Compare)")
+
+
+def _outcomes(release: Path, manifest: Manifest, found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """What each stage said when it ended, but for accuracies, which have a table, and the release, which comes last."""
+    yield from (("prepare", line) for line in found["prepared"])
+    yield "embed", outcomes.embedded(manifest.encoder, manifest.pool.samples)
+    yield "adapt", outcomes.adapted(found["adaptation"])
+    with suppress(InputError):  # a summary needs no table
+        yield "score", outcomes.scored(load(release).scores)
+    counts = {reasons.key(reason): count for reason, count in found["dropped"].items()}
+    yield "optimize", outcomes.optimized({"pool": found["pool"], "kept": found["kept"], **counts})
 
 
 def _accuracies(results: Arms, kept: int, pool: int) -> Table:

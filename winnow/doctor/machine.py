@@ -34,8 +34,12 @@ def packages(constraints: Path = Path("constraints.txt")) -> Finding:
     needed = [need for need in needs if need.marker is None or need.marker.evaluate({"extra": ""})]
     broken = [f"{need} (found: {_version(need.name) or 'none'})" for need in needed if not _met(need)]
     again = "make .venv/.installed, after `touch constraints.txt`"
+    if not constraints.is_file():
+        again = "pip install -r requirements.txt"
     if broken:
         return Finding("packages", "wrong", f"{_some(broken)} not met", again)
+    if not constraints.is_file():
+        return Finding("packages", "ok", f"{len(needed)} that Winnow needs are installed")
     pins = [pin for pin in _pins(constraints) if _version(pin.name)]
     other = [f"{pin.name} {_version(pin.name)}, not {pin.specifier}" for pin in pins if not _met(pin)]
     if other:

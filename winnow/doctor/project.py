@@ -50,7 +50,8 @@ def git() -> Finding:
     where = repository.url()
     at = f"{head}" + (f" of {where}" if where else ", with no remote")
     if changed:
-        return Finding("Git", "warning", f"{at}; {len(changed)} files changed", "commit before you publish a version")
+        files = "1 file" if len(changed) == 1 else f"{len(changed)} files"
+        return Finding("Git", "warning", f"{at}; {files} changed", "commit before you publish a version")
     return Finding("Git", "ok", f"{at}, clean")
 
 

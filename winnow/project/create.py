@@ -4,6 +4,7 @@ import difflib
 import json
 import os
 import re
+import shlex
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +61,9 @@ def place(folder: Path) -> Place:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file; name a folder")
     if (folder / MARK).is_file():
-        raise InputError(f"{folder} is a project already; `winnow init --update {folder}` brings it up to date")
+        raise InputError(
+            f"{folder} is a project already; `winnow init --update {shlex.quote(str(folder))}` brings it up to date"
+        )
     above = next(path for path in (folder, *folder.parents) if path.is_dir())
     try:
         top: Path | None = Path(git("rev-parse", "--show-toplevel", at=above).strip()).resolve()
@@ -90,7 +93,9 @@ def check_free(where: Place, choices: Choices) -> dict[str, bytes]:
     """
     folder, files = where.folder, template.files(choices)
     aside = (
-        "name a folder of its own" if folder != where.top else f"name a subfolder: winnow init {folder / 'my-subset'}"
+        "name a folder of its own"
+        if folder != where.top
+        else f"name a subfolder: winnow init {shlex.quote(str(folder / 'my-subset'))}"
     )
     for name in MODULES:
         if (folder / f"{name}.py").exists():

@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import psutil
@@ -15,11 +16,11 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from winnow.compute import device
 from winnow.errors import InputError, WorkError
 from winnow.files import locks
-from winnow.run import STARTED, error_lines, inputs, prefect_server, run_log, settings, stage_lock
+from winnow.run import STARTED, error_lines, inputs, outcomes, prefect_server, run_log, settings, stage_lock
 from winnow.run.decorators import GPU
 from winnow.run.settings import Runtime, Settings
 from winnow.terminal.ending import ended
-from winnow.terminal.say import say
+from winnow.terminal.say import one_line, say
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -65,6 +66,8 @@ def main(flow: Flow[[Settings], None], *, mapped: bool = False, at_once: int | N
             chosen = parameters.runtime if mapped else Runtime()
             with running(flow, chosen, at_once=at_once, gpu=gpu) as ready:
                 ready(parameters)
+                if line := outcomes.of(flow.name, Path("data")):
+                    say(f"winnow {flow.name}: {one_line(line)}")
                 read.check()  # here, so that the log says it too
 
 

@@ -295,7 +295,7 @@ def test_a_release_as_json_and_in_words(released: Path) -> None:
     assert found["dropped"]["redundant"] == 5
     assert found["accuracy"]["subset"] == {"mean": 0.5, "std": 0.125}
     said = winnow("show", released).stdout
-    assert "read: 24 images to choose from, in 3 classes (blue: 8, green: 8, red: 8)" in said
+    assert "prepare   24 images to choose from, in 3 classes (blue: 8, green: 8, red: 8)" in said
     assert "dropped: 1 suspected labels, 2 damaged, 5 redundant" in said
     assert all(line in said for line in found["prepared"])
 

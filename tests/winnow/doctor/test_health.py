@@ -48,7 +48,7 @@ def test_in_order_it_ends_with_0_and_otherwise_with_1_and_the_cure(checkout: Pat
     (checkout / "params.yaml").write_text("optimize: {keeep: 0.3}\n")
     ill = doctor(checkout, PREFECT_SERVER_ANALYTICS_ENABLED="true", MLFLOW_TRACKING_URI="http://me:hunter2@127.0.0.1:9")
     assert ill.returncode == 1, ill.stdout + ill.stderr
-    told = ("unknown key optimize.keeep", "correct params.yaml", "1 files changed", "http://***@127.0.0.1:9")
+    told = ("unknown key optimize.keeep", "correct params.yaml", "1 file changed", "http://***@127.0.0.1:9")
     for words in (*told, "on in Prefect", "export PREFECT_SERVER_ANALYTICS_ENABLED=false", "2 to know of, 3 wrong"):
         assert words in ill.stdout
     assert "hunter2" not in ill.stdout + ill.stderr
@@ -60,6 +60,12 @@ def test_packages_are_compared_with_the_pins(workdir: Path) -> None:
     (workdir / "pins.txt").write_text("numpy==1.0\n")
     found = machine.packages(Path("pins.txt"))
     assert (found.state, f"numpy {np.__version__}, not ==1.0" in found.found) == ("warning", True)
+
+
+def test_a_project_without_pins_is_told_that_its_packages_are_there(workdir: Path) -> None:
+    found = machine.packages()
+    assert (found.state, found.found.partition(" ")[2]) == ("ok", "that Winnow needs are installed")
+    assert int(found.found.partition(" ")[0]) > 0
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

@@ -281,6 +281,14 @@ def test_an_update_brings_what_is_untouched_and_shows_what_it_leaves(
     assert "0 files updated, 0 left" in made("mine", "--update"), "a difference is shown once"
 
 
+def test_an_update_is_of_the_folder_at_hand_where_none_is_named(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made("my photos", "--source", "photos")
+    assert f"winnow init --update '{workdir}/my photos'`" in refused("my photos", "--source", "photos")
+    assert "name the folder to make" in refused("--source", "photos")
+    monkeypatch.chdir("my photos")
+    assert f"{workdir}/my photos: from Winnow" in made("--update")
+
+
 def test_an_update_removes_nothing_outside_the_project(workdir: Path) -> None:
     made("mine", "--source", "photos")
     (workdir / "precious").write_text("x")

@@ -1,0 +1,50 @@
+"""What a stage says came of it."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from winnow.cli import show
+from winnow.run import outcomes
+
+
+def test_each_stage_says_in_a_line_what_came_of_it(stages: Path) -> None:
+    np.save(stages / "embed/labels.npy", np.zeros(24, np.int64))
+    pd.DataFrame({"label": [0, 1, 2], "predicted": [0, 1, 1]}).to_parquet(stages / "score/scores.parquet")
+    pd.DataFrame({"id": ["a", "b"]}).to_parquet(stages / "score/near_duplicates.parquet")
+    assert outcomes.of("embed", stages) == "24 images have features of tiny"
+    assert outcomes.of("adapt", stages) == (
+        "accuracy of the class prompts alone, on held-out images: 50.0% as the encoder came, 75.0% adapted"
+    )
+    assert outcomes.of("score", stages) == (
+        "1 of 3 images look more like another class than like their label; 2 pairs are nearly the same"
+    )
+    assert outcomes.of("optimize", stages) == (
+        "kept 16 of 24 images; dropped: 1 suspected labels, 2 damaged, 5 redundant"
+    )
+    assert "50.00% ± 12.50 (this subset)" in (outcomes.of("evaluate", stages) or "")
+    assert (outcomes.of("release", stages) or "").endswith(f"see {stages / 'release/report.html'}")
+    assert outcomes.of("source", stages) is None
+
+
+def test_show_repeats_what_the_stages_said(stages: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    show.describe(stages / "release")
+    shown = capsys.readouterr().out
+    assert "  embed     24 images have features of tiny\n" in shown
+    for stage in ("adapt", "optimize"):
+        assert f"  {stage:<9} {outcomes.of(stage, stages)}\n" in shown
+    table = pd.read_parquet(stages / "release/scores.parquet")
+    others = (table["predicted"] != table["label"]).sum()
+    assert f"  score     {others} of 24 images look more like another class than like their label\n" in shown
+
+
+def test_a_release_whose_scores_are_gone_is_shown_without_them(
+    stages: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (stages / "release/scores.parquet").unlink()
+    show.describe(stages / "release")
+    shown = capsys.readouterr().out
+    assert "  optimize  kept 16 of 24 images" in shown
+    assert "  score " not in shown

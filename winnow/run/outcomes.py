@@ -1,0 +1,89 @@
+"""What came of each stage, in a line: a stage says it when it ends, and `winnow show` repeats it for a release.
+
+What `prepare` says is made while it reads (`winnow.images.prepare`), since it takes more than a line.
+
+    >>> embedded({"encoder": "ViT-B-32"}, images=2552)
+    '2,552 images have features of ViT-B-32'
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from winnow.files.json_files import read_json
+from winnow.selection import reasons
+from winnow.selection.reasons import REASONS
+from winnow.training.arms import ARMS
+
+if TYPE_CHECKING:
+    import pandas as pd  # at run time only by those that have imported it
+
+
+def embedded(encoder: Mapping[str, Any], images: int) -> str:
+    """What made the features of the images to choose from."""
+    name = str(encoder.get("encoder", "an unknown encoder")).removeprefix("features ")  # as given features are noted
+    return f"{images:,} images have features of {name}"
+
+
+def adapted(metrics: Mapping[str, Any]) -> str:
+    """How well the prompts of the classes alone tell images apart, before and after."""
+    return (
+        f"accuracy of the class prompts alone, on {metrics['measured_on']}: {metrics['zero_shot_accuracy']:.1%} as the "
+        f"encoder came, {metrics['adapted_accuracy']:.1%} adapted"
+    )
+
+
+def scored(table: "pd.DataFrame") -> str:
+    """How many images look like another class; a row an image to choose from, with label and predicted."""
+    others = int((table["predicted"] != table["label"]).sum())
+    return f"{others:,} of {len(table):,} images look more like another class than like their label"
+
+
+def optimized(metrics: Mapping[str, Any]) -> str:
+    """What was kept, and what was dropped by reason."""
+    counts = ((name, int(metrics.get(reasons.key(reason), 0))) for reason, (name, _) in REASONS.items())
+    why = ", ".join(f"{count:,} {name}" for name, count in counts if count)
+    return f"kept {metrics['kept']:,} of {metrics['pool']:,} images" + (f"; dropped: {why}" if why else "")
+
+
+def evaluated(metrics: Mapping[str, Any]) -> str:
+    """Test accuracy by what was trained on."""
+    found = metrics["accuracy"]
+    by_arm = (f"{found[arm]['mean']:.2%} ± {100 * found[arm]['std']:.2f} ({name})" for arm, name in ARMS.items())
+    return f"test accuracy: {', '.join(by_arm)}"
+
+
+def released(manifest: Mapping[str, Any], release: Path) -> str:
+    """Where the release and its report lie."""
+    return f"{manifest['name']} is in {release}; see {release / 'report.html'}"
+
+
+def of(stage: str, data: Path) -> str | None:
+    """The line of a stage whose results are in the folder `data`; None for a stage that has none, or says its own."""
+    say = SAYS.get(stage)
+    return say(data / stage) if say else None
+
+
+def _embedded(out: Path) -> str:
+    return embedded(read_json(out / "encoder.json"), len(np.load(out / "labels.npy", mmap_mode="r")))
+
+
+def _scored(out: Path) -> str:
+    import pandas as pd
+    import pyarrow.parquet as pq
+
+    pairs = pq.read_metadata(out / "near_duplicates.parquet").num_rows
+    line = scored(pd.read_parquet(out / "scores.parquet", columns=["label", "predicted"]))
+    return line + (f"; {pairs:,} pairs are nearly the same" if pairs else "")
+
+
+SAYS: dict[str, Callable[[Path], str]] = {
+    "embed": _embedded,
+    "adapt": lambda out: adapted(read_json(out / "metrics.json")),
+    "score": _scored,
+    "optimize": lambda out: optimized(read_json(out / "metrics.json")),
+    "evaluate": lambda out: evaluated(read_json(out / "metrics.json")),
+    "release": lambda out: released(read_json(out / "manifest.json"), out),
+}
