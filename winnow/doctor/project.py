@@ -43,6 +43,8 @@ def pipeline() -> Finding:
 def git() -> Finding:
     """Whether results can be told to come from a commit."""
     try:
+        if not repository.git("rev-list", "--max-count=1", "--all").strip():
+            return Finding("Git", "warning", "a repository without a commit", "commit before you publish a version")
         head = repository.git("rev-parse", "--short", "HEAD").strip()
         changed = repository.git("status", "--porcelain").splitlines()
     except InputError as error:

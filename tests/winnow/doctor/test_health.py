@@ -54,6 +54,14 @@ def test_in_order_it_ends_with_0_and_otherwise_with_1_and_the_cure(checkout: Pat
     assert "hunter2" not in ill.stdout + ill.stderr
 
 
+def test_a_new_repository_is_in_order_but_for_its_first_commit(workdir: Path) -> None:
+    assert project.git().state == "wrong"
+    subprocess.run(["git", "init", "-q"], check=True)
+    found = project.git()
+    assert (found.state, found.found) == ("warning", "a repository without a commit")
+    assert found.cure == "commit before you publish a version"
+
+
 def test_packages_are_compared_with_the_pins(workdir: Path) -> None:
     (workdir / "pins.txt").write_text(f"# pins\n\nnumpy=={np.__version__}\nno-such-package==1\n")
     assert machine.packages(Path("pins.txt")) == Finding("packages", "ok", "1 installed, as in pins.txt")
