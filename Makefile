@@ -15,7 +15,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export DVC_NO_ANALYTICS := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
-.PHONY: help demo test test-all fuzz mutants check audit docs tutorial ui up down status clean
+.PHONY: help demo test test-all fuzz mutants check audit constraints size docs tutorial ui up down status clean
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -45,6 +45,13 @@ check: $(INSTALLED) ## lint and check types
 audit: $(INSTALLED) ## known vulnerabilities of the packages, and their licences
 	$(BIN)/python .ci/audit.py
 
+constraints: $(INSTALLED) ## write requirements.lock, the hashes of constraints.txt; UPGRADE=1: of the newest versions
+	$(BIN)/python .ci/constraints.py $(if $(UPGRADE),--upgrade)
+
+size: ## say how large the installed packages are, with and without CUDA's
+	@du -sh $(BIN)/../lib/python*/site-packages
+	@du -sch --exclude='nvidia' --exclude='triton' $(BIN)/../lib/python*/site-packages | sed -n 's/total/without CUDA and Triton/p'
+
 docs: $(INSTALLED) ## build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
@@ -63,10 +70,11 @@ down: $(INSTALLED) ## end all of them
 status: $(INSTALLED) ## say what of it is running
 	@$(BIN)/winnow status
 
-$(INSTALLED): pyproject.toml constraints.txt
+$(INSTALLED): pyproject.toml requirements.lock
 	@[ -n "$(PYTHON)" ] || { echo "Winnow needs Python 3.11.4 or newer, and none is on the path; name one: make PYTHON=/path/to/python3" >&2; exit 2; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --no-compile --constraint constraints.txt --editable '.[dev,docs]'
+	$(BIN)/python -m pip install --no-compile --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --no-compile --no-deps --no-build-isolation --editable . # a folder has no hash
 	@$(BIN)/python -m compileall -qq -j 0 .venv/lib || true # pip would use one core; some files are not meant to compile
 	touch $@
 

@@ -62,7 +62,7 @@ def copy(checkout: Path, folder: Path) -> Path:
     """The checkout with its results, and the environment that runs this."""
     shutil.copytree(checkout, folder, symlinks=True, ignore=lambda at, _: LEFT if Path(at) == checkout else set())
     (folder / ".venv").symlink_to(sys.prefix)
-    for name in ("pyproject.toml", "constraints.txt"):
+    for name in ("pyproject.toml", "requirements.lock"):
         os.utime(folder / name, (0, 0))  # so that make does not install again
     return folder
 

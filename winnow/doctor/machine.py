@@ -33,7 +33,7 @@ def packages(constraints: Path = Path("constraints.txt")) -> Finding:
     needs = (Requirement(line) for line in importlib.metadata.requires(DISTRIBUTION) or ())
     needed = [need for need in needs if need.marker is None or need.marker.evaluate({"extra": ""})]
     broken = [f"{need} (found: {_version(need.name) or 'none'})" for need in needed if not _met(need)]
-    again = "make .venv/.installed, after `touch constraints.txt`"
+    again = "make .venv/.installed, after `touch requirements.lock`"
     if not constraints.is_file():
         again = "pip install -r requirements.txt"
     if broken:
