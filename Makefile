@@ -1,7 +1,7 @@
 # Everything a newcomer types. `make` alone lists it.
 
-# The newest Python of those that Winnow runs on; PYTHON=... names another.
-PYTHON ?= $(firstword $(foreach name,python3.14 python3.13 python3.12 python3.11 python3,$(shell \
+# The newest Python of those that the tests ran with, else any that is new enough; PYTHON=... names another.
+PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3.14 python3,$(shell \
 	$(name) -c 'import sys; sys.exit(sys.version_info < (3, 11, 4))' 2>/dev/null && echo $(name))))
 HOST ?= 127.0.0.1# where `make ui` serves
 PORT ?= 5000
@@ -48,9 +48,9 @@ audit: $(INSTALLED) ## known vulnerabilities of the packages, and their licences
 constraints: $(INSTALLED) ## write requirements.lock, the hashes of constraints.txt; UPGRADE=1: of the newest versions
 	$(BIN)/python .ci/constraints.py $(if $(UPGRADE),--upgrade)
 
-size: ## say how large the installed packages are, with and without CUDA's
-	@du -sh $(BIN)/../lib/python*/site-packages
-	@du -sch --exclude='nvidia' --exclude='triton' $(BIN)/../lib/python*/site-packages | sed -n 's/total/without CUDA and Triton/p'
+size: $(INSTALLED) ## say how large the installed packages are, and how large without the libraries of CUDA
+	@du -sm .venv/lib/python*/site-packages | sed 's/\t.*/ MB installed/'
+	@du -sm --exclude='nvidia' --exclude='triton' --exclude='libtorch_cuda*' .venv/lib/python*/site-packages | sed 's/\t.*/ MB without CUDA/'
 
 docs: $(INSTALLED) ## build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet

@@ -111,3 +111,11 @@ def test_make_says_that_no_python_is_new_enough(tmp_path: Path) -> None:
     )
     assert done.returncode == 2
     assert "Winnow needs Python 3.11.4 or newer, and none is on the path" in done.stderr
+
+
+def test_the_pythons_that_are_named_are_those_that_ci_runs() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    named = re.findall(r"Python :: (3\.[0-9]+)", " ".join(project["classifiers"]))
+    workflow = (ROOT / ".github/workflows/ci.yml").read_text()
+    assert f"python: {named}".replace("'", '"') in workflow
+    assert f"tested with {', '.join(named[:-1])} and {named[-1]}" in (ROOT / "README.md").read_text()
