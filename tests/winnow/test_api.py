@@ -94,7 +94,9 @@ def test_defaults_are_the_same_in_python_the_command_and_params_yaml() -> None:
         assert len(shared) >= 3
         for name in shared:
             assert python[name] == shell[name] == settings[name], name
-            said = re.search(rf"^ +{name}: (.*?)^        (?! )", str(function.__doc__), re.M | re.S)
+            said = re.search(
+                rf"^ +{name}: (.*?)^    (?! )", str(inspect.getdoc(function)), re.M | re.S
+            )  # as any Python keeps it
             assert said
             assert str(python[name]) in said[1], "the docstring says it too, since editors show a constant"
     assert inspect.signature(winnow.select).parameters["keep"].default is inspect.Parameter.empty
