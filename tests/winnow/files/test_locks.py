@@ -21,11 +21,12 @@ import os, sys
 from pathlib import Path
 from winnow.files import locks
 with locks.locked(Path(sys.argv[1]), "writes OUT"):
-    if "fork" in sys.argv and os.fork() == 0:
-        sys.stdin.read()
-        os._exit(0)
-    print("held", flush=True)
+    forked = "fork" in sys.argv and os.fork()
+    if not forked:  # the fork speaks, if there is one: by then it has closed what it must
+        print("held", flush=True)
     sys.stdin.read()
+    if "fork" in sys.argv and not forked:
+        os._exit(0)
 """
 
 
