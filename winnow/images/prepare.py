@@ -18,7 +18,6 @@ import logging
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -27,12 +26,10 @@ from winnow import corrections as decisions
 from winnow.errors import InputError
 from winnow.files.json_files import write_json
 from winnow.files.outputs import whole_folder
-from winnow.images import duplicates, flaws, held_out, plant, screen, storage
+from winnow.images import Droppable, duplicates, flaws, held_out, plant, screen, storage
 from winnow.images.copies import CopyWriter
 from winnow.names import quoted
 from winnow.sources import Source
-
-Droppable = Literal["duplicates", "dark", "light", "blurry", "low_information"]
 
 SHARD = 2048  # images of a unit of work
 INDEX = ["id", "label", "split", "shard", "row", "width", "height", "sha256", "file", "place", "size", "copied"]

@@ -8,10 +8,13 @@ this server, and so does a stage if no server is configured (`winnow.run.prefect
 import argparse
 import fcntl
 import os
+import signal
 import socket
 import threading
 import time
+from contextlib import suppress
 
+import psutil
 import uvicorn
 
 from winnow.local.own_pages import OwnPages
@@ -42,14 +45,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m winnow.local.prefect_app", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="0: any that is free")
     parser.add_argument("--ready", type=int, help="file descriptor that is told the port once the server answers")
-    parser.add_argument("--parent", type=int, help="process with which the server ends; it is a temporary one then")
+    parser.add_argument("--owner", type=int, help="process with which the server ends; it is a temporary one then")
     given = parser.parse_args()
-    if given.parent:
-        threading.Thread(target=_end_with, args=(given.parent,), daemon=True).start()
+    if given.owner:
+        threading.Thread(target=_end_with, args=(given.owner,), daemon=True).start()
     with socket.create_server((HOST, given.port)) as listening:
         os.environ["PREFECT_SERVER_CORS_ALLOWED_ORIGINS"] = f"http://{HOST}:{listening.getsockname()[1]}"
         os.environ["PREFECT_UI_API_URL"] = "/api"  # whichever of its names a person calls the server by
-        _serve(listening, given.ready, temporary=bool(given.parent))
+        _serve(listening, given.ready, temporary=bool(given.owner))
 
 
 def _serve(listening: socket.socket, ready: int | None, *, temporary: bool) -> None:
@@ -72,10 +75,14 @@ def _serve(listening: socket.socket, ready: int | None, *, temporary: bool) -> N
     Server(config, lock, ready).run([listening])
 
 
-def _end_with(parent: int) -> None:
-    """End this process once another has taken the place of its parent, which has ended then."""
-    while os.getppid() == parent:
-        time.sleep(0.5)
+def _end_with(owner: int) -> None:
+    """End this process after its owner, whose last lines of logs have a few seconds to be written down."""
+    with suppress(psutil.Error):
+        process = psutil.Process(owner)
+        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.5)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(5)
     os._exit(0)
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -39,6 +40,18 @@ def started(*arguments: str, cwd: Path, env: dict[str, str] | None = None) -> su
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
+
+
+def above() -> psutil.Process | None:
+    """The DVC that runs this process, as one stage of several; None where the process was started alone."""
+    return next((process for process in psutil.Process().parents() if _is_dvc(process)), None)
+
+
+def _is_dvc(process: psutil.Process) -> bool:
+    try:
+        return "dvc" in {Path(part).name for part in process.cmdline()[:4]}
+    except psutil.Error:
+        return False
 
 
 def _environment(env: dict[str, str] | None) -> dict[str, str]:

@@ -1,6 +1,11 @@
-"""Provide a Prefect server for a stage or a whole pipeline: the one in PREFECT_API_URL, or else a temporary one."""
+"""Provide a Prefect server for a stage or a whole pipeline: the one in PREFECT_API_URL, or else a temporary one.
+
+A temporary server takes longer to start than most stages of a small data set take to run. So the first stage of a
+`dvc repro` starts one that lasts until DVC ends, and the stages after it find its port and password in SHARED.
+"""
 
 import atexit
+import json
 import os
 import secrets
 import select
@@ -12,15 +17,20 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from winnow.errors import InputError, WorkError
+from winnow.files.outputs import whole_file
 from winnow.files.scratch import SCRATCH
 from winnow.local import login
 from winnow.reach import bypass_proxy
+from winnow.run import pipeline
 from winnow.terminal.redact import redact
 
 VARIABLE = "PREFECT_API_URL"
 ROOM = SCRATCH / "prefect"  # the home and the log of temporary servers
 PATIENCE = 30  # seconds for a server that is named to answer
+SHARED = ROOM / "shared.json"  # readable by its user only
 LONGEST = 900  # seconds for a temporary one to start, on a busy machine; one that has ended is noticed at once
 LAST = 15  # lines of its log that are repeated where it has not started
 # A busy machine is no failure: Prefect gives up much earlier. What a user has set holds.
@@ -43,9 +53,8 @@ class AwayError(InputError):
 def shared() -> Iterator[dict[str, str]]:
     """Give the environment in which stages report to one server: the one that is named, else a temporary one.
 
-    The temporary one ends with this process, however that ends, and not before: the last lines of logs are sent to it.
-    Flows of this process find it by themselves; a stage that is given no server starts one of its own, which takes
-    longer than most stages of a small data set.
+    The temporary one ends with this process or with the DVC above it, however that ends, and not before: the last
+    lines of logs are sent to it. Flows of this process find it by themselves.
 
     Raises:
         AwayError: the server that is named does not answer, or asks for another password.
@@ -53,8 +62,8 @@ def shared() -> Iterator[dict[str, str]]:
     """
     if address():
         version()
-    else:
-        _start()
+    elif not ((dvc := pipeline.above()) and _joined(dvc)):
+        _start(dvc)
     yield dict(os.environ)
 
 
@@ -138,29 +147,45 @@ def _table(file: Path, tables: list[str]) -> dict[str, Any]:
     return found
 
 
-def _start() -> None:
-    """Start a temporary server, wait until it answers, and have this process and all that it starts report to it."""
-    from prefect.context import refresh_global_settings_context
+def _joined(dvc: psutil.Process) -> bool:
+    """Report to the temporary server that another stage of the same DVC started, if there is one and it answers."""
+    try:
+        kept = json.loads(SHARED.read_text(encoding="utf-8"))
+        if kept["dvc"] != _identity(dvc):
+            return False
+        _use(int(kept["port"]), str(kept["password"]))
+        version()
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
+    except AwayError:
+        os.environ.pop(VARIABLE)
+        return False
+    return True
 
+
+def _identity(process: psutil.Process) -> list[float]:
+    """What no other process has: another may get the number of one that has ended."""
+    return [process.pid, process.create_time()]
+
+
+def _start(dvc: psutil.Process | None) -> None:
+    """Start a temporary server, wait until it answers, and have this process and all that it starts report to it.
+
+    It ends with the DVC above, if there is one, else with this process.
+    """
     ROOM.mkdir(mode=0o700, parents=True, exist_ok=True)
     password, log = f"winnow:{secrets.token_hex(16)}", ROOM / "server.log"
+    owner = dvc.pid if dvc else os.getpid()
     reading, writing = os.pipe()
     with log.open("ab") as out:
         begun = out.tell()
-        command = [
-            sys.executable,
-            "-m",
-            "winnow.local.prefect_app",
-            "--ready",
-            str(writing),
-            "--parent",
-            str(os.getpid()),
-        ]
+        command = [sys.executable, "-m", "winnow.local.prefect_app", "--ready", str(writing), "--owner", str(owner)]
         process = subprocess.Popen(
             command, env=_environment(password), pass_fds=[writing], stdin=subprocess.DEVNULL, stdout=out, stderr=out
         )
     os.close(writing)
-    atexit.register(_end, process)
+    if not dvc:
+        atexit.register(_end, process)
     with open(reading) as ready:  # which ends without a word where the server has
         port = ready.read() if select.select([ready], [], [], LONGEST)[0] else ""
     if not port:
@@ -169,6 +194,23 @@ def _start() -> None:
             file.seek(begun)
             said = file.read().decode(errors="replace").splitlines()[-LAST:]
         raise WorkError(f"Prefect's temporary server did not start; the end of {log}:\n" + "\n".join(said))
+    if dvc:
+        _keep({"dvc": _identity(dvc), "port": int(port), "password": password})
+    _use(int(port), password)
+
+
+def _keep(server: dict[str, Any]) -> None:
+    """Leave the port and the password for the next stages, readable by this user only."""
+    with whole_file(SHARED) as partial:
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)  # never readable by others
+        with open(descriptor, "w", encoding="utf-8") as file:
+            json.dump(server, file)
+
+
+def _use(port: int, password: str) -> None:
+    """Have this process and all that it starts report to a temporary server."""
+    from prefect.context import refresh_global_settings_context
+
     os.environ |= {VARIABLE: f"http://127.0.0.1:{port}/api", login.VARIABLE: password}
     for name, value in UNHURRIED.items():
         os.environ.setdefault(name, value)

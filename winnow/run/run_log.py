@@ -20,6 +20,7 @@ from pythonjsonlogger.json import JsonFormatter
 
 from winnow import repository
 from winnow.files.scratch import SCRATCH
+from winnow.run import pipeline
 from winnow.run.resources import sampled
 from winnow.terminal.redact import redact
 
@@ -113,16 +114,9 @@ def name(stage: str) -> str:
     if given := os.environ.get(PARENT):
         return given
     here = psutil.Process()
-    above = next((process for process in here.parents() if _is_dvc(process)), None)
+    above = pipeline.above()
     process, word = (above, "repro") if above else (here, stage)
     return f"{word}-{datetime.fromtimestamp(process.create_time(), UTC):%Y%m%dT%H%M%SZ}-{process.pid}"
-
-
-def _is_dvc(process: psutil.Process) -> bool:
-    try:
-        return "dvc" in {Path(part).name for part in process.cmdline()[:4]}
-    except psutil.Error:
-        return False
 
 
 def samples(run: str | None) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from ruamel.yaml import YAML  # the reader that DVC uses, so both see the same v
 from ruamel.yaml.error import YAMLError
 
 from winnow.errors import InputError
-from winnow.images.prepare import Droppable
+from winnow.images import Droppable
 from winnow.selection import methods
 from winnow.selection.methods import Balance, Method, Recipe, Solver
 from winnow.terminal.redact import redact, secret_in

@@ -2,6 +2,7 @@
 
 import base64
 import http.client
+import json
 import os
 import re
 import socket
@@ -246,3 +247,70 @@ def test_a_stage_needs_no_home_and_no_proxy(workdir: Path, proxy: str) -> None:
     done = run(HOME="/dev/null/home", http_proxy=proxy, HTTP_PROXY=proxy)
     assert done.returncode == 0, done.stdout
     assert (workdir / "data").is_dir()
+
+
+REPORTS = """
+import os, sys
+from pathlib import Path
+from prefect import flow
+from winnow.run import prefect_server as server
+
+@flow
+def nothing(): return 1
+
+with server.shared() as env:
+    nothing()
+    Path(sys.argv[1]).write_text(env["PREFECT_API_URL"])
+"""
+
+
+def repro(workdir: Path, between: str = "true") -> list[str]:
+    """What the two stages of a DVC project say of their server; `between` is a command that runs after the first."""
+    (workdir / "reports.py").write_text(REPORTS)
+    stages = {
+        name: {"cmd": f"{sys.executable} reports.py {name}", "deps": deps, "outs": [{name: {"cache": False}}]}
+        for name, deps in (("first", []), ("second", ["first"]))
+    }
+    stages["first"]["cmd"] = [stages["first"]["cmd"], between]
+    (workdir / "dvc.yaml").write_text(json.dumps({"stages": stages}))
+    dvc = [sys.executable, "-m", "dvc"]
+    subprocess.run([*dvc, "init", "-q", "--no-scm"], env=plain(), check=True)
+    done = subprocess.run([*dvc, "repro"], env=plain(), capture_output=True, text=True, check=False, timeout=900)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return [(workdir / name).read_text() for name in ("first", "second")]
+
+
+def listens(url: str) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", urlsplit(url).port or 0)) == 0
+
+
+def test_the_stages_of_a_repro_share_one_that_ends_with_it(workdir: Path) -> None:
+    first, second = repro(workdir)
+    assert first == second
+    kept = workdir / ".winnow/prefect/shared.json"
+    assert kept.stat().st_mode & 0o777 == 0o600
+    for _ in range(600):
+        if not listens(first):
+            return
+        time.sleep(0.1)
+    pytest.fail("it goes on without DVC")
+
+
+def test_a_stage_starts_another_where_the_first_one_has_ended(workdir: Path) -> None:
+    code = (
+        "import os, psutil; [p.kill() for p in psutil.process_iter(['cmdline', 'cwd']) if p.info['cwd'] == os.getcwd()"
+    )
+    code += " and 'winnow.local.prefect_app' in (p.info['cmdline'] or [])]"
+    first, second = repro(workdir, f'{sys.executable} -c "{code}"')
+    assert first != second
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"dvc": [1, 2.0], "port": 9, "password": "x:y"}'])
+def test_what_another_run_left_is_not_used(workdir: Path, text: str) -> None:
+    kept = workdir / ".winnow/prefect/shared.json"
+    kept.parent.mkdir(parents=True)
+    kept.write_text(text)
+    first, second = repro(workdir)
+    assert first == second
+    assert not first.endswith(":9/api")

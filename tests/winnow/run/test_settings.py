@@ -1,5 +1,7 @@
 """Parameters are typed once: what is wrong in params.yaml is named by its key before any work starts."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,13 @@ def test_the_projects_own_parameters_are_good_and_complete() -> None:
     for block in type(loaded).model_fields:
         model = getattr(loaded, block)
         assert model.model_fields_set == set(type(model).model_fields), block
+
+
+def test_reading_them_waits_for_nothing_that_is_slow_to_import() -> None:
+    heavy = {"mlflow", "torch", "numpy", "pandas", "pyarrow", "scipy", "sklearn", "prefect", "dvc", "PIL"}
+    code = f"import sys; from winnow.run import settings; settings.load(); print(sorted(set(sys.modules) & {heavy}))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
 
 
 def test_an_empty_file_means_the_defaults(tmp_path: Path) -> None:
