@@ -268,7 +268,7 @@ def subset(dataset: "Dataset[Any] | MapStyle", table: "pd.DataFrame | Release") 
     if (names := _ids(dataset)) is not None:
         known = pd.Index(names)
         if (twice := known.duplicated()).any():
-            raise InputError(f"dataset: the id {quoted(known[twice][0])} stands twice; each must be unique")
+            raise InputError(f"dataset: the id {quoted(known[twice][0])} occurs twice; each must be unique")
         places = known.get_indexer(pd.Index(frame["id"].astype(str)))
         missing = np.flatnonzero((places < 0) & chosen)
         if not missing.size:

@@ -259,7 +259,7 @@ class Stream(IterableDataset[int]):
     [
         (Photos(5), TABLE, "dataset has 5 samples and table 4 rows"),
         (Photos(3, ["a", "b", "c"]), TABLE, "dataset has no sample 'd'; 1 of those selected are missing"),
-        (Photos(4, ["a", "a", "c", "d"]), TABLE, "dataset: the id 'a' stands twice"),
+        (Photos(4, ["a", "a", "c", "d"]), TABLE, "dataset: the id 'a' occurs twice"),
         (Photos(4), TABLE.drop(columns="selected"), "table has no column 'selected'"),
         (Photos(4), TABLE.astype({"selected": str}), "table has a column 'selected' of str"),
         (Photos(4), [1, 2], "table is list"),
@@ -295,6 +295,26 @@ def test_a_release_refuses_what_it_cannot_export(released: Path) -> None:
         release.export("out", "imagefoldr")  # type: ignore[arg-type]
     with pytest.raises(winnow.InputError, match="link is for imagefolder"):
         release.export("out", "ids", link="originals")
+
+
+@pytest.mark.parametrize(
+    ("use", "message"),
+    [
+        (lambda release: release.export(3, "ids"), "out is 3: it must be a path"),
+        (lambda release: release.export("out", "ids", images=3), "images is 3: it must be a path"),
+        (lambda release: release.export("out", "imagefolder", link=3), "link is 3: it must be a path"),
+        (lambda release: release.export("out", "ids", test="no"), "test is 'no': it must be True or False"),
+        (lambda release: release.verify(images=3), "images is 3: it must be a path"),
+        (lambda release: release.diff(None), "other is None: it must be a release, or the path of one"),
+        (lambda release: release.diff(3), "other is 3: it must be a release, or the path of one"),
+    ],
+)
+def test_a_release_refuses_arguments_of_another_kind(
+    use: Callable[[Release], object], message: str, released: Path, workdir: Path
+) -> None:
+    with pytest.raises(winnow.InputError, match=f"^{re.escape(message)}"):
+        use(winnow.open_release(released))
+    assert not (workdir / "out").exists()
 
 
 def test_the_page_on_python_is_true(encoder: Path, planted: Features, image_folder: Path, workdir: Path) -> None:

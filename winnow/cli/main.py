@@ -168,14 +168,16 @@ def export(
 def show(
     release: Annotated[Path, typer.Argument(help="A release folder.")] = Path("data/release"),
     as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Say in a few lines what each stage found, what the release kept and dropped, and what that was worth."""
-    with ended():
+    with ended(quiet=quiet):
         from winnow.cli import show
 
+        facts = show.facts(release)
         if as_json:
-            say(json.dumps(show.facts(release), indent=2))
-        else:
+            say(json.dumps(facts, indent=2))
+        elif not quiet:
             show.describe(release)
 
 
@@ -188,20 +190,21 @@ def compare(
     ] = Path("data/evaluate/accuracy.csv"),
     measure: Annotated[str, typer.Option(help="What is compared, such as worst_class.")] = "accuracy",
     as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Say whether models trained on A are better than those trained on B, seed by seed.
 
     Prints, for every setting that has both, the mean difference with its 95% bootstrap interval, and how many seeds it
     takes to tell the two apart.
     """
-    with ended():
+    with ended(quiet=quiet):
         from winnow.cli import show
         from winnow.training import compare as comparison
 
         found = comparison.compare(comparison.read(table), a, b, measure)
         if as_json:
             say(json.dumps(show.as_facts(a, b, measure, found), indent=2))
-        else:
+        elif not quiet:
             show.differences(a, b, found)
 
 

@@ -61,9 +61,10 @@ def diff(
     after: Annotated[str, typer.Argument(help="Another.")] = "data/release",
     as_json: Annotated[bool, typer.Option("--json", help="Print everything, with every id, as JSON.")] = False,
     page: Annotated[Path | None, typer.Option(help="Also write a self-contained HTML page.")] = None,
+    quiet: Quiet = False,
 ) -> None:
     """Say what changed from one release to another, and why samples came and went."""
-    with ended():
+    with ended(quiet=quiet):
         import json
 
         from winnow.cli import release_diff
@@ -81,7 +82,7 @@ def diff(
                 release_diff.write(found, before, after, page)
         if as_json:
             say(json.dumps(found, indent=2))
-        else:
+        elif not quiet:
             release_diff.show(found, before, after)
 
 

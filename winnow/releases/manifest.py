@@ -249,15 +249,17 @@ class Release:
             What is at fault, each with `where` and `what`; empty if nothing is.
 
         Raises:
-            InputError: the images that were named cannot be read.
+            InputError: `images` is no path, or the images that were named cannot be read.
 
         Example:
             >>> winnow.open_release("data/release").verify()
             []
         """
+        from winnow import arguments
         from winnow.releases import verify
 
-        return verify.run(self, verify.at_hand(self, None if images is None else Path(images), source)[0])
+        named = None if images is None else arguments.folder("images", images)
+        return verify.run(self, verify.at_hand(self, named, source)[0])
 
     def export(
         self,
@@ -292,11 +294,14 @@ class Release:
         from winnow import arguments
         from winnow.releases import export, formats
 
+        place = arguments.folder("out", out)
         arguments.choice("format", format, formats.Format)
+        named = None if images is None else arguments.folder("images", images)
+        linked = None if link is None else arguments.folder("link", link)
         if link is not None and format != "imagefolder":
             raise ArgumentError("link", "is for imagefolder; the other formats hold images in files of their own")
-        request = export.ExportRequest(format, test, None if link is None else Path(link))
-        return export.run(self, Path(out), request, None if images is None else Path(images), source)
+        request = export.ExportRequest(format, arguments.switch("test", test), linked)
+        return export.run(self, place, request, named, source)
 
     def diff(self, other: "Release | str | Path") -> dict[str, Any]:
         """Everything in which a later release differs from this one: samples, labels, classes, scores, what made it.
@@ -305,7 +310,7 @@ class Release:
             other: the later release, or its folder.
 
         Raises:
-            InputError: there is no release in that folder.
+            InputError: `other` is neither a release nor a path, or there is no release in that folder.
 
         Example:
             >>> release = winnow.open_release("data/release")
@@ -314,6 +319,8 @@ class Release:
         """
         from winnow.releases import diff
 
+        if not isinstance(other, Release | str | os.PathLike):
+            raise ArgumentError("other", f"is {other!r:.100}: it must be a release, or the path of one")
         return diff.compare(self, other if isinstance(other, Release) else load(Path(other)))
 
     @property

@@ -314,6 +314,31 @@ def test_verify_as_json_and_quietly(released: Path) -> None:
     assert "card.md: is not the file that was released" in quiet.stdout
 
 
+def test_quiet_commands_that_only_read_say_nothing_but_what_json_asks_for(released: Path, tmp_path: Path) -> None:
+    table = tmp_path / "accuracy.csv"
+    table.write_text("arm,seed,accuracy\nsubset,0,0.9\nrandom,0,0.8\n")
+    for command in (
+        ["show", released],
+        ["compare", "subset", "random", "--table", table],
+        ["release", "diff", released, released],
+    ):
+        said, quiet = winnow(*command), winnow(*command, "-q")
+        assert (said.exit_code, quiet.exit_code, quiet.output) == (0, 0, ""), quiet.output
+        assert said.stdout.strip()
+        assert json.loads(winnow(*command, "-q", "--json").stdout) == json.loads(winnow(*command, "--json").stdout)
+    refused = winnow("show", tmp_path, "--quiet")
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "holds no release" in refused.stderr
+
+
+@pytest.mark.parametrize("command", [["select"], ["score"], ["show"], ["compare"], ["release", "verify"]])
+def test_shells_complete_the_options_that_every_reading_command_has(command: list[str]) -> None:
+    words = ["winnow", *command, "--"]
+    done = run(WINNOW, _WINNOW_COMPLETE="complete_bash", COMP_WORDS=" ".join(words), COMP_CWORD=str(len(words) - 1))
+    assert done.returncode == 0, done.stderr
+    assert {"--json", "--quiet", "--help"} <= set(done.stdout.split())
+
+
 @pytest.mark.parametrize("quiet", [False, True])
 def test_a_quiet_command_shows_no_progress_on_a_terminal(write_features: Write, tmp_path: Path, quiet: bool) -> None:
     ours, theirs = pty.openpty()
