@@ -26,13 +26,13 @@ Word = Annotated[str, Field(pattern=r"^[a-z_]{0,30}$")]
 Size = Count | Annotated[list[Count], Field(min_length=2, max_length=2)]
 
 
-class Part(BaseModel):
+class ConfigPart(BaseModel):
     """A part of the configuration: no key but those listed."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class LayerOptions(Part):
+class LayerOptions(ConfigPart):
     """Arguments of a normalisation or an activation."""
 
     eps: Number = 0
@@ -41,7 +41,7 @@ class LayerOptions(Part):
     bias: bool = True
 
 
-class TokenizerOptions(Part):
+class TokenizerOptions(ConfigPart):
     """Arguments of a tokenizer."""
 
     clean: Literal["canonicalize", "lower", "whitespace"] = "whitespace"
@@ -54,7 +54,7 @@ class TokenizerOptions(Part):
     legacy: bool = False
 
 
-class Tower(Part):
+class Tower(ConfigPart):
     """What both towers have."""
 
     layers: Count | Annotated[list[Count], Field(max_length=8)] = 12
@@ -132,7 +132,7 @@ class Multimodal(Text):
     attn_pooler_heads: Count = 8
 
 
-class Model(Part):
+class Model(ConfigPart):
     """The architecture."""
 
     embed_dim: Count
@@ -148,7 +148,7 @@ class Model(Part):
     pad_id: Count = 0
 
 
-class Preprocessing(Part):
+class Preprocessing(ConfigPart):
     """How images are shaped and normalised."""
 
     size: Size | None = None

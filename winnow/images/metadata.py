@@ -74,7 +74,7 @@ def orientation(exif: bytes, xmp: bytes) -> int:
     return value if value is not None and 1 <= value <= 8 else 1
 
 
-class Entry(NamedTuple):
+class DirectoryEntry(NamedTuple):
     """An entry of a directory: the type and number of its values, the values or their place, and all of it as bytes."""
 
     type: int
@@ -90,9 +90,9 @@ class Directory:
     order: str
     start: int
     big: bool
-    entries: dict[int, Entry]
+    entries: dict[int, DirectoryEntry]
 
-    def integer(self, entry: Entry) -> int | None:
+    def integer(self, entry: DirectoryEntry) -> int | None:
         """The value of an entry that is a single integer, else None."""
         kind = INTEGERS.get(entry.type)
         if kind is None or entry.number != 1 or struct.calcsize("=" + kind) > len(entry.value):
@@ -115,10 +115,10 @@ def directory(data: bytes) -> Directory | None:
         return None
     size, first = struct.calcsize(form), start + counter.size
     count = min(counter.unpack_from(data, start)[0], (len(data) - first) // size)
-    entries: dict[int, Entry] = {}
+    entries: dict[int, DirectoryEntry] = {}
     for place in range(first, first + count * size, size):
         tag, kind, values, value = struct.unpack_from(form, data, place)
-        entries.setdefault(tag, Entry(kind, values, value, data[place : place + size]))
+        entries.setdefault(tag, DirectoryEntry(kind, values, value, data[place : place + size]))
     return Directory(order, start, big, entries)
 
 

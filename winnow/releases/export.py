@@ -21,8 +21,8 @@ from winnow.files.json_files import read_json, write_json
 from winnow.files.marks import Mark
 from winnow.images.dataset import Dataset
 from winnow.releases import export_plan
-from winnow.releases import images as found
-from winnow.releases.export_formats import WRITERS, Piece, Sample, Writer
+from winnow.releases import images as release_images
+from winnow.releases.export_formats import WRITERS, ImageToWrite, Piece, Writer
 from winnow.releases.manifest import Release
 from winnow.reports import pages
 from winnow.terminal import bars
@@ -87,11 +87,11 @@ def _images(release: Release, request: ExportRequest, images: Path | None, sourc
     if request.format == "ids":
         return None
     try:
-        data = found.find(release, images, source)
-    except found.NotNamedError as error:
+        data = release_images.find(release, images, source)
+    except release_images.NotNamedError as error:
         raise InputError(f"the images were not opened: {error}. --format ids needs no images") from error
     if data is None:
-        raise InputError(f"{release.images} {found.NONE}")
+        raise InputError(f"{release.images} {release_images.NONE}")
     if data.lost:
         raise InputError(
             f"the source of the images, {one_line(data.source)}, has moved or gone; name where it lies now with "
@@ -212,7 +212,7 @@ def _shard(
             if split in current:
                 current[split][1].close()
             current[split] = number, open_piece(split, number)
-        sample = Sample(**{field: row[field] for field in Sample.__dataclass_fields__})
+        sample = ImageToWrite(**{field: row[field] for field in ImageToWrite.__dataclass_fields__})
         written.append(current[split][1].add(sample, image).relative_to(tree).as_posix())
     for _, piece in current.values():
         piece.close()

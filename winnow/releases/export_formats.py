@@ -23,7 +23,7 @@ ROWS = 256  # images a row group of Parquet holds, and a writer in memory
 
 
 @dataclass(frozen=True)
-class Sample:
+class ImageToWrite:
     """An image to write.
 
     Attributes:
@@ -46,7 +46,7 @@ class Sample:
 class Writer(Protocol):
     """Writes one piece."""
 
-    def add(self, sample: Sample, image: bytes) -> Path:
+    def add(self, sample: ImageToWrite, image: bytes) -> Path:
         """Write an image; the file that it is in."""
 
     def close(self) -> None:
@@ -75,7 +75,7 @@ class ImageFolder:
     def __init__(self, piece: Piece) -> None:
         self.piece = piece
 
-    def add(self, sample: Sample, image: bytes) -> Path:
+    def add(self, sample: ImageToWrite, image: bytes) -> Path:
         """Write or link an image."""
         path = self.piece.folder / self.piece.split / sample.folder / _with_suffix(sample.file, image)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -96,7 +96,7 @@ class WebDataset:
         self.path = piece.folder / f"{piece.split}-{piece.number:06d}.tar"
         self.tar = tarfile.open(self.path, "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115 closed in close
 
-    def add(self, sample: Sample, image: bytes) -> Path:
+    def add(self, sample: ImageToWrite, image: bytes) -> Path:
         """Write the members of a sample."""
         known = {"id": sample.id, "label": sample.label, "class_name": sample.class_name}
         suffix = Path(_with_suffix(sample.file, image)).suffix.lower()
@@ -123,7 +123,7 @@ class Parquet:
         self.schema = hub_schema(piece.classes)
         self.writer = pq.ParquetWriter(self.path, self.schema, compression="none")  # images are compressed already
 
-    def add(self, sample: Sample, image: bytes) -> Path:
+    def add(self, sample: ImageToWrite, image: bytes) -> Path:
         """Write a row."""
         path = f"{sample.folder}/{_with_suffix(sample.file, image)}"
         self.rows.append({"image": {"bytes": image, "path": path}, "label": sample.label, "id": sample.id})

@@ -12,7 +12,7 @@ TWINS, BROKEN, CLASSES, ENDS = 48, 48, 40, 3  # at most, so that the report has 
 
 
 @dataclass(frozen=True)
-class Look:
+class GalleryImage:
     """A sample to look at.
 
     Attributes:
@@ -36,7 +36,7 @@ class Look:
     trusted: bool = False
 
 
-def suspects(table: pd.DataFrame, classes: list[str]) -> list[Look]:
+def suspects(table: pd.DataFrame, classes: list[str]) -> list[GalleryImage]:
     """Every sample with a suspected label, the most suspected first, beside typical images of both classes."""
     typical = _typical(table)
     rows = table[table["reason"] == SUSPECTED].sort_values(["alignment", "id"])
@@ -48,7 +48,9 @@ def suspects(table: pd.DataFrame, classes: list[str]) -> list[Look]:
     return looks
 
 
-def near_duplicates(table: pd.DataFrame, pairs: pd.DataFrame, classes: list[str], *, same_class: bool) -> list[Look]:
+def near_duplicates(
+    table: pd.DataFrame, pairs: pd.DataFrame, classes: list[str], *, same_class: bool
+) -> list[GalleryImage]:
     """Pairs of images that are nearly the same, of one class or of two, which is a label conflict; most alike first.
 
     Of each pair the one whose label is less likely comes first.
@@ -73,13 +75,13 @@ def _state(row: dict[Hashable, Any]) -> str:
     return f"{row['class_name']}: {row['reason'] or 'kept'}"
 
 
-def damaged(table: pd.DataFrame, classes: list[str]) -> list[Look]:
+def damaged(table: pd.DataFrame, classes: list[str]) -> list[GalleryImage]:
     """What looks damaged or out of place, the least aligned first."""
     rows = table[table["reason"] == DAMAGED].sort_values(["alignment", "id"]).head(BROKEN).to_dict("records")
     return [_look(row, classes, f"alignment {row['alignment']:.2f}") for row in rows]
 
 
-def ends_of_classes(table: pd.DataFrame, classes: list[str]) -> dict[str, list[Look]]:
+def ends_of_classes(table: pd.DataFrame, classes: list[str]) -> dict[str, list[GalleryImage]]:
     """By class, largest first: what was kept and is most typical of it, and least."""
     kept = table[table["selected"]].sort_values(["alignment", "id"], ascending=[False, True])
     ends = {}
@@ -99,8 +101,10 @@ def _typical(table: pd.DataFrame) -> dict[str, str]:
     return dict(zip(best["class_name"], best["id"], strict=True))
 
 
-def _look(row: dict[Hashable, Any], classes: list[str], note: str, beside: list[tuple[str, str]] | None = None) -> Look:
+def _look(
+    row: dict[Hashable, Any], classes: list[str], note: str, beside: list[tuple[str, str]] | None = None
+) -> GalleryImage:
     likely = classes[int(str(row["predicted"]))]
     reason = str(row["reason"]) or "kept"
     trusted = reason not in (SUSPECTED, DAMAGED)
-    return Look(str(row["id"]), str(row["class_name"]), likely, reason, note, beside or [], trusted=trusted)
+    return GalleryImage(str(row["id"]), str(row["class_name"]), likely, reason, note, beside or [], trusted=trusted)

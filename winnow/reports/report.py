@@ -22,7 +22,7 @@ from winnow.files import outputs
 from winnow.images import dataset
 from winnow.images.dataset import Dataset
 from winnow.reports import figures, galleries, pages
-from winnow.reports.galleries import Look
+from winnow.reports.galleries import GalleryImage
 from winnow.selection import reasons
 from winnow.selection.reasons import DAMAGED, REASONS, SUSPECTED
 from winnow.training import probe
@@ -91,14 +91,14 @@ def trained(how: dict[str, Any], budget: str) -> str:
     return f"the network {how['model']} {begun}, for {budget} on each"
 
 
-def _pictures(data: Dataset, looks: list[Look], known: Collection[str] = ()) -> dict[str, str]:
+def _pictures(data: Dataset, looks: list[GalleryImage], known: Collection[str] = ()) -> dict[str, str]:
     """Thumbnails of the images shown, as data URIs by id, without those that are `known`."""
     ids = dict.fromkeys(name for look in looks for name in (look.id, *(other for other, _ in look.beside)))
     wanted = [name for name in ids if name not in known]
     return {name: _uri(image) for name, image in dataset.thumbnails(data, wanted, SIZE).items()}
 
 
-def _add_pictures(pictures: dict[str, str], data: Dataset, suspects: list[Look]) -> int:
+def _add_pictures(pictures: dict[str, str], data: Dataset, suspects: list[GalleryImage]) -> int:
     """Add the pictures of suspects, the first ones first, until there is no more room; of how many there are."""
     for start in range(0, len(suspects), BATCH):
         if sum(map(len, pictures.values())) > ROOM:

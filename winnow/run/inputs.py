@@ -29,7 +29,7 @@ NOTHING = object()  # the value of a parameter that is not there
 
 
 @dataclass(frozen=True)
-class Mark:
+class FileState:
     """How a file is known again. Where `content` is known on both sides, nothing else counts."""
 
     content: str | None
@@ -40,7 +40,7 @@ class Mark:
     links: int
     mode: int
 
-    def same(self, other: "Mark") -> bool:
+    def same(self, other: "FileState") -> bool:
         """Whether it is the same file with the same content.
 
         The time of the last change of the inode (ctime) tells a file that was rewritten and given its old mtime back.
@@ -64,7 +64,7 @@ class Inputs:
     """
 
     stage: str
-    files: dict[str, Mark]
+    files: dict[str, FileState]
     parameters: dict[tuple[str, str], Any]
     of_dvc: bool
 
@@ -134,7 +134,7 @@ def _of_dvc(stage: str) -> Inputs | None:
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
-    files: dict[str, Mark] = {}
+    files: dict[str, FileState] = {}
     parameters: dict[tuple[str, str], Any] = {}
     try:
         with Repo(".") as repository:
@@ -169,12 +169,12 @@ def _outside(stage: str) -> list[str]:
         return []
 
 
-def _marks(repository: Any, path: str) -> dict[str, Mark]:
+def _marks(repository: Any, path: str) -> dict[str, FileState]:
     """The mark of a file, or of every file in a folder; nothing where there is neither."""
     if not os.path.isdir(path):
         mark = _mark(path)
         return {_relative(path): mark} if mark else {}
-    marks: dict[str, Mark] = {}
+    marks: dict[str, FileState] = {}
     for folder, _, names in repository.dvcignore.walk(repository.fs, path):
         for name in names:
             inside = os.path.join(folder, name)
@@ -183,13 +183,13 @@ def _marks(repository: Any, path: str) -> dict[str, Mark]:
     return marks
 
 
-def _mark(path: str, content: bool = True) -> Mark | None:
+def _mark(path: str, content: bool = True) -> FileState | None:
     try:
         known = os.stat(path)
         digest = file_sha256(Path(path)) if content and known.st_size <= SMALL else None
     except OSError:
         return None
-    return Mark(
+    return FileState(
         digest, known.st_size, known.st_mtime_ns, known.st_ino, known.st_ctime_ns, known.st_nlink, known.st_mode
     )
 
@@ -213,7 +213,7 @@ def _leaves(key: str, value: Any) -> Iterator[tuple[str, Any]]:
         yield key, value
 
 
-def _saved_since(started: float, files: dict[str, Mark]) -> str | None:
+def _saved_since(started: float, files: dict[str, FileState]) -> str | None:
     """A module that was saved between `started` and now; a time beyond that comes from a clock that jumped."""
     now = time.time()
     return next((p for p, mark in files.items() if p.endswith(".py") and started <= mark.ctime / 1e9 <= now), None)

@@ -23,7 +23,7 @@ from torch import Tensor
 from winnow import features
 from winnow.features import Features
 from winnow.selection import heads, noise
-from winnow.selection.heads import Discriminant, Rows
+from winnow.selection.heads import Discriminant, FoldedRows
 from winnow.selection.noise import NoiseModel
 from winnow.terminal import bars
 
@@ -73,7 +73,7 @@ def align(data: Features, seed: int = 0) -> Alignment:
         data: image (N, d) and text (C, d) features with labels.
         seed: draws the folds; the order of the rows has no influence.
     """
-    rows, text = Rows(data, seed), torch.from_numpy(features.unit(data.text))
+    rows, text = FoldedRows(data, seed), torch.from_numpy(features.unit(data.text))
     scatter = heads.covariance(rows)
     means = heads.discriminant(rows, scatter)
     sample = rows.at_most(min(FIT_ROWS, max(FIT_SCORES // len(text), len(text))))
@@ -182,7 +182,7 @@ def describe(chosen: Mixture, zero_shot: Mixture, parts: Tensor) -> dict[str, An
 
 
 def _as_one(
-    rows: Rows, text: Tensor, means: Discriminant, steps: Tensor, base: Tensor, chosen: Mixture
+    rows: FoldedRows, text: Tensor, means: Discriminant, steps: Tensor, base: Tensor, chosen: Mixture
 ) -> tuple[np.ndarray, np.ndarray]:
     """The sum of the heads as one head (C, d) and (C,), for unit features as they are, not centred."""
     zero_shot, centre, last = (float(w) for w in chosen.weight)
@@ -191,7 +191,7 @@ def _as_one(
 
 
 def _score(
-    rows: Rows, text: Tensor, means: Discriminant, steps: Tensor, base: Tensor, chosen: Mixture
+    rows: FoldedRows, text: Tensor, means: Discriminant, steps: Tensor, base: Tensor, chosen: Mixture
 ) -> tuple[np.ndarray, np.ndarray]:
     """Log odds (N,) and predicted class (N,) in the order of `rows`: heads are linear, so a fold needs one product."""
     zero_shot, centre, last = (float(w) for w in chosen.weight)

@@ -1,6 +1,6 @@
 """Linear heads on frozen features; each scores images with the help of other images' labels only.
 
-`Rows` holds the features as the heads use them; `discriminant` is in closed form, with each image left out of its
+`FoldedRows` holds the features as the heads use them; `discriminant` is in closed form, with each image left out of its
 class mean; `logistic` is trained in folds. `selection.alignment` combines them.
 """
 
@@ -24,7 +24,7 @@ TRAINED_ON = 65_536  # images that train the logistic head at most, and that are
 BLOCK = 8_192  # images in memory at a time
 
 
-class Rows:
+class FoldedRows:
     """Centred unit features in an order that is a matter of content alone, made on demand where there are many."""
 
     def __init__(self, data: Features, seed: int) -> None:
@@ -109,7 +109,7 @@ class Discriminant:
         return scores
 
 
-def covariance(rows: Rows) -> Tensor:
+def covariance(rows: FoldedRows) -> Tensor:
     """(d, d) total covariance, which sees no label."""
     scatter = torch.zeros(2 * [len(rows.mean)])
     for part in rows.blocks():
@@ -125,13 +125,13 @@ def metric(scatter: Tensor, ridge: float) -> Tensor:
     return torch.cholesky_inverse(torch.linalg.cholesky(ridged))
 
 
-def distance(rows: Rows, scatter: Tensor) -> np.ndarray:
+def distance(rows: FoldedRows, scatter: Tensor) -> np.ndarray:
     """(N,) Mahalanobis distance, squared, of each row from the mean of all: great for images unlike all the others."""
     a = metric(scatter, FAR_RIDGE)
     return torch.cat([(x @ a * x).sum(1) for x in (rows[part] for part in rows.blocks())]).numpy()
 
 
-def discriminant(rows: Rows, scatter: Tensor) -> Discriminant:
+def discriminant(rows: FoldedRows, scatter: Tensor) -> Discriminant:
     """Fit the head of class means: means shrunk towards the mean of all, in a metric that sees no label."""
     a, classes = metric(scatter, RIDGE), len(rows.counts)
     total, norm = torch.zeros(classes, len(a)), torch.empty(len(rows))
@@ -144,7 +144,7 @@ def discriminant(rows: Rows, scatter: Tensor) -> Discriminant:
     return Discriminant(weight, -0.5 * (mean * weight).sum(1), norm, rows.counts)
 
 
-def logistic(rows: Rows, base: Tensor, noise: NoiseModel, scatter: Tensor) -> Tensor:
+def logistic(rows: FoldedRows, base: Tensor, noise: NoiseModel, scatter: Tensor) -> Tensor:
     """What a few steps on the labels of the other folds add to a head of text features.
 
     Nesterov's accelerated gradient from zero, in a metric that sees no label; the step of a class shrinks with its

@@ -21,7 +21,7 @@ LARGEST_GROUP = 256 * 2**20  # bytes; a row is found by reading its group up to 
 
 
 @dataclass(frozen=True)
-class Rows:
+class FileRows:
     """What a file says of its n rows.
 
     Attributes:
@@ -102,7 +102,7 @@ def _all(files: Any, root: str, table: pd.DataFrame) -> Iterator[bytes]:
         yield from storage.rows(files, f"{root}/{name}", rows.tolist())
 
 
-def _rows(name: str, file: pq.ParquetFile, label: str, split: str | None) -> Rows:
+def _rows(name: str, file: pq.ParquetFile, label: str, split: str | None) -> FileRows:
     """Read a file's rows without the images; `split` is the split in the file's name."""
     schema, about, notes = file.schema_arrow, file.metadata, []
     label_column, image = _columns(name, schema, label)
@@ -125,7 +125,7 @@ def _rows(name: str, file: pq.ParquetFile, label: str, split: str | None) -> Row
     if len(set(ids)) < len(ids):
         notes.append("images are numbered, since several in a file have the same path")
         ids = _numbered(name, len(ids))
-    return Rows(name, ids, said, wrong, parts, classes, notes, largest, _lost(name, file, schema))
+    return FileRows(name, ids, said, wrong, parts, classes, notes, largest, _lost(name, file, schema))
 
 
 def _lost(name: str, file: pq.ParquetFile, schema: pa.Schema) -> np.ndarray:
@@ -269,14 +269,14 @@ def _named(said: np.ndarray, wrong: np.ndarray, classes: list[str]) -> tuple[np.
     return found, wrong
 
 
-def _refuse_faulty(rows: Rows, used: np.ndarray) -> None:
+def _refuse_faulty(rows: FileRows, used: np.ndarray) -> None:
     bad = np.flatnonzero((rows.wrong != "") & used)
     if len(bad):
         shown = [f"row {row}, {rows.ids[row]} has {rows.wrong[row]}" for row in bad[:SHOWN]]
         raise faults(rows.name, shown, len(bad))
 
 
-def _classes(found: list[Rows], said: np.ndarray, where: str) -> tuple[list[str], np.ndarray, list[str]]:
+def _classes(found: list[FileRows], said: np.ndarray, where: str) -> tuple[list[str], np.ndarray, list[str]]:
     """Class names and codes: in the order of the schemas, where they have names, and matched by name among files."""
     if all(rows.classes is None for rows in found):
         return labels.classes(said, where)
@@ -290,7 +290,7 @@ def _classes(found: list[Rows], said: np.ndarray, where: str) -> tuple[list[str]
     return order, np.array([number[name] for name in said], dtype=np.int64), notes
 
 
-def _share_names(found: list[Rows]) -> list[Rows]:
+def _share_names(found: list[FileRows]) -> list[FileRows]:
     """Give the class names in the schemas to files with numbers for labels that have none."""
     lists = [rows.classes for rows in found if rows.classes is not None]
     if not lists:

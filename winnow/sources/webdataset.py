@@ -46,7 +46,7 @@ class Header(tarfile.TarInfo):
 
 
 @dataclass
-class Sample:
+class ShardSample:
     """What the members of a shard say of a sample.
 
     Attributes:
@@ -81,7 +81,7 @@ class Sample:
         return self.wrong or None
 
 
-Found = list[tuple[str, Sample]]  # samples with their shards
+Found = list[tuple[str, ShardSample]]  # samples with their shards
 
 
 def open_shards(base: str, names: list[str], label: str, held_out: str | None) -> Source:
@@ -175,7 +175,7 @@ def _apart(bad: Found) -> str:
     return ""
 
 
-def _said(samples: list[Sample]) -> list[str]:
+def _said(samples: list[ShardSample]) -> list[str]:
     """Which members were taken, where that was a choice."""
     notes = []
     several = Counter(str(sample.image) for sample in samples if len(sample.images) > 1)
@@ -186,10 +186,10 @@ def _said(samples: list[Sample]) -> list[str]:
     return notes
 
 
-def _samples(base: str, name: str, label: str, passed: Counter[str]) -> list[Sample]:
+def _samples(base: str, name: str, label: str, passed: Counter[str]) -> list[ShardSample]:
     """The samples of a shard in the order of their first members, which need not stand together."""
     files, root = storage.connect(base)
-    samples: dict[str, Sample] = {}
+    samples: dict[str, ShardSample] = {}
     try:
         with (
             storage.open_file(files, f"{root}/{name}") as file,
@@ -202,7 +202,7 @@ def _samples(base: str, name: str, label: str, passed: Counter[str]) -> list[Sam
                 if not (parts := NAME.fullmatch(path)):
                     passed["members without a suffix"] += 1
                     continue
-                sample = samples.setdefault(parts[1].removeprefix("./"), Sample(parts[1]))
+                sample = samples.setdefault(parts[1].removeprefix("./"), ShardSample(parts[1]))
                 kind = parts[2].lower()
                 if kind in sample.kinds:
                     raise InputError(
@@ -255,7 +255,7 @@ def _members(shard: tarfile.TarFile, name: str) -> Iterator[tuple[str, Member]]:
         yield member.name, (member.offset_data, member.size)
 
 
-def _add(sample: Sample, kind: str, member: Member, file: Any, label: str) -> None:
+def _add(sample: ShardSample, kind: str, member: Member, file: Any, label: str) -> None:
     """Take what a member says of its sample."""
     if kind.rsplit(".", 1)[-1] in IMAGES:
         sample.images[kind] = member

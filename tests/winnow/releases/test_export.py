@@ -262,7 +262,9 @@ def test_a_link_of_a_broken_off_export_is_never_written_through(released: Path, 
     piece = export_formats.Piece(workdir / "tree", "train", 0, 1, ["red"], None)
     (workdir / "tree/train/red").mkdir(parents=True)
     os.link(victim, workdir / "tree/train/red/2.png")
-    export_formats.ImageFolder(piece).add(export_formats.Sample("red/2.png", 0, "red", "red", "2.png", "0"), b"other")
+    export_formats.ImageFolder(piece).add(
+        export_formats.ImageToWrite("red/2.png", 0, "red", "red", "2.png", "0"), b"other"
+    )
     assert victim.read_bytes() == before
 
 
@@ -271,7 +273,7 @@ def test_a_name_without_a_suffix_gets_one_whatever_stands_beside_the_picture(wor
     text.add_text("workflow", "x" * 3_000_000, zip=True)
     image.save(file, "PNG", pnginfo=text)
     piece = export_formats.Piece(workdir / "tree", "train", 0, 1, ["red"], None)
-    sample = export_formats.Sample("red/2", 0, "red", "red", "2", "0")
+    sample = export_formats.ImageToWrite("red/2", 0, "red", "red", "2", "0")
     assert export_formats.ImageFolder(piece).add(sample, file.getvalue()).name == "2.png"
 
 

@@ -17,7 +17,7 @@ from winnow import features
 from winnow.features import Features
 from winnow.selection import alignment, heads, noise
 from winnow.selection.alignment import Alignment, Mixture, align
-from winnow.selection.heads import Rows
+from winnow.selection.heads import FoldedRows
 
 
 def clouds(
@@ -214,7 +214,7 @@ def test_the_heads_as_one_predict_as_they_do_together() -> None:
 
 def test_scores_of_a_block_are_the_sum_of_the_heads(hard: tuple[Features, np.ndarray]) -> None:
     data, _ = hard
-    rows, text = Rows(data, 0), torch.from_numpy(features.unit(data.text))
+    rows, text = FoldedRows(data, 0), torch.from_numpy(features.unit(data.text))
     scatter, how = heads.covariance(rows), noise.by_names(text, 2)
     means, base = heads.discriminant(rows, scatter), 20 * text.T
     steps = heads.logistic(rows, base, how, scatter)

@@ -13,7 +13,7 @@ from torch import Tensor
 from winnow import features
 from winnow.features import Features
 from winnow.selection import heads, noise
-from winnow.selection.heads import Rows
+from winnow.selection.heads import FoldedRows
 
 
 def drawn(n: int, classes: int, dim: int, seed: int) -> Features:
@@ -42,11 +42,11 @@ def data() -> Features:
 
 
 @pytest.fixture
-def rows(data: Features) -> Rows:
-    return Rows(data, 0)
+def rows(data: Features) -> FoldedRows:
+    return FoldedRows(data, 0)
 
 
-def test_rows_are_centred_unit_features_by_class(data: Features, rows: Rows) -> None:
+def test_rows_are_centred_unit_features_by_class(data: Features, rows: FoldedRows) -> None:
     unit = features.unit(data.image)
     assert rows[slice(None)].numpy() == pytest.approx((unit - unit.mean(0))[rows.order], abs=1e-6)
     assert rows.labels.tolist() == sorted(data.labels)
@@ -55,27 +55,29 @@ def test_rows_are_centred_unit_features_by_class(data: Features, rows: Rows) -> 
 
 
 @pytest.mark.parametrize("shuffle", range(3))
-def test_the_order_of_rows_does_not_depend_on_the_order_of_input(data: Features, rows: Rows, shuffle: int) -> None:
+def test_the_order_of_rows_does_not_depend_on_the_order_of_input(
+    data: Features, rows: FoldedRows, shuffle: int
+) -> None:
     other = shuffled(data, shuffle)
-    again = Rows(other, 0)
+    again = FoldedRows(other, 0)
     assert other.ids.tolist() != data.ids.tolist()
     assert other.ids[again.order].tolist() == data.ids[rows.order].tolist()
     assert torch.equal(again[slice(None)], rows[slice(None)])
 
 
-def test_the_order_of_rows_is_by_content_not_by_name(data: Features, rows: Rows) -> None:
-    renamed = Rows(replace(data, ids=data.ids[::-1]), 0)
+def test_the_order_of_rows_is_by_content_not_by_name(data: Features, rows: FoldedRows) -> None:
+    renamed = FoldedRows(replace(data, ids=data.ids[::-1]), 0)
     assert renamed.order.tolist() == rows.order.tolist()
-    assert Rows(data, 1).order.tolist() != rows.order.tolist()
+    assert FoldedRows(data, 1).order.tolist() != rows.order.tolist()
 
 
 def test_rows_of_the_same_content_come_in_the_order_of_their_ids() -> None:
     data = drawn(30, 1, 4, 0)
     same = replace(data, image=np.repeat(data.image[:1], 30, 0))
-    assert same.ids[Rows(same, 0).order].tolist() == sorted(same.ids)
+    assert same.ids[FoldedRows(same, 0).order].tolist() == sorted(same.ids)
 
 
-def test_every_class_is_spread_evenly_over_the_folds(rows: Rows) -> None:
+def test_every_class_is_spread_evenly_over_the_folds(rows: FoldedRows) -> None:
     for c in range(4):
         in_fold = torch.bincount(rows.fold[rows.labels == c], minlength=heads.FOLDS)
         assert in_fold.max() - in_fold.min() <= 1
@@ -83,11 +85,11 @@ def test_every_class_is_spread_evenly_over_the_folds(rows: Rows) -> None:
 
 @pytest.mark.parametrize("part", [slice(10, 40), slice(80, 200), np.array([5, 2, 88])])
 def test_rows_made_on_demand_are_those_held(
-    data: Features, rows: Rows, part: slice | np.ndarray, monkeypatch: pytest.MonkeyPatch
+    data: Features, rows: FoldedRows, part: slice | np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(heads, "TRAINED_ON", 10)
     monkeypatch.setattr(heads, "BLOCK", 32)
-    on_demand = Rows(data, 0)
+    on_demand = FoldedRows(data, 0)
     assert on_demand._kept is None
     assert on_demand[part].numpy() == pytest.approx(rows[part].numpy(), abs=1e-6)
 
@@ -96,7 +98,7 @@ def test_rows_made_on_demand_are_those_held(
 def test_at_most_takes_as_many_of_every_class(sizes: list[int], n: int) -> None:
     labels = np.repeat(np.arange(len(sizes)), sizes)
     image = np.random.default_rng(0).normal(size=(len(labels), 2))
-    rows = Rows(Features(image, image[: len(sizes)], labels, [str(c) for c in sizes], np.arange(len(labels))), 0)
+    rows = FoldedRows(Features(image, image[: len(sizes)], labels, [str(c) for c in sizes], np.arange(len(labels))), 0)
     members = rows.at_most(n)
     taken = np.bincount(rows.labels[members], minlength=len(sizes))
     cap = taken.max()
@@ -115,7 +117,7 @@ def test_the_metric_is_the_inverse_of_the_ridged_covariance(dim: int, ridge: flo
 
 @pytest.mark.parametrize("block", [8, 10_000])
 def test_covariance_and_distance_are_those_of_all_rows(
-    data: Features, rows: Rows, block: int, monkeypatch: pytest.MonkeyPatch
+    data: Features, rows: FoldedRows, block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(heads, "BLOCK", block)
     unit = features.unit(data.image)[rows.order]
@@ -127,7 +129,7 @@ def test_covariance_and_distance_are_those_of_all_rows(
 
 @pytest.mark.parametrize("block", [8, 10_000])
 def test_the_discriminant_scores_a_row_by_class_means_without_it(
-    rows: Rows, block: int, monkeypatch: pytest.MonkeyPatch
+    rows: FoldedRows, block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(heads, "BLOCK", block)
     scatter = heads.covariance(rows)
@@ -143,7 +145,7 @@ def test_the_discriminant_scores_a_row_by_class_means_without_it(
 
 def test_the_only_image_of_a_class_is_scored_by_the_mean_of_all() -> None:
     data = drawn(20, 5, 3, 1)
-    rows = Rows(replace(data, labels=np.where(np.arange(20) == 4, 4, data.labels % 4)), 0)
+    rows = FoldedRows(replace(data, labels=np.where(np.arange(20) == 4, 4, data.labels % 4)), 0)
     alone = np.flatnonzero(rows.labels == 4)
     scores = heads.discriminant(rows, heads.covariance(rows)).scores(rows[alone], rows.labels[alone], alone)
     assert scores[0, 4].item() == pytest.approx(0, abs=1e-5)
@@ -158,7 +160,7 @@ def start(data: Features, scale: float = 5) -> Tensor:
 @given(st.integers(1, 4), st.integers(2, 6), st.integers(0, 2**32))
 def test_the_slope_is_the_gradient_of_the_likelihood_outside_the_fold(classes: int, dim: int, seed: int) -> None:
     data = drawn(20, classes, dim, seed)
-    rows = Rows(data, 0)
+    rows = FoldedRows(data, 0)
     how = noise.by_names(torch.from_numpy(features.unit(data.text)), 1)
     how = replace(how, rate=np.random.default_rng(seed).dirichlet(how.size))  # near names are taken for another
     x, pull = rows[slice(None)], how.factor[how.cell]
@@ -172,7 +174,7 @@ def test_the_slope_is_the_gradient_of_the_likelihood_outside_the_fold(classes: i
     assert found.numpy() == pytest.approx(expected.numpy(), abs=1e-4)
 
 
-def test_the_logistic_head_takes_four_steps_of_nesterovs_gradient(data: Features, rows: Rows) -> None:
+def test_the_logistic_head_takes_four_steps_of_nesterovs_gradient(data: Features, rows: FoldedRows) -> None:
     how, scatter = noise.by_names(torch.from_numpy(features.unit(data.text)), 1), heads.covariance(rows)
     base, a = start(data)[:, None], heads.metric(scatter, 10.0)
     outside = [[int(((rows.fold != k) & (rows.labels == c)).sum()) for c in range(4)] for k in range(3)]
@@ -187,7 +189,7 @@ def test_the_logistic_head_takes_four_steps_of_nesterovs_gradient(data: Features
 
 
 @pytest.mark.parametrize("k", range(heads.FOLDS))
-def test_the_labels_of_a_fold_teach_nothing_about_that_fold(data: Features, rows: Rows, k: int) -> None:
+def test_the_labels_of_a_fold_teach_nothing_about_that_fold(data: Features, rows: FoldedRows, k: int) -> None:
     how, scatter = noise.by_names(torch.from_numpy(features.unit(data.text)), 1), heads.covariance(rows)
     before = heads.logistic(rows, start(data), how, scatter)
     rows.labels = torch.where(rows.fold == k, (rows.labels + 1) % 4, rows.labels)
@@ -198,7 +200,7 @@ def test_the_labels_of_a_fold_teach_nothing_about_that_fold(data: Features, rows
 
 def test_a_few_steps_raise_the_likelihood_of_labels_they_have_not_seen(planted: Features) -> None:
     data = replace(planted, text=np.random.default_rng(5).normal(size=planted.text.shape))  # prompts that say nothing
-    rows, how = Rows(data, 0), noise.by_names(start(data).T, 0)
+    rows, how = FoldedRows(data, 0), noise.by_names(start(data).T, 0)
     x, pull = rows[slice(None)], how.factor[how.cell]
     taught = heads.by_fold(x, rows.fold, heads.logistic(rows, start(data), how, heads.covariance(rows)), start(data))
     plain, after = (
