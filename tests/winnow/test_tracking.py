@@ -146,6 +146,7 @@ def test_pages_know_the_kind_of_experiment_its_columns_and_what_each_run_is(
     assert tags["mlflow.experimentKind"] == "custom_model_development"
     columns = json.loads(tags["mlflow.sharedViewState.table"])["selectedColumns"]
     assert {"metrics.`accuracy.subset.mean`", "metrics.`kept`", "metrics.`dropped`"} <= set(columns)
+    assert all(column.startswith("metrics.") for column in columns), "MLflow puts others before the metrics"
     page = tracking.versions_page("http://127.0.0.1:5000", database)
     assert page.startswith(f"http://127.0.0.1:5000/#/experiments/{run.info.experiment_id}/runs?")
     assert page.endswith("viewStateShareKey=table")
