@@ -49,8 +49,8 @@ constraints: $(INSTALLED) ## write requirements.lock, the hashes of constraints.
 	$(BIN)/python .ci/constraints.py $(if $(UPGRADE),--upgrade)
 
 size: $(INSTALLED) ## say how large the installed packages are, and how large without the libraries of CUDA
-	@du -sm .venv/lib/python*/site-packages | sed 's/\t.*/ MB installed/'
-	@du -sm --exclude='nvidia' --exclude='triton' --exclude='libtorch_cuda*' .venv/lib/python*/site-packages | sed 's/\t.*/ MB without CUDA/'
+	@du -sm .venv/lib/python*/site-packages | sed 's/\t.*/ MiB installed/'
+	@du -sm --exclude='nvidia' --exclude='triton' --exclude='libtorch_cuda*' .venv/lib/python*/site-packages | sed 's/\t.*/ MiB without CUDA/'
 
 docs: $(INSTALLED) ## build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet

@@ -201,5 +201,7 @@ def _update(folder: Path) -> None:
         say(f"{one_line(name)} was changed here, and is left as it is; Winnow would change it so:\n{difference}\n")
     for name in done.written:
         say(f"updated {one_line(name)}")
-    state = f"{len(done.written)} files updated, {len(done.kept)} left as you changed them"
-    say(f"{one_line(folder.absolute())}: from Winnow {done.before} to {__version__}; {state}")
+    state = [f"{len(done.written)} files updated"] + [f"{len(done.kept)} left as you changed them"] * bool(done.kept)
+    if not done.written and not done.kept:
+        state = ["nothing to update"]
+    say(f"{one_line(folder.absolute())}: from Winnow {done.before} to {__version__}; {', '.join(state)}")

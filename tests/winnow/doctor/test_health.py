@@ -62,6 +62,18 @@ def test_a_new_repository_is_in_order_but_for_its_first_commit(workdir: Path) ->
     assert found.cure == "commit before you publish a version"
 
 
+def test_a_block_that_is_left_out_is_named_with_what_to_write(workdir: Path) -> None:
+    made = subprocess.run([sys.executable, "-m", "dvc", "init", "-q", "--no-scm"], check=False)
+    assert made.returncode == 0
+    stages = "stages:\n  adapt:\n    cmd: echo\n    params: [base, adapt]\n"
+    (workdir / "dvc.yaml").write_text(stages)
+    (workdir / "params.yaml").write_text("base: {seed: 1}\n")
+    found = project.pipeline()
+    assert (found.state, found.cure) == ("wrong", "add to params.yaml: adapt: {}")
+    (workdir / "params.yaml").write_text("base: {seed: 1}\nadapt: {}\n")
+    assert project.pipeline().state == "ok"
+
+
 def test_packages_are_compared_with_the_pins(workdir: Path) -> None:
     (workdir / "pins.txt").write_text(f"# pins\n\nnumpy=={np.__version__}\nno-such-package==1\n")
     assert machine.packages(Path("pins.txt")) == Finding("packages", "ok", "1 installed, as in pins.txt")

@@ -259,7 +259,7 @@ def test_an_update_brings_what_is_untouched_and_shows_what_it_leaves(
 ) -> None:
     made("mine", "--source", "photos")
     mine = workdir / "mine"
-    assert "0 files updated, 0 left" in made("mine", "--update")
+    assert "; nothing to update" in made("mine", "--update")
     (mine / "flows/score.py").write_text("# my own\n")
     (mine / "dvc.yaml").write_text("# mine too\n")
     (mine / "params.yaml").write_text("optimize: {keep: 0.1}\n")
@@ -268,6 +268,7 @@ def test_an_update_brings_what_is_untouched_and_shows_what_it_leaves(
     del newer["flows/adapt.py"]
     monkeypatch.setattr(template, "kept_up", lambda: newer)
     words = made("mine", "--update")
+    assert "; 3 files updated, 1 left as you changed them" in words
     assert "updated flows/embed.py" in words
     assert "updated flows/new.py" in words
     assert "updated flows/adapt.py (removed)" in words
@@ -278,7 +279,7 @@ def test_an_update_brings_what_is_untouched_and_shows_what_it_leaves(
     assert (mine / "params.yaml").read_text() == "optimize: {keep: 0.1}\n"
     assert (mine / "flows/embed.py").read_text() == "# newer\n"
     assert not (mine / "flows/adapt.py").exists()
-    assert "0 files updated, 0 left" in made("mine", "--update"), "a difference is shown once"
+    assert "; nothing to update" in made("mine", "--update"), "a difference is shown once"
 
 
 def test_an_update_is_of_the_folder_at_hand_where_none_is_named(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
