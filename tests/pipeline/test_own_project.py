@@ -139,7 +139,6 @@ def _append(path: Path, text: str) -> None:
     path.write_text(path.read_text() + text)
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not CALTECH.is_dir(), reason="the images of Caltech-101 are not beside this checkout")
 def test_a_project_of_caltech_101_with_features_that_are_there(repository: Project) -> None:
     use(repository, CALTECH / "images", "--features", str(CALTECH / "clip-vit-b-32"), "--keep", "0.3")
