@@ -13,7 +13,7 @@ from winnow import __version__, urls
 from winnow.errors import InputError
 from winnow.files.disk import sync_folder
 from winnow.files.hashes import sha256
-from winnow.files.json_files import read_json, write_json
+from winnow.files.json_files import read_json
 from winnow.files.outputs import staging, whole_file
 from winnow.project import template
 from winnow.project.template import Choices
@@ -69,9 +69,24 @@ def place(folder: Path) -> Place:
         top: Path | None = Path(git("rev-parse", "--show-toplevel", at=above).strip()).resolve()
     except InputError:
         top = None
+    found = Place(folder, top)
     if top:
         _check_visible(folder, above)
-    return Place(folder, top)
+        _check_tag(found)
+    return found
+
+
+def _check_tag(where: Place) -> None:
+    """Refuse a folder whose versions Git could not tag."""
+    from gto.constants import fullname_re
+
+    if not fullname_re.match(where.artifact):
+        folder = where.artifact.rpartition(":")[0]
+        better = re.sub(r"[^\w./-]+", "-", folder, flags=re.ASCII).strip("-") or "my-subset"
+        raise InputError(
+            f"{folder} cannot be part of a Git tag, and each version of a project inside a repository is one; use "
+            f"letters, digits, dots, dashes and underscores, as in {better}"
+        )
 
 
 def _check_visible(folder: Path, above: Path) -> None:
@@ -197,11 +212,10 @@ def update(folder: Path) -> Update:
     except (TypeError, KeyError, ValueError) as error:
         raise InputError(f"{mark} is not what winnow init wrote; take it from Git") from error
     fresh = template.kept_up()
-    written, kept, now = [], dict[str, str](), dict[str, str]()
+    written, kept = [], dict[str, str]()
     for name, data in fresh.items():
         path, then = folder / name, known.get(name)
         there = path.read_bytes() if path.is_file() else None
-        now[name] = sha256(data)
         if there == data:
             continue
         untouched = (there is None and then is None) or (there is not None and sha256(there) == then)
@@ -209,15 +223,17 @@ def update(folder: Path) -> Update:
             with whole_file(path) as partial:
                 partial.write_bytes(data)
             written.append(name)
-        elif then != now[name]:
+        elif then != sha256(data):
             kept[name] = _difference(name, there or b"", data)
     for name in known.keys() - fresh.keys():
         path = folder / name
         if urls.is_below(name) and path.is_file() and sha256(path.read_bytes()) == known[name]:
             path.unlink()
             written.append(f"{name} (removed)")
-    with whole_file(mark) as partial:
-        write_json(partial, {"winnow": __version__, "files": now})
+    marked = _mark(fresh)
+    if mark.read_bytes() != marked:
+        with whole_file(mark) as partial:
+            partial.write_bytes(marked)
     return Update(before, sorted(written), kept)
 
 

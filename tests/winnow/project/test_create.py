@@ -222,6 +222,14 @@ def test_a_folder_that_git_ignores_is_refused(repository: Path) -> None:
     assert ".gitignore:1:/data/" in refused(str(repository / "data/mine"), "--source", "photos")
 
 
+def test_a_folder_whose_versions_could_not_be_tagged_is_refused_inside_a_repository(repository: Path) -> None:
+    words = refused(str(repository / "sets/my photos"), "--source", "photos")
+    assert "sets/my photos cannot be part of a Git tag" in words
+    assert "as in sets/my-photos" in words
+    made(str(repository / "sets/my-photos"), "--source", "photos")
+    made("my photos", "--source", "photos")  # a repository of its own: its versions are called subset@v1.0.0
+
+
 @pytest.mark.parametrize(
     ("source", "named"),
     [
@@ -259,7 +267,9 @@ def test_an_update_brings_what_is_untouched_and_shows_what_it_leaves(
 ) -> None:
     made("mine", "--source", "photos")
     mine = workdir / "mine"
+    mark = (mine / create.MARK).read_bytes()
     assert "; nothing to update" in made("mine", "--update")
+    assert (mine / create.MARK).read_bytes() == mark
     (mine / "flows/score.py").write_text("# my own\n")
     (mine / "dvc.yaml").write_text("# mine too\n")
     (mine / "params.yaml").write_text("optimize: {keep: 0.1}\n")
