@@ -46,7 +46,7 @@ def symmetric(share: float) -> Planter:
 
 def near(data: Features, rng: np.random.Generator) -> np.ndarray:
     """Wrong labels from the three classes whose names are nearest."""
-    return plant.near(data.labels, data.text, 0.2, rng)
+    return plant.near(data.labels, data.anchors if data.text is None else data.text, 0.2, rng)
 
 
 NOISES: dict[str, Planter] = {"symmetric 20%": symmetric(0.2), "symmetric 40%": symmetric(0.4), "near 20%": near}
@@ -65,7 +65,7 @@ def paper(data: Features, seed: int, strength: float) -> Scores:
 
 def raw_clip(data: Features, seed: int, strength: float) -> Scores:
     """Log-probability of the label at CLIP's own temperature."""
-    logits = torch.from_numpy(100 * unit(data.image) @ unit(data.text).T)
+    logits = torch.from_numpy(100 * unit(data.image) @ data.anchors.T)
     return {"raw_clip": torch.log_softmax(logits, 1)[torch.arange(len(logits)), data.labels].numpy()}
 
 

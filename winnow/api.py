@@ -58,8 +58,8 @@ def select(
             data frame of numbers, a column or list of vectors. Or a folder of features as `winnow select` takes it, or
             `Features`; these bring all other parts, and what is given here beside them replaces a part.
         labels: (N,) the class of each: an index into `classes`, or its name. A categorical column brings its classes.
-        text: (C, d) features of the class prompts, a row for each class in the order of `classes`. They are needed
-            for now.
+        text: (C, d) features of the class prompts, a row for each class in the order of `classes`, from the encoder of
+            the images. Without them, as for an encoder that reads no text, class means stand for the classes.
         classes: C class names. Without them, the sorted names among the labels, or the numbers from 0.
         ids: (N,) unique names of the samples: text, whole numbers or paths. Without them, row numbers.
         keep: share of the samples to keep, above 0 and at most 1; round(keep * N) are kept, exactly.
@@ -143,7 +143,7 @@ def score(
     Args:
         image: (N, d) image features, a folder, or `Features`; this and the others as for `select`.
         labels: (N,) the class of each.
-        text: (C, d) features of the class prompts.
+        text: (C, d) features of the class prompts, if there are any.
         classes: C class names.
         ids: (N,) unique names of the samples.
         method: `winnow` (the default), or `paper` for the published method.
@@ -179,7 +179,7 @@ def load_features(folder: str | os.PathLike[str]) -> "Features":
     """Read and check a folder of features; the image features stay on the disk, as a memory map.
 
     Args:
-        folder: holds image.npy (N, d), text.npy (C, d), labels.npy (N,), classes.json and, if you like, ids.txt.
+        folder: holds image.npy (N, d), labels.npy (N,), classes.json and, if you have them, text.npy (C, d), ids.txt.
 
     Returns:
         Features, which `select` and `score` take in place of an array.

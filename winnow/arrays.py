@@ -25,12 +25,6 @@ if TYPE_CHECKING:
 
 Rows: TypeAlias = "ArrayLike | torch.Tensor | pd.Series | pd.DataFrame"
 
-NO_TEXT = (
-    "is missing, and labels cannot be judged without it yet: it holds a feature of each class, (C, d), from the text "
-    "encoder that belongs to the image features. With open_clip: model.encode_text(tokenizer([f'a photo of a {name}.' "
-    "for name in classes]))"
-)
-
 
 def gathered(
     image: "Rows | str | os.PathLike[str] | Features",
@@ -59,7 +53,7 @@ def gathered(
             *((files.ids, files.row, files.first) if ids is None else (names.ids, names.row, names.first)),
         )
         labels = features.read_array(folder, "labels") if labels is None else labels
-        text = features.read_array(folder, "text") if text is None else text
+        text = features.read_text(folder) if text is None else text
         named = features.read_classes(folder) if named is None else named
         known = features.read_ids(folder) if ids is None else texts(ids, "ids")
     elif isinstance(image, Features):
@@ -72,13 +66,18 @@ def gathered(
         known = None if ids is None else texts(ids, "ids")
     if labels is None:
         raise ArgumentError("labels", "is missing: it holds the class of each row of image, as an index or a name")
-    if text is None:
-        raise ArgumentError("text", NO_TEXT)
-    prompts = rows(text, names.text)
+    prompts = None if text is None else rows(text, names.text)
     found, named = indices(labels, named, names.labels)
     if named is None:
-        named = [str(c) for c in range(len(prompts))]
+        named = [str(c) for c in range(_classes(found, prompts))]
     return features.checked(rows(image, names.image), prompts, found, named, known, names)
+
+
+def _classes(labels: np.ndarray, text: np.ndarray | None) -> int:
+    """How many classes there are where none is named: a row of text each, or as many as the greatest label needs."""
+    if text is not None:
+        return len(text)
+    return min(int(labels.max()) + 1, len(labels)) if labels.size and labels.dtype.kind in "iu" else 1
 
 
 def rows(value: Any, name: str) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Checked features, from a folder or from memory: what adaptation, scoring and selection read.
 
     image.npy     (N, d)  image features, one row per sample
-    text.npy      (C, d)  text features, one row per class
+    text.npy      (C, d)  text features, one row per class (optional: without it, class means stand for the classes)
     labels.npy    (N,)    index of each sample's class in classes.json
     classes.json          the C class names
     ids.txt               N sample ids, one per line (optional: without it, a sample's id is its row number)
@@ -15,6 +15,7 @@ import os
 import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,9 @@ from winnow.files.outputs import whole_file
 from winnow.files.streams import is_stream
 from winnow.names import check_classes, check_names, lines, quoted
 
+PARTS = "image.npy, labels.npy, classes.json and, if the encoder reads text, text.npy"
 LONGEST = 300  # characters of a library's words that a message repeats
+TINY = 1e-12  # the least length of a mean that is divided by it
 CHUNK = 8192  # rows read at a time, so that a file larger than memory can be checked
 
 log = logging.getLogger(__name__)
@@ -57,18 +60,20 @@ class Names:
 
 @dataclass(frozen=True)
 class Features:
-    """Image and text features with labels; `image` may be a memory map and is never held twice.
+    """Image features with labels, and text features if there are any.
+
+    `image` may be a memory map and is never held twice.
 
     Attributes:
         image: (N, d) floating point.
-        text: (C, d) floating point.
+        text: (C, d) floating point; None: the encoder reads no text.
         labels: (N,) int64 in [0, C).
         classes: C names.
         ids: (N,) unique strings.
     """
 
     image: np.ndarray
-    text: np.ndarray
+    text: np.ndarray | None
     labels: np.ndarray
     classes: list[str]
     ids: np.ndarray
@@ -91,6 +96,18 @@ class Features:
         """(n, d) float32 unit image features of the samples `members`."""
         return unit(self.image[members])
 
+    @cached_property
+    def sums(self) -> np.ndarray:
+        """(C, d) float32: the sum of each class's unit image features."""
+        return np.stack([self.rows(members).sum(0, dtype=np.float64) for members in self.by_class()]).astype(np.float32)
+
+    @property
+    def anchors(self) -> np.ndarray:
+        """(C, d) float32 unit rows that stand for the classes: text features, or class means where there are none."""
+        if self.text is not None:
+            return unit(self.text)
+        return self.sums / np.linalg.norm(self.sums, axis=1, keepdims=True).clip(TINY)
+
 
 def unit(features: np.ndarray) -> np.ndarray:
     """Scale each row of (n, d) features to length one, in float32."""
@@ -108,25 +125,30 @@ def load(folder: str | Path) -> Features:
     """Read and check a folder of features; the image features stay on the disk, as a memory map.
 
     Args:
-        folder: holds image.npy (N, d), text.npy (C, d), labels.npy (N,), classes.json and perhaps ids.txt.
+        folder: holds image.npy (N, d), labels.npy (N,), classes.json, and perhaps text.npy (C, d) and ids.txt.
 
     Raises:
         InputError: a file is missing or unreadable, or its content does not fit the others.
     """
     folder = Path(folder)
-    image, text, labels = (read_array(folder, part) for part in ("image", "text", "labels"))
+    image, text, labels = read_array(folder, "image"), read_text(folder), read_array(folder, "labels")
     classes, ids = read_classes(folder), read_ids(folder)
     return checked(image, text, labels, classes, ids, Names.of_files(folder))
 
 
 def checked(
-    image: np.ndarray, text: np.ndarray, labels: np.ndarray, classes: list[str], ids: list[str] | None, names: Names
+    image: np.ndarray,
+    text: np.ndarray | None,
+    labels: np.ndarray,
+    classes: list[str],
+    ids: list[str] | None,
+    names: Names,
 ) -> Features:
     """Features whose parts fit each other.
 
     Args:
         image: (N, d).
-        text: (C, d).
+        text: (C, d), or None.
         labels: (N,) indices of classes.
         classes: C names.
         ids: N names; None: row numbers.
@@ -138,8 +160,9 @@ def checked(
     check_classes(classes, names.classes)
     known = np.array([f"{row:08d}" for row in range(len(image))] if ids is None else _unique(ids, len(image), names))
     _check_shapes(image, text, labels, classes, names)
-    _check_labels(labels, classes, names)
-    _check_rows(names.text, text, [f"class {quoted(name)}" for name in classes])
+    _check_labels(labels, classes, names, f"{names.classes} and {names.text}" if text is not None else names.classes)
+    if text is not None:
+        _check_rows(names.text, text, [f"class {quoted(name)}" for name in classes])
     _check_rows(names.image, image, known)
     return Features(image, text, labels.astype(np.int64), classes, known)
 
@@ -147,7 +170,8 @@ def checked(
 def save(folder: Path, features: Features) -> None:
     """Write a feature folder; features as float16 unit rows."""
     write_rows(folder / "image.npy", features.image)
-    write_rows(folder / "text.npy", features.text)
+    if features.text is not None:
+        write_rows(folder / "text.npy", features.text)
     write_names(folder, features.labels, features.classes, features.ids)
 
 
@@ -179,9 +203,7 @@ def check_folder(folder: Path) -> None:
         InputError: it is none.
     """
     if not folder.is_dir():
-        raise InputError(
-            f"{folder} is not a folder; a feature folder holds image.npy, text.npy, labels.npy, classes.json"
-        )
+        raise InputError(f"{folder} is not a folder; a feature folder holds {PARTS}")
 
 
 def read_array(folder: Path, part: str) -> np.ndarray:
@@ -193,7 +215,7 @@ def read_array(folder: Path, part: str) -> np.ndarray:
     check_folder(folder)
     path = folder / f"{part}.npy"
     if not path.is_file():
-        raise InputError(f"{path} is missing; a feature folder holds image.npy, text.npy, labels.npy, classes.json")
+        raise InputError(f"{path} is missing; a feature folder holds {PARTS}")
     try:
         with np.errstate(all="ignore"):
             array = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -205,6 +227,15 @@ def read_array(folder: Path, part: str) -> np.ndarray:
     return array
 
 
+def read_text(folder: Path) -> np.ndarray | None:
+    """The text features of a feature folder, None where it has no text.npy.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    return read_array(folder, "text") if os.path.lexists(folder / "text.npy") else None
+
+
 def read_classes(folder: Path) -> list[str]:
     """The class names of a feature folder.
 
@@ -213,7 +244,7 @@ def read_classes(folder: Path) -> list[str]:
     """
     path = folder / "classes.json"
     if not path.is_file():
-        raise InputError(f"{path} is missing; it is the JSON list of class names, in the order of text.npy's rows")
+        raise InputError(f"{path} is missing; it is the JSON list of class names, which labels are indices into")
     names = read_json(path)
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
         raise InputError(f"{path} must be a JSON list of class names")
@@ -254,13 +285,26 @@ def _unique(ids: list[str], n: int, names: Names) -> list[str]:
     return ids
 
 
-def _check_shapes(image: np.ndarray, text: np.ndarray, labels: np.ndarray, classes: list[str], names: Names) -> None:
-    for name, features, row in ((names.image, image, "sample"), (names.text, text, "class")):
-        if features.ndim != 2 or features.dtype.kind != "f" or not features.size:
-            raise InputError(
-                f"{name} is {features.dtype} of shape {features.shape}; it must be floating point, with a row for each "
-                f"{row} and a column for each dimension"
-            )
+def _check_shapes(
+    image: np.ndarray, text: np.ndarray | None, labels: np.ndarray, classes: list[str], names: Names
+) -> None:
+    _check_matrix(names.image, image, "sample")
+    if text is not None:
+        _check_matrix(names.text, text, "class")
+        _check_text(image, text, classes, names)
+    if labels.ndim != 1 or len(labels) != len(image):
+        raise InputError(f"{names.labels} has shape {labels.shape} for {len(image)} rows of {names.image}")
+
+
+def _check_matrix(name: str, features: np.ndarray, row: str) -> None:
+    if features.ndim != 2 or features.dtype.kind != "f" or not features.size:
+        raise InputError(
+            f"{name} is {features.dtype} of shape {features.shape}; it must be floating point, with a row for each "
+            f"{row} and a column for each dimension"
+        )
+
+
+def _check_text(image: np.ndarray, text: np.ndarray, classes: list[str], names: Names) -> None:
     if image.shape[1] != text.shape[1]:
         raise InputError(
             f"{names.image} has {image.shape[1]} dimensions and {names.text} {text.shape[1]}; both must come from the "
@@ -273,11 +317,9 @@ def _check_shapes(image: np.ndarray, text: np.ndarray, labels: np.ndarray, class
             else ""
         )
         raise InputError(f"{names.text} has {len(text)} rows, and {names.classes} {len(classes)} names{short}")
-    if labels.ndim != 1 or len(labels) != len(image):
-        raise InputError(f"{names.labels} has shape {labels.shape} for {len(image)} rows of {names.image}")
 
 
-def _check_labels(labels: np.ndarray, classes: list[str], names: Names) -> None:
+def _check_labels(labels: np.ndarray, classes: list[str], names: Names, parts: str) -> None:
     if labels.dtype.kind not in "iu":
         gaps = np.flatnonzero(np.isnan(labels)) if labels.dtype.kind == "f" else np.empty(0)
         where = f": row {gaps[0]} has no label" if gaps.size else f" holds {labels.dtype}"
@@ -293,7 +335,7 @@ def _check_labels(labels: np.ndarray, classes: list[str], names: Names) -> None:
         without = [classes[c] for c in np.flatnonzero(counts == 0)[:5]]
         raise InputError(
             f"{names.labels}: {np.count_nonzero(counts == 0)} class(es) have no image "
-            f"({', '.join(map(quoted, without))}); drop them from {names.classes} and {names.text}, or add images"
+            f"({', '.join(map(quoted, without))}); drop them from {parts}, or add images"
         )
     single = [quoted(classes[c]) for c in np.flatnonzero(counts == 1)]
     if single:

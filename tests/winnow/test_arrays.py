@@ -57,7 +57,6 @@ def test_a_bad_row_is_named_with_its_id(planted: Features) -> None:
         ("image", pd.Series([[1.0, 2.0], None]), "image: row 1 has no value"),
         ("image", pd.Series([[1.0], "x"]), "image: row 1 is str"),
         ("image", np.full((300, 16), "x"), "image holds <U1; it must hold numbers"),
-        ("text", None, "text is missing, and labels cannot be judged without it yet"),
         ("text", np.ones((3, 16)), "text has 3 rows, and classes 5 names; text features are missing from class"),
         ("labels", None, "labels is missing"),
         ("labels", [0, 2**70], f"labels: row 1 is {2**70}; labels are the names of classes, or their indices"),
@@ -122,8 +121,18 @@ def test_a_folder_in_which_parts_are_replaced_names_each_as_it_came(write_featur
         arrays.gathered(folder, planted.labels[:299])
     with pytest.raises(InputError, match=r"features/labels\.npy: 1 class\(es\) have no image .* from classes and text"):
         arrays.gathered(folder, text=np.vstack([planted.text, planted.text[:1] + 1]), classes=[*planted.classes, "fox"])
-    with pytest.raises(InputError, match=r"text\.npy is missing"):
-        arrays.gathered(write_features("other", text=None))
+    other = write_features("other", text=None)
+    assert arrays.gathered(other, planted.labels).text is None
+    assert arrays.gathered(other, text=planted.text).text is planted.text
+    with pytest.raises(InputError, match=r"have no image \('fox'\); drop them from classes, or add images"):
+        arrays.gathered(other, classes=[*planted.classes, "fox"])
+
+
+def test_without_text_or_names_there_are_as_many_classes_as_labels_need(planted: Features) -> None:
+    assert arrays.gathered(planted.image, planted.labels).classes == ["0", "1", "2", "3", "4"]
+    assert arrays.gathered(planted.image, np.array(planted.classes)[planted.labels]).classes == planted.classes
+    with pytest.raises(InputError, match="row 0 has label 1000000000, outside the 300 classes"):
+        arrays.gathered(planted.image, np.where(np.arange(300) == 0, 10**9, planted.labels))
 
 
 def test_memory_maps_stay_on_the_disk(write_features: Any, planted: Features) -> None:

@@ -92,10 +92,31 @@ def test_a_class_with_one_image_is_read_with_a_warning(
     assert "elk" in caplog.text
 
 
-@pytest.mark.parametrize("part", ["image", "text", "labels", "classes"])
+@pytest.mark.parametrize("part", ["image", "labels", "classes"])
 def test_a_missing_file_is_named(write_features: Write, part: str) -> None:
     message = refusal(write_features(**{part: None}))
     assert f"{part}.{'json' if part == 'classes' else 'npy'} is missing" in message
+
+
+def test_without_text_class_means_stand_for_the_classes(write_features: Write, planted: Features) -> None:
+    data = features.load(write_features(text=None))
+    assert data.text is None
+    rows = features.unit(planted.image)
+    means = np.stack([rows[planted.labels == c].mean(0) for c in range(5)])
+    assert data.anchors == pytest.approx(features.unit(means), abs=1e-6)
+    assert features.load(write_features("other")).anchors == pytest.approx(features.unit(planted.text))
+
+
+def test_images_that_cancel_out_leave_a_class_without_a_direction(planted: Features) -> None:
+    rows = np.array([[1.0, 0], [-1, 0], [0, 1]])
+    data = Features(rows, None, np.array([0, 0, 1]), ["a", "b"], np.array(["x", "y", "z"]))
+    assert data.anchors.tolist() == [[0, 0], [0, 1]]
+
+
+def test_a_link_to_text_that_leads_nowhere_is_no_text_left_out(write_features: Write) -> None:
+    folder = write_features(text=None)
+    (folder / "text.npy").symlink_to("nowhere")
+    assert "text.npy is missing" in refusal(folder)
 
 
 @pytest.mark.parametrize(("value", "fault"), [(np.nan, "NaN"), (np.inf, "infinite"), (0.0, "is all zeros")])

@@ -49,7 +49,7 @@ class LabelNoise:
             to = plant.mistaken(data.classes, dict(self.to), "noises.to")
             return plant.asymmetric(data.labels, to, self.share, rng)
         if self.kind == "near":
-            return plant.near(data.labels, data.text, self.share, rng)
+            return plant.near(data.labels, data.anchors if data.text is None else data.text, self.share, rng)
         return plant.wrong_labels(data.labels, len(data.classes), self.share, rng)
 
 

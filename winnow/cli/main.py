@@ -39,7 +39,7 @@ FeatureFolder = Annotated[
     Path,
     typer.Argument(
         metavar="FEATURES",
-        help="Folder with image.npy (N, d), text.npy (C, d), labels.npy (N,), classes.json and, if you like, ids.txt.",
+        help="Folder with image.npy (N, d), labels.npy (N,), classes.json and, if you like, text.npy (C, d), ids.txt.",
     ),
 ]
 MethodOption = Annotated[Method, typer.Option(help="Winnow's own, or the published one.")]
@@ -107,9 +107,10 @@ def select(
         )
         _write(table, out)
         kept, classes = int(table["selected"].sum()), int(table["label"].nunique())
+        where = f"in {classes} classes{_textless(features)}: {out}"
         dropped = {str(reason): int(n) for reason, n in table["reason"].value_counts().items() if reason}
         found = {"samples": len(table), "kept": kept, "classes": classes, "dropped": dropped, "table": str(out)}
-        tell(f"kept {kept:,} of {len(table):,} samples in {classes} classes: {out}", found, as_json, quiet)
+        tell(f"kept {kept:,} of {len(table):,} samples {where}", found, as_json, quiet)
 
 
 @app.command()
@@ -133,8 +134,9 @@ def score(
         table = winnow.score(features, method=method, neighbours=neighbours, seed=seed)
         _write(table, out)
         classes = int(table["label"].nunique())
+        where = f"in {classes} classes{_textless(features)}: {out}"
         found = {"samples": len(table), "classes": classes, "table": str(out)}
-        tell(f"scored {len(table):,} samples in {classes} classes: {out}", found, as_json, quiet)
+        tell(f"scored {len(table):,} samples {where}", found, as_json, quiet)
 
 
 @app.command()
@@ -266,6 +268,11 @@ def _table(out: Path) -> Iterator[None]:
         if out.is_dir() or not out.absolute().parent.is_dir():
             raise InputError(f"--out {out}: its folder does not exist, or it is a folder itself")
         yield
+
+
+def _textless(features: Path) -> str:
+    """What a line adds where a folder has no text features, which are optional: it may be that they were forgotten."""
+    return "" if (features / "text.npy").exists() else ", known by their means, as there is no text.npy"
 
 
 def _write(table: "pd.DataFrame", out: Path) -> None:

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 Features = Annotated[
     Path | None,
-    typer.Option(metavar="FOLDER", help="Features that you have: image.npy, text.npy, labels.npy, classes.json."),
+    typer.Option(
+        metavar="FOLDER", help="Features that you have: image.npy, labels.npy, classes.json, perhaps text.npy."
+    ),
 ]
 Label = Annotated[str, typer.Option(help="Column of labels in a table or Parquet; key in the json of tar shards.")]
 HeldOut = Annotated[

@@ -192,19 +192,22 @@ def run_features(images: Path, folder: Path, out: Path) -> None:
     data, have = dataset.load(images), features.load(folder)
     places = own_features.match(data.index, have, folder)
     own_features.check_classes(data.classes, data.index, have, places, folder)
-    about = {"encoder": f"features {folder.name}", "weights_sha256": None, "prompts": None}
+    about: dict[str, Any] = {"encoder": f"features {folder.name}", "weights_sha256": None, "prompts": None}
+    if have.text is None:
+        about["text"] = False
     _write(out, data, have.image, places, have.text, about)
 
 
 def _write(
-    out: Path, data: Dataset, image: np.ndarray, places: np.ndarray, text: np.ndarray, about: dict[str, Any]
+    out: Path, data: Dataset, image: np.ndarray, places: np.ndarray, text: np.ndarray | None, about: dict[str, Any]
 ) -> None:
     """Write a feature folder; `places` has for each sample of the index its row of `image`, or -1."""
     pool = (data.index["split"] == "train").to_numpy()
     labels = data.index["label"].to_numpy()
     with outputs.whole_folder(out) as folder:
         features.write_rows(folder / "image.npy", image, places[pool])
-        features.write_rows(folder / "text.npy", text)
+        if text is not None:
+            features.write_rows(folder / "text.npy", text)
         features.write_names(folder, labels[pool], data.classes, data.index["id"][pool])
         held_out = ~pool & (places >= 0)
         if held_out.any():

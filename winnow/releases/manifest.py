@@ -138,10 +138,10 @@ class Results(Part):
 
 
 class Adaptation(Part):
-    """Accuracy of the class prompts alone, before and after adapting."""
+    """Accuracy of the class prompts alone, where the encoder reads text, and after adapting."""
 
     measured_on: Text
-    zero_shot_accuracy: FiniteFloat
+    zero_shot_accuracy: FiniteFloat | None = None
     adapted_accuracy: FiniteFloat
 
 

@@ -28,7 +28,12 @@ def embedded(encoder: Mapping[str, Any], images: int) -> str:
 
 
 def adapted(metrics: Mapping[str, Any]) -> str:
-    """How well the prompts of the classes alone tell images apart, before and after."""
+    """How well the prompts of the classes alone tell images apart, before and after; or class means, without text."""
+    if metrics.get("zero_shot_accuracy") is None:
+        return (
+            f"accuracy without text, on {metrics['measured_on']}: {metrics['adapted_accuracy']:.1%}; class means stand "
+            "for the classes"
+        )
     return (
         f"accuracy of the class prompts alone, on {metrics['measured_on']}: {metrics['zero_shot_accuracy']:.1%} as the "
         f"encoder came, {metrics['adapted_accuracy']:.1%} adapted"

@@ -31,8 +31,10 @@ from winnow.terminal import bars
 def fit(data: Features, recipe: Recipe, *, seed: int, device: str) -> Adapters:
     """Fit adapters by InfoNCE between images and the prompts of their classes; CLIP itself stays frozen.
 
+    Where there are no text features, class means take their place.
+
     Args:
-        data: image (N, d) and text (C, d) features with labels.
+        data: image (N, d) and perhaps text (C, d) features with labels.
         recipe: how long and how fast.
         seed: fixes the initial weights and the order of samples.
         device: where to compute.
@@ -44,7 +46,7 @@ def fit(data: Features, recipe: Recipe, *, seed: int, device: str) -> Adapters:
     generator = torch.Generator().manual_seed(seed)
     fitted = Adapters(dim, generator).to(device)
     optimizer = torch.optim.Adam(fitted.parameters(), lr=recipe.lr)
-    text = torch.from_numpy(features.unit(data.text)).to(device)
+    text = torch.from_numpy(data.anchors).to(device)
     for _ in track(range(recipe.epochs), description="adapt", disable=bars.hidden(), transient=True):
         for batch in torch.randperm(n, generator=generator).split(recipe.batch_size):
             members = batch.numpy()
@@ -80,15 +82,19 @@ def run(embed: Path, out: Path, recipe: Recipe, *, method: Method, seed: int, de
 
 
 def before_and_after(embed: Path, data: Features, adapted: Adapted) -> dict[str, Any]:
-    """Accuracy of the encoder as it came and as adapted, on the held-out images where they were embedded."""
+    """Accuracy of the encoder as it came and as adapted, on the held-out images where they were embedded.
+
+    An encoder that reads no text has none as it came.
+    """
     held_out = (embed / "test.npy").exists()
     image = np.load(embed / "test.npy", mmap_mode="r") if held_out else data.image
     labels = np.load(embed / "test_labels.npy") if held_out else data.labels
-    text = torch.from_numpy(features.unit(data.text))
-    measured = {
-        "measured_on": "held-out images" if held_out else "the pool, by its given labels",
-        "zero_shot_accuracy": accuracy(image, labels, lambda x: x @ text.T),
-    }
+    text = torch.from_numpy(data.anchors)
+    measured: dict[str, Any] = {"measured_on": "held-out images" if held_out else "the pool, by its given labels"}
+    if data.text is None:
+        measured["in_place_of_text"] = "class means"
+    else:
+        measured["zero_shot_accuracy"] = accuracy(image, labels, lambda x: x @ text.T)
     if isinstance(adapted, Alignment):
         weight, bias = torch.from_numpy(adapted.weight.T), torch.from_numpy(adapted.bias)
         return measured | {"adapted_accuracy": accuracy(image, labels, lambda x: x @ weight + bias)} | adapted.choice

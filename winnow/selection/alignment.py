@@ -8,7 +8,9 @@ The class scores of an image are a non-negative sum of three linear heads on the
 
 The weights maximise the likelihood of labels that the heads have not seen. Because labels are wrong, that likelihood
 includes a model of label noise (`selection.noise`). Heads that do not justify their parameters by the Bayesian
-information criterion get no weight, so that only zero-shot remains. `docs/method.md` derives and measures it.
+information criterion get no weight, so that only zero-shot remains. Without text features the zero-shot head is zero,
+the logistic head starts there, and near classes are those whose means are near. `docs/method.md` derives and measures
+it.
 """
 
 from dataclasses import dataclass, field
@@ -19,6 +21,7 @@ import torch
 from rich.progress import track
 from scipy.optimize import minimize
 from torch import Tensor
+from torch.nn import functional as F
 
 from winnow import features
 from winnow.features import Features
@@ -70,16 +73,17 @@ def align(data: Features, seed: int = 0) -> Alignment:
     Linear in N: a few products of (N, d) with (d, C) and with (d, d), a block at a time.
 
     Args:
-        data: image (N, d) and text (C, d) features with labels.
+        data: image (N, d) and perhaps text (C, d) features with labels.
         seed: draws the folds; the order of the rows has no influence.
     """
-    rows, text = FoldedRows(data, seed), torch.from_numpy(features.unit(data.text))
+    rows, named = FoldedRows(data, seed), data.text is not None
     scatter = heads.covariance(rows)
     means = heads.discriminant(rows, scatter)
+    text = torch.from_numpy(features.unit(data.text)) if data.text is not None else torch.zeros_like(means.mean)
     sample = rows.at_most(min(FIT_ROWS, max(FIT_SCORES // len(text), len(text))))
     x, labels = rows[sample], rows.labels[sample]
     parts = torch.stack([100 * x @ text.T, means.scores(x, labels, sample)])
-    guess = choose_noise(parts, labels, text)
+    guess = choose_noise(parts, labels, text if named else F.normalize(means.mean))
     starts = [guess.weight[:1], np.array([START]), np.array([LITTLE])]
     zero_shot = fit_best(parts[:1], labels, guess.noise, starts)
     base = float(zero_shot.weight[0]) * 100 * text.T
@@ -92,6 +96,8 @@ def align(data: Features, seed: int = 0) -> Alignment:
     weight, bias = _as_one(rows, text, means, steps, base, chosen)
     back = np.argsort(rows.order)
     choice = describe(chosen, zero_shot, parts)
+    if not named:  # a head of zeros has no temperature
+        del choice["temperature"], choice["share"]["zero_shot"]
     return Alignment(log_odds[back], predicted[back], damaged[back], weight, bias, choice)
 
 

@@ -87,12 +87,14 @@ class Discriminant:
         bias: (C,).
         norm: (N,) x . A x of every row, which leaving a row out of its own class's mean needs.
         counts: (C,) images in each class.
+        mean: (C, d) m_c, of centred rows.
     """
 
     weight: Tensor
     bias: Tensor
     norm: Tensor
     counts: Tensor
+    mean: Tensor
 
     def left_out(self, dot: Tensor, labels: Tensor, norm: Tensor) -> Tensor:
         """(n,) scores of rows for their own label by a mean without them, from `dot` = x . A m with them."""
@@ -141,7 +143,7 @@ def discriminant(rows: FoldedRows, scatter: Tensor) -> Discriminant:
         norm[part] = (x @ a * x).sum(1)
     mean = total / (rows.counts + SHRINK)[:, None]
     weight = mean @ a
-    return Discriminant(weight, -0.5 * (mean * weight).sum(1), norm, rows.counts)
+    return Discriminant(weight, -0.5 * (mean * weight).sum(1), norm, rows.counts, mean)
 
 
 def logistic(rows: FoldedRows, base: Tensor, noise: NoiseModel, scatter: Tensor) -> Tensor:

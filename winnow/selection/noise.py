@@ -43,7 +43,7 @@ class NoiseModel:
 
 
 def by_names(text: Tensor, nearest: int) -> NoiseModel:
-    """Noise between C classes whose names have the unit features `text` (C, d); 0 `nearest` is symmetric noise."""
+    """Noise between C classes whose names, or means, have the unit features `text` (C, d); 0 `nearest`: symmetric."""
     classes = len(text)
     similarity = (text @ text.T).fill_diagonal_(torch.inf)
     rank = similarity.argsort(dim=1, descending=True, stable=True).argsort(dim=1)

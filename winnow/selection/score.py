@@ -34,7 +34,8 @@ def score(data: Features, adapted: Adapted, *, neighbours: float, device: str) -
     """Score every sample, one class at a time.
 
     Args:
-        data: image (N, d) and text (C, d) features with labels.
+        data: image (N, d) and perhaps text (C, d) features with labels; without text, SAS is the cosine with the mean
+            of the class's other images.
         adapted: the adapters A_I and A_T, through which SAS and SDS are counted; or what cross-fitted heads judge, with
             SAS and SDS on the features as they came.
         neighbours: nearest neighbours of SDS; below 1 a share of the class, else a number.
@@ -54,13 +55,17 @@ def _of_classes(
 ) -> dict[str, np.ndarray]:
     """Rows of the samples of some classes, and their sas, sds and predicted."""
     on_image: nn.Module = nn.Identity()
-    text = torch.from_numpy(features.unit(data.text)).to(device)
+    on_text: nn.Module = nn.Identity()
     if isinstance(adapted, Adapters):
-        on_image, text = adapted.image.to(device), F.normalize(adapted.text.to(device)(text))
+        on_image, on_text = adapted.image.to(device), nn.Sequential(adapted.text.to(device), Unit())
+    text = on_text(torch.from_numpy(data.anchors).to(device))
     by_class, parts = data.by_class(), []
     for c in some:
-        z = on_image(torch.from_numpy(data.rows(by_class[c])).to(device))
-        sas, predicted = alignment(z, text, c)
+        x = torch.from_numpy(data.rows(by_class[c])).to(device)
+        z, own = on_image(x), None
+        if data.text is None:
+            own = on_text(F.normalize(torch.from_numpy(data.sums[c]).to(device) - x))
+        sas, predicted = alignment(z, text, c, own)
         parts.append((by_class[c], sas, diversity(z, count_neighbours(neighbours, len(z))), predicted))
     return dict(zip(PART, map(np.concatenate, zip(*parts, strict=True)), strict=True))
 
@@ -89,20 +94,32 @@ def _table(data: Features, adapted: Adapted, parts: Iterable[Mapping[str, np.nda
     return table.assign(alignment=adapted.log_odds, predicted=adapted.predicted, damaged=adapted.damaged)
 
 
-def alignment(z: Tensor, text: Tensor, label: int) -> tuple[np.ndarray, np.ndarray]:
+class Unit(nn.Module):
+    """Scale rows to length one."""
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """(n, d) to the same."""
+        return F.normalize(rows)
+
+
+def alignment(z: Tensor, text: Tensor, label: int, own: Tensor | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Semantic alignment score (paper, eq. 3): the cosine of each image and the prompt of its class.
 
     Args:
         z: (n, d) adapted image features of one class.
         text: (C, d) adapted text features of unit length.
         label: the class.
+        own: (n, d) of unit length, what stands for the class instead, for each image: the class mean without it.
 
     Returns:
         (n,) SAS in [-1, 1], and (n,) the class whose prompt is nearest.
     """
-    sas, predicted = [], []
-    for rows in z.split(max(1, BLOCK // len(text))):
-        cosine = F.normalize(rows) @ text.T
+    sas, predicted, size = [], [], max(1, BLOCK // len(text))
+    for start in range(0, len(z), size):
+        rows = F.normalize(z[start : start + size])
+        cosine = rows @ text.T
+        if own is not None:
+            cosine[:, label] = (rows * own[start : start + size]).sum(1)
         sas.append(cosine[:, label])
         predicted.append(cosine.argmax(1))
     return torch.cat(sas).cpu().numpy(), torch.cat(predicted).cpu().numpy()
@@ -159,8 +176,9 @@ def run(embed: Path, adapted: Path, out: Path, *, neighbours: float, device: str
 
 def key(embed: Path, adapted: Path, **how: Any) -> str:
     """Names the work: parts that were scored for other features or adapters are not mistaken for these."""
-    inputs = (embed / "image.npy", embed / "text.npy", embed / "labels.npy", adapted / ADAPTERS)
-    return hashes.sha256(*map(hashes.file_sha256, inputs), str(how))[:16]
+    inputs = [embed / "image.npy", embed / "text.npy", embed / "labels.npy", adapted / ADAPTERS]
+    made = (hashes.file_sha256(path) if path.exists() else "" for path in inputs)  # there may be no text
+    return hashes.sha256(*made, str(how))[:16]
 
 
 def spans(embed: Path) -> list[tuple[int, int]]:

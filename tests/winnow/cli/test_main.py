@@ -186,7 +186,7 @@ def test_bad_options_are_refused_by_name(workdir: Path, write_features: Write, o
     ("changed", "words"),
     [
         ({"ids": None, "labels": np.arange(300) % 6}, "row 5 has label 5, outside the 5 classes"),
-        ({"text": None}, "text.npy is missing"),
+        ({"text": np.ones((3, 16))}, "text.npy has 3 rows"),
         ({"ids": ["same"] * 300}, "occurs twice"),
         ({"labels": np.arange(300) % 4}, "no image ('elk')"),
         ({"labels": np.zeros(299, int)}, "300 rows"),
@@ -200,6 +200,15 @@ def test_bad_features_are_refused_and_an_older_table_is_left(
     assert result.exit_code == 2
     assert words in result.stderr
     assert (tmp_path / "subset.csv").read_text() == "old"
+
+
+@pytest.mark.parametrize("method", ["winnow", "paper"])
+def test_features_without_text_are_selected_from(write_features: Write, tmp_path: Path, method: str) -> None:
+    out = tmp_path / "subset.csv"
+    done = winnow("select", write_features(text=None), "--keep", 0.3, "--method", method, "--out", out)
+    assert done.exit_code == 0
+    assert "in 5 classes, known by their means, as there is no text.npy" in done.stdout
+    assert int(pd.read_csv(out)["selected"].sum()) == 90
 
 
 def test_a_folder_without_a_release_is_refused(tmp_path: Path) -> None:

@@ -116,6 +116,19 @@ def test_the_stage_reports_what_adaptation_changed(
         assert (workdir / "one" / name).read_bytes() == (workdir / "two" / name).read_bytes()
 
 
+@pytest.mark.parametrize("method", ["winnow", "paper"])
+def test_without_text_the_stage_says_what_stands_for_the_classes(
+    workdir: Path, planted: Features, method: Method
+) -> None:
+    features.save(workdir, replace(planted, text=None))
+    assert not (workdir / "text.npy").exists()
+    adapt.run(workdir, workdir / "out", SHORT, method=method, seed=0, device="cpu")
+    metrics = read_json(workdir / "out/metrics.json")
+    assert metrics["in_place_of_text"] == "class means"
+    assert "zero_shot_accuracy" not in metrics
+    assert metrics["adapted_accuracy"] > 0.8
+
+
 def test_heads_that_were_chosen_are_reported_and_judge_what_was_held_out(workdir: Path, planted: Features) -> None:
     poor = replace(planted, text=planted.text + 2 * np.random.default_rng(0).normal(size=planted.text.shape))
     features.save(workdir, poor)

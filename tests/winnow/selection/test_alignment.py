@@ -59,6 +59,19 @@ def hard() -> tuple[Features, np.ndarray]:
     return clouds(800)
 
 
+def test_without_text_class_means_tell_wrong_labels_from_right(hard: tuple[Features, np.ndarray]) -> None:
+    data, truth = hard
+    wrong = data.labels != truth
+    judged = align(replace(data, text=None))
+    assert roc_auc_score(~wrong, judged.log_odds) > 0.95
+    assert ((judged.log_odds < 0) == wrong).mean() > 0.9
+    assert judged.choice["noise_rate"] == pytest.approx(wrong.mean(), abs=0.05)
+    assert judged.choice["share"].keys() == {"discriminant", "logistic"}
+    assert "temperature" not in judged.choice
+    mirrored = take(replace(data, text=None), np.arange(len(truth))[::-1])
+    assert (align(mirrored).log_odds[::-1] == judged.log_odds).all()
+
+
 def test_wrong_labels_are_told_from_right(planted: Features, wrong: np.ndarray) -> None:
     judged = align(planted)
     auroc = roc_auc_score(~wrong, judged.log_odds)

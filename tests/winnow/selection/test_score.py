@@ -1,5 +1,6 @@
 """SAS is the cosine with the prompt of the label, SDS the mean distance to the nearest of the class."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,29 @@ def test_sds_is_the_mean_distance_to_the_nearest_others(n: int, dim: int, k: int
         in_blocks = score.diversity(torch.from_numpy(z), k)
     assert whole == pytest.approx(distances.mean(1), abs=2e-3)
     assert in_blocks == pytest.approx(whole, abs=2e-3)
+
+
+@pytest.mark.parametrize("adapted", [False, True])
+@pytest.mark.parametrize("block", [2**24, 7])
+def test_without_text_sas_is_the_cosine_with_the_mean_of_the_others(
+    planted: Features, fitted: Adapters, judged: Alignment, adapted: bool, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(score, "BLOCK", block)
+    data = replace(planted, text=None)
+    table = score.score(data, fitted if adapted else judged, neighbours=5, device="cpu")
+    rows, member = features.unit(data.image), 17
+    others = (data.labels == data.labels[member]) & (np.arange(len(rows)) != member)
+    image, mean = torch.from_numpy(rows[member]), torch.from_numpy(features.unit(rows[others].mean(0)[None])[0])
+    if adapted:
+        image, mean = fitted.image(image), fitted.text(mean)
+    assert table["sas"][member] == pytest.approx(torch.cosine_similarity(image, mean, dim=0).item(), abs=1e-5)
+
+
+def test_an_image_alone_in_its_class_agrees_with_nothing(planted: Features, judged: Alignment) -> None:
+    labels = np.where(planted.labels == 4, 3, planted.labels)
+    labels[17] = 4
+    table = score.score(replace(planted, text=None, labels=labels), judged, neighbours=5, device="cpu")
+    assert table["sas"][17] == 0
 
 
 def test_a_double_is_a_neighbour_at_distance_zero() -> None:
