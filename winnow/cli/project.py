@@ -62,10 +62,12 @@ def init(
         str | None, typer.Option(help="Where the images are: a folder, a file, a URL, or torchvision:NAME.")
     ] = None,
     features: Features = None,
-    encoder: Annotated[str | None, typer.Option(help="An architecture of open_clip.  [default: ViT-B-32]")] = None,
+    encoder: Annotated[
+        str | None, typer.Option(help="Of open_clip, or timm:NAME, torchvision:NAME.  [default: ViT-B-32]")
+    ] = None,
     weights: Annotated[Path | None, typer.Option(help="File of the encoder's weights.")] = None,
     pretrained: Annotated[
-        str | None, typer.Option(metavar="TAG", help="open_clip's tag of the encoder's weights.")
+        str | None, typer.Option(metavar="TAG", help="The library's tag of the encoder's weights.")
     ] = None,
     keep: Annotated[float | None, typer.Option(help="Share of the images to keep, above 0 and at most 1.")] = None,
     label: Label = "label",
@@ -117,6 +119,7 @@ def _choices(
     Raises:
         InputError: with the option at fault.
     """
+    from winnow.encoders import image_only
     from winnow.project import create, template
     from winnow.run.settings import ARCHITECTURE, TAG, Optimize
 
@@ -145,6 +148,7 @@ def _choices(
         model=model,
         weights=template.relative(str(weights), where.folder) if weights else None,
         pretrained=pretrained,
+        prompted=not image_only.reads_no_text(model),
         label=label,
         held_out=template.relative(held_out, where.folder) if held_out and held_out.endswith(".txt") else held_out,
         follow_links=follow_links,
@@ -155,18 +159,21 @@ def _check_encoder(model: str, weights: Path | None, pretrained: str | None) -> 
     """Refuse an architecture or tag that open_clip does not have, before a project names it."""
     import open_clip
 
-    from winnow.encoders import encoder, hub
+    from winnow.encoders import encoder, hub, image_only
 
     try:
-        if model != encoder.LOCAL:
+        if image_only.reads_no_text(model):
+            image_only.check(model, pretrained)
+        elif model != encoder.LOCAL:
             hub.check_model(model)
-        if pretrained:
+        if pretrained and not image_only.reads_no_text(model):
             hub.check_tag(model, pretrained)
     except InputError as error:
         words = str(error).replace("embed.model:", f"--encoder {model}:").replace("embed.pretrained:", "--pretrained:")
         raise InputError(words) from error
     if not weights and not pretrained:
-        tags = ", ".join(open_clip.list_pretrained_tags_by_model(model)) or "none"
+        known = image_only.tags if image_only.reads_no_text(model) else open_clip.list_pretrained_tags_by_model
+        tags = ", ".join(known(model)) or "none"
         raise InputError(f"--encoder {model}: name its weights with --weights FILE or --pretrained TAG (tags: {tags})")
 
 

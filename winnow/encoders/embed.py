@@ -1,8 +1,9 @@
-"""Stage embed: image and text features, from an open_clip encoder or from a folder of features.
+"""Stage embed: image and text features, from an encoder or from a folder of features.
 
 In:  data/prepare/images, and an encoder or a feature folder. Out, in data/embed/:
 
-    image.npy text.npy labels.npy classes.json ids.txt   the pool, as a feature folder (`winnow.features`)
+    image.npy text.npy labels.npy classes.json ids.txt   the pool, as a feature folder (`winnow.features`); no text.npy
+                                                         of an encoder that reads no text
     test.npy test_labels.npy                             the held-out images, where they could be embedded
     encoder.json                                         what made the features
 
@@ -24,7 +25,7 @@ import psutil
 from rich.filesize import decimal
 
 from winnow import features
-from winnow.encoders import encoder, feature_cache, own_features, prompts
+from winnow.encoders import encoder, image_only, own_features, prompts
 from winnow.encoders.encoder import Checkpoint, Encoder
 from winnow.encoders.feature_cache import FeatureCache
 from winnow.errors import InputError
@@ -75,7 +76,7 @@ class Plan:
 
 
 def start(work: EmbedJob, texts: list[str], names: Path, *, device: str) -> Plan:
-    """Open the encoder, embed the classes, and find out what is left to do.
+    """Open the encoder, embed the classes if it reads text, and find out what is left to do.
 
     Args:
         work: what to embed.
@@ -87,12 +88,12 @@ def start(work: EmbedJob, texts: list[str], names: Path, *, device: str) -> Plan
         InputError: the encoder cannot be loaded, or the names of the classes do not fit.
     """
     data = _data(work.images)
-    called = prompts.class_names(names, data.classes)
+    called = None if image_only.reads_no_text(work.checkpoint.model) else prompts.class_names(names, data.classes)
     opened = encoder.opened(work.checkpoint, device)
-    text = prompts.text_features(opened, called, texts)
+    text = None if called is None else prompts.text_features(opened, called, texts)
     key = hashes.sha256(opened.key, str(work.batch_size))[:16], hashes.file_sha256(work.images / "index.parquet")[:16]
-    cache = FeatureCache(*key, text.shape[1])
-    cache.open(data.index, text, opened.about | {"prompts": texts})
+    cache = FeatureCache(*key, opened.dim if text is None else text.shape[1])
+    cache.open(data.index, text, opened.about | {"prompts": None if called is None else texts})
     todo = {shard: cache.todo(shard, len(data.of(shard))) for shard in data.shards}
     left = sum(len(wanted) for wanted in todo.values()) - cache.done()
     seconds = left * _seconds_an_image(opened, data, todo, work.batch_size) if left else 0.0
@@ -168,7 +169,7 @@ def finish(work: EmbedJob, cache: FeatureCache, out: Path) -> None:
     """Gather the rows of all shards and write the features to `out`; the rows stay for the next run."""
     data = _data(work.images)
     image = cache.gather(data.index, data.shards)
-    _write(out, data, image, np.arange(len(image)), np.load(cache.folder / feature_cache.TEXT), cache.about())
+    _write(out, data, image, np.arange(len(image)), cache.text(), cache.about())
     cache.close()
 
 

@@ -1,4 +1,7 @@
-"""Find and check an open_clip encoder before long work starts; it is identified by the hash of its weights."""
+"""Find and check an encoder before long work starts; it is identified by the hash of its weights.
+
+It is one of open_clip, or reads no text (`encoders.image_only`).
+"""
 
 import pickle
 from collections.abc import Callable
@@ -27,9 +30,9 @@ class Checkpoint:
     """Which encoder.
 
     Attributes:
-        model: "local-dir", or the name of an open_clip architecture.
+        model: "local-dir", the name of an open_clip architecture, or `timm:NAME` or `torchvision:NAME`.
         path: an open_clip model folder for "local-dir", else a checkpoint, unless `pretrained` names a tag.
-        pretrained: a tag of open_clip's, or None.
+        pretrained: a tag of the library, or None.
     """
 
     model: str
@@ -48,6 +51,7 @@ class Encoder:
     """A model in evaluation mode on its device, with its preprocessing and tokenizer.
 
     Attributes:
+        tokenizer: None for a model that reads no text.
         shape: an RGB image of any size to one of the model's.
         normalise: a batch (B, 3, h, w) in [0, 1] to what the model was trained on.
         recipe: the preprocessing, as text for people.
@@ -57,7 +61,7 @@ class Encoder:
     model: nn.Module
     shape: Callable[[Image.Image], Image.Image]
     normalise: Callable[[Tensor], Tensor]
-    tokenizer: Callable[[list[str]], Tensor]
+    tokenizer: Callable[[list[str]], Tensor] | None
     recipe: str
     name: str
     fingerprint: str
@@ -78,13 +82,21 @@ class Encoder:
     @torch.no_grad()
     def texts(self, texts: list[str]) -> Tensor:
         """(n, d) float32 unit features."""
+        assert self.tokenizer is not None
         with precision.autocast(self.device):
             rows = self.model.encode_text(self.tokenizer(texts).to(self.device))  # type: ignore[operator]
         return F.normalize(rows.float()).cpu()
 
     @property
+    def dim(self) -> int:
+        """Features a row, as a blank image has."""
+        return self.images(np.array(self.shape(Image.new("RGB", (64, 64))))[None]).shape[1]
+
+    @property
     def about(self) -> dict[str, Any]:
         """Name, weights, and how its cosines become probabilities: softmax of CLIP's, sigmoid of SigLIP's logits."""
+        if self.tokenizer is None:
+            return {"encoder": self.name, "weights_sha256": self.fingerprint, "text": False}
         scale, bias = (getattr(self.model, name, None) for name in ("logit_scale", "logit_bias"))
         return {
             "encoder": self.name,
@@ -115,6 +127,13 @@ def load(checkpoint: Checkpoint, device: str) -> Encoder:
     """
     import open_clip
 
+    from winnow.encoders import image_only
+
+    if image_only.reads_no_text(checkpoint.model):
+        found = image_only.load(checkpoint, device)
+        shape, recipe = _Chain(found.shape), repr([*found.shape, found.normalise])
+        name = checkpoint.name
+        return Encoder(found.tower, shape, found.normalise, None, recipe, name, found.fingerprint, device)
     local = checkpoint.model == LOCAL
     name = f"{LOCAL}:{checkpoint.path}" if local else checkpoint.model
     weights, preprocessing = _weights(checkpoint)

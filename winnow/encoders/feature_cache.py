@@ -1,7 +1,7 @@
 """A resumable cache of features: the next run computes only the rows that are missing.
 
     .winnow/embed/<encoder>/<index>/   a run in progress, named by the encoder and the index of the images
-        text.npy about.json            features of the classes, and what made them
+        text.npy about.json            features of the classes, if the encoder reads text, and what made them
         <shard>.rows                   float16 rows of a shard, batch after batch
         <shard>.sums                   one line per finished batch: its first row, and the SHA-256 of its rows
         <shard>.todo.npy               the positions in the shard still to encode, if some rows were known
@@ -59,11 +59,12 @@ class FeatureCache:
         """Rows of the last run that ended."""
         return self.folder.parent / "last"
 
-    def open(self, index: pd.DataFrame, text: np.ndarray, about: dict[str, Any]) -> None:
+    def open(self, index: pd.DataFrame, text: np.ndarray | None, about: dict[str, Any]) -> None:
         """Begin a run, or go on with one; the images that the last run had are not to be done again."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with outputs.whole_file(self.folder / TEXT) as partial, partial.open("wb") as file:
-            np.save(file, text)
+        if text is not None:
+            with outputs.whole_file(self.folder / TEXT) as partial, partial.open("wb") as file:
+                np.save(file, text)
         with outputs.whole_file(self.folder / ABOUT) as partial:
             json_files.write_json(partial, about)
         if marks.read(self.last / MARK, self.last):
@@ -97,6 +98,10 @@ class FeatureCache:
     def about(self) -> Any:
         """What makes the features."""
         return json_files.read_json(self.folder / ABOUT)
+
+    def text(self) -> np.ndarray | None:
+        """Features of the classes, None where the encoder reads no text."""
+        return np.load(self.folder / TEXT) if (self.folder / TEXT).exists() else None
 
     def todo(self, shard: str, count: int) -> np.ndarray:
         """Places of the images, among `count` in a shard, that this run encodes, done or not; ascending."""

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import huggingface_hub
 import open_clip
+import torch
 from huggingface_hub import constants
 from open_clip import pretrained as tags
 
@@ -15,6 +16,7 @@ from winnow.reach import answers
 
 PATIENCE = 3.0  # seconds for a hub to answer
 SAFE, PICKLED = "open_clip_model.safetensors", "open_clip_pytorch_model.bin"
+INSTEAD = "embed.pretrained: null with embed.path naming a checkpoint file"
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "spiece.model")
 
 
@@ -57,9 +59,38 @@ def weights(model: str, tag: str) -> tuple[Path, dict[str, Any]]:
     _refuse_unreachable(
         _host(about),
         f"embed.pretrained: the weights {where} of tag {tag!r}",
-        "embed.pretrained: null with embed.path naming a checkpoint file",
+        INSTEAD,
     )
     return Path(open_clip.download_pretrained(about)), about
+
+
+def fetched(url: str, tag: str) -> Path:
+    """The file of weights of torchvision, whose name ends in its hash, in the cache or downloaded there.
+
+    Raises:
+        InputError: it is not here and cannot be had.
+    """
+    file = Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name
+    if not file.is_file():
+        parts = urlsplit(url)
+        what = f"embed.pretrained: the weights {url} of tag {tag!r}"
+        _refuse_unreachable(f"{parts.scheme}://{parts.netloc}", what, INSTEAD)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(url, str(file), hash_prefix=file.stem.rpartition("-")[2])
+    return file
+
+
+def of_repository(repository: str, name: str, tag: str) -> Path:
+    """A file of a repository of the hub, in the cache or downloaded there.
+
+    Raises:
+        InputError: it is not here and cannot be had.
+    """
+    if found := _in_cache(repository, name):
+        return found
+    what = f"embed.pretrained: the weights {repository}/{name} of tag {tag!r}"
+    _refuse_unreachable(constants.ENDPOINT, what, INSTEAD)
+    return Path(huggingface_hub.hf_hub_download(repository, name))
 
 
 def check_text(model: str) -> None:

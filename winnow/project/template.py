@@ -53,9 +53,10 @@ class Choices:
         artifact: the release, as `dvc artifacts get` names it.
         keep: the share to keep.
         features: a folder of features; None: an encoder makes them.
-        model: an architecture of open_clip.
+        model: an architecture of open_clip, or a network of timm or torchvision.
         weights: a file of its weights; None: those of `pretrained`.
-        pretrained: a tag of open_clip.
+        pretrained: a tag of that library.
+        prompted: the encoder reads prompts.
         label: the column of labels.
         held_out: the split to hold out, or a .txt of ids.
         follow_links: read what links lead to outside the source.
@@ -70,6 +71,7 @@ class Choices:
     model: str
     weights: str | None
     pretrained: str | None
+    prompted: bool = True
     label: str = "label"
     held_out: str | None = None
     follow_links: bool = False

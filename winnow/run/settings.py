@@ -101,8 +101,8 @@ class Embed(Block):
             raise ValueError("path: name the folder of features")
         if not self.path and not self.pretrained:
             raise ValueError(
-                "name the encoder's weights: path for a file or model folder, or pretrained for a tag of open_clip, "
-                f"such as {TAG}"
+                "name the encoder's weights: path for a file or model folder, or pretrained for a tag of its library, "
+                f"such as open_clip's {TAG}"
             )
         return self
 

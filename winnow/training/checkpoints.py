@@ -29,7 +29,7 @@ def load(model: nn.Module, path: Path) -> None:
         name = (wrong + unknown)[0]
         raise InputError(
             f"evaluate.checkpoint: {path} holds the weights of another network than evaluate.model: {name} is "
-            f"{_shape(weights.get(name))} there and {_shape(own.get(name))} here"
+            f"{shape(weights.get(name))} there and {shape(own.get(name))} here"
         )
     model.load_state_dict({name: part for name, part in weights.items() if name not in head}, strict=False)
 
@@ -38,18 +38,19 @@ def _differs(theirs: Tensor | None, ours: Tensor) -> bool:
     return theirs is None or theirs.shape != ours.shape
 
 
-def _shape(part: Tensor | None) -> str:
+def shape(part: Tensor | None) -> str:
+    """The shape of a weight in words."""
     return "missing" if part is None else "x".join(map(str, part.shape)) or "a number"
 
 
-def read(path: Path) -> dict[str, Tensor]:
-    """The weights in a file, by name.
+def read(path: Path, key: str = "evaluate.checkpoint") -> dict[str, Tensor]:
+    """The weights in a file, by name; `key` is the parameter that names it.
 
     Raises:
         InputError: there is no such file, or it holds no weights.
     """
     if not path.is_file():
-        raise InputError(f"evaluate.checkpoint: {path} does not exist")
+        raise InputError(f"{key}: {path} does not exist")
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
@@ -58,12 +59,12 @@ def read(path: Path) -> dict[str, Tensor]:
         else:
             found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a damaged file makes them raise
-        raise InputError(f"evaluate.checkpoint: {path} holds no weights that can be read ({error})") from error
+        raise InputError(f"{key}: {path} holds no weights that can be read ({error})") from error
     for nest in NESTS:
         if isinstance(found, dict) and isinstance(found.get(nest), dict):
             found = found[nest]
     if not isinstance(found, dict) or not all(isinstance(part, Tensor) for part in found.values()):
-        raise InputError(f"evaluate.checkpoint: {path} holds no weights by name; save model.state_dict()")
+        raise InputError(f"{key}: {path} holds no weights by name; save model.state_dict()")
     return {_plain(name): part for name, part in found.items()}
 
 

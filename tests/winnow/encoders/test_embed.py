@@ -90,6 +90,14 @@ def test_features_are_matched_by_id_in_any_order(images: Dataset, have: Callable
     assert read_json(workdir / "out/encoder.json")["encoder"] == "features have"
 
 
+def test_features_without_text_will_do(images: Dataset, have: Callable[..., Path], workdir: Path) -> None:
+    folder = have()
+    (folder / "text.npy").unlink()
+    embed.run_features(images.folder, folder, workdir / "out")
+    assert features.load(workdir / "out").text is None
+    assert read_json(workdir / "out/encoder.json")["text"] is False
+
+
 @pytest.mark.parametrize("ids", [True, False])
 def test_features_of_the_pool_alone_will_do(
     images: Dataset, have: Callable[..., Path], workdir: Path, ids: bool

@@ -204,6 +204,12 @@ def test_killed_at_any_moment_the_same_command_finishes_it(
             "name its weights with --weights FILE or --pretrained",
         ),
         (["mine", "--source", "photos", "--pretrained", "x"], "--pretrained: ViT-B-32 has no tag 'x'"),
+        (["mine", "--source", "photos", "--encoder", "timm:resnet81"], "--encoder timm:resnet81: timm has no network"),
+        (["mine", "--source", "photos", "--encoder", "timm:resnet18"], "or --pretrained TAG (tags: a1_in1k"),
+        (
+            ["mine", "--source", "photos", "--encoder", "torchvision:resnet18", "--pretrained", "x"],
+            "it has IMAGENET1K_V1",
+        ),
         (["photos/red/0.png", "--source", "photos"], "is a file; name a folder"),
         (["mine", "--update"], "is no project that winnow init made"),
         (["mine", "--update", "--source", "photos"], "--update takes the folder alone"),
@@ -215,6 +221,15 @@ def test_what_is_asked_for_wrongly_is_refused_and_nothing_is_written(
     before = tree(workdir)
     assert words in refused(*arguments)
     assert tree(workdir) == before
+
+
+def test_an_encoder_that_reads_no_text_is_asked_for_no_prompts(workdir: Path) -> None:
+    Path("weights.pt").write_bytes(b"")
+    made("mine", "--source", "photos", "--encoder", "timm:vit_small_patch16_dinov3", "--weights", "weights.pt")
+    os.chdir("mine")
+    assert read("params.yaml")["embed"].keys() == {"model", "path", "batch_size"}
+    found = settings.load().embed
+    assert (found.model, found.path, found.pretrained) == ("timm:vit_small_patch16_dinov3", "../weights.pt", None)
 
 
 def test_a_folder_that_git_ignores_is_refused(repository: Path) -> None:

@@ -51,6 +51,10 @@ def test_features_must_fit_the_images(image_folder: Path, write_features: Callab
     found = look(str(image_folder), features_at=write_features(**fit, ids=ids))
     assert found.features == (30, 4)
     assert "30 rows of 4 numbers" in "\n".join(found.lines())
+    assert look(str(image_folder), features_at=write_features("dino", **fit | {"text": None}, ids=ids)).features == (
+        30,
+        4,
+    )
     with pytest.raises(InputError, match="lacks 1 images of the pool"):
         look(str(image_folder), features_at=write_features("other", **fit, ids=[*ids[:-1], "elsewhere.png"]))
 

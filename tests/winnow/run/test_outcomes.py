@@ -1,12 +1,16 @@
 """What a stage says came of it."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from support import PARAMETERS
 
 from winnow.cli import show
+from winnow.files.json_files import write_json
+from winnow.releases import assemble
 from winnow.run import outcomes
 
 
@@ -27,6 +31,20 @@ def test_each_stage_says_in_a_line_what_came_of_it(stages: Path) -> None:
     assert "50.00% ± 12.50 (this subset)" in (outcomes.of("evaluate", stages) or "")
     assert (outcomes.of("release", stages) or "").endswith(f"see {stages / 'release/report.html'}")
     assert outcomes.of("source", stages) is None
+
+
+def test_without_text_nothing_is_said_of_prompts(stages: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    about = {"measured_on": "held-out images", "in_place_of_text": "class means", "adapted_accuracy": 0.75}
+    write_json(stages / "adapt/metrics.json", about)
+    shutil.rmtree(stages / "release")
+    assemble.run(stages, stages / "release", name="photos", parameters=PARAMETERS)
+    said = "accuracy without text, on held-out images: 75.0%; class means stand for the classes"
+    assert outcomes.of("adapt", stages) == said
+    show.describe(stages / "release")
+    assert said in capsys.readouterr().out
+    card = (stages / "release/card.md").read_text()
+    assert "| accuracy without text (held-out images) | 75.0%, class means standing for the classes |\n| ids" in card
+    assert "prompts" not in card
 
 
 def test_show_repeats_what_the_stages_said(stages: Path, capsys: pytest.CaptureFixture[str]) -> None:
