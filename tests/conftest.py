@@ -96,7 +96,7 @@ def write_features(tmp_path: Path, planted: Features) -> Callable[..., Path]:
 
     def write(name: str = "features", **changed: object) -> Path:
         folder = tmp_path / name
-        folder.mkdir()
+        folder.mkdir(parents=True)
         for part in ("image", "text", "labels"):
             if (rows := changed.get(part, getattr(planted, part))) is not None:
                 np.save(folder / f"{part}.npy", rows)

@@ -11,10 +11,8 @@ import typer
 from support import ROOT
 from typer.testing import CliRunner
 
-from benchmarks import embed, flat, label_noise, scale, train
-from winnow import features
+from benchmarks import embed, flat, scale, train
 from winnow.bench import grid, presets, tables
-from winnow.features import Features
 from winnow.images import decoding
 
 
@@ -25,17 +23,6 @@ def last_line(main: Callable[..., None], *arguments: object) -> dict[str, float]
     assert done.exit_code == 0
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return found
-
-
-def test_label_noise_compares_ours_with_its_rivals(write_features: Callable[..., Path], planted: Features) -> None:
-    truth = features.unit(planted.image) @ features.unit(planted.text).T
-    folder = write_features(labels=truth.argmax(1))
-    found = last_line(label_noise.main, folder, "--seeds", 1, "--without", "paper")
-    assert set(found) == {"rows", "worst_gap", "mean_gap", "largest_share_of_cleanlab_time"}
-    assert len(found["rows"]) == 3
-    for row in found["rows"].values():
-        assert set(row) == {label_noise.OURS, *label_noise.RIVALS}
-        assert row["ours"][0] > 0.8
 
 
 def test_scale_reports_what_it_promises(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ import torch
 from torch.nn import functional as F
 
 from winnow import budget, extras
-from winnow.features import Features, unit
+from winnow.bench.labels import held_out
+from winnow.features import Features
 from winnow.files import locks, marks, outputs
 from winnow.selection import adapt, coverage, optimize, ranking, score
 from winnow.selection.methods import Balance, Method, Recipe
@@ -136,7 +137,7 @@ def _early_error(pool: Pool) -> np.ndarray:
 
 def cleanlab(pool: Pool, split: Split) -> np.ndarray:
     """The best self-confidence of a cross-validated logistic regression on the features (Northcutt et al. 2021)."""
-    quality = once(pool, "cleanlab", lambda: pd.DataFrame(label_quality(pool.data)))
+    quality = once(pool, "cleanlab", lambda: label_quality(pool.data))
     return ranking.top(quality["self_confidence"].to_numpy(), pool.data.labels, split, pool.data.ids)
 
 
@@ -189,19 +190,12 @@ def once(pool: Pool, name: str, find: Callable[[], pd.DataFrame]) -> pd.DataFram
         return table
 
 
-def label_quality(data: Features, strength: float = 1.0) -> dict[str, np.ndarray]:
-    """cleanlab's scores (N,) from five-fold logistic regression on the features; `strength` is its C."""
-    rank = extras.load("cleanlab.rank", "bench")  # these take seconds to import, and other methods do without
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import cross_val_predict
-
-    model = LogisticRegression(max_iter=1000, C=strength)
-    p = cross_val_predict(model, unit(data.image), data.labels, cv=5, method="predict_proba")
-    p = p / p.sum(1, keepdims=True)
-    return {
-        name: rank.get_label_quality_scores(data.labels, p, method=name, adjust_pred_probs=False)
-        for name in ("self_confidence", "normalized_margin")
-    }
+def label_quality(data: Features) -> pd.DataFrame:
+    """cleanlab's self_confidence (N,) by five-fold logistic regression on the features."""
+    rank = extras.load("cleanlab.rank", "bench")  # it takes seconds to import, and other methods do without
+    p = held_out.probabilities(data)
+    quality = rank.get_label_quality_scores(data.labels, p, method="self_confidence", adjust_pred_probs=False)
+    return pd.DataFrame({"self_confidence": quality})
 
 
 def _own(pool: Pool, split: Split, method: Method, balance: Balance) -> np.ndarray:

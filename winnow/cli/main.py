@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from winnow import __version__
-from winnow.cli import local, places, project, releases
+from winnow.cli import bench, local, places, project, releases
 from winnow.cli.options import HELP, AsJson, Quiet, option, tell
 from winnow.errors import InputError, named
 from winnow.releases.formats import Format
@@ -29,6 +29,7 @@ app = typer.Typer(
     context_settings=HELP,
 )
 app.add_typer(releases.app, name="release")
+app.add_typer(bench.app, name="bench")
 app.command()(project.look)
 app.command()(project.init)
 for _command in (local.up, local.status, local.down, local.ui):
@@ -211,36 +212,6 @@ def compare(
 
 
 @app.command()
-def bench(
-    name: Annotated[str, typer.Argument(help="A preset, or a file of your own (.yaml).")] = "",
-    data: Annotated[Path | None, typer.Option(help="Folder of the data that some presets work on.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the results.  [default: bench/NAME]")] = None,
-    seeds: Annotated[int | None, typer.Option(min=1, help="Training runs of every cell, else the preset's.")] = None,
-    only: Annotated[list[str] | None, typer.Option(help="A part, such as method=winnow,random; repeatable.")] = None,
-    download: Annotated[bool, typer.Option("--download", help="Agree to download data and weights.")] = False,
-    show_list: Annotated[bool, typer.Option("--list", help="Say which presets there are.")] = False,
-) -> None:
-    """Train networks on what each method keeps, and write the table: a grid of faults, ratios, methods and seeds.
-
-    Cells that are done are not run again. Ends with 1 if a cell is broken; the next run tries it again.
-    """
-    with ended():
-        from winnow.bench import presets
-
-        chosen = presets.load(name) if name and not show_list else None
-        from winnow.bench import run as benching
-
-        if chosen is None:
-            say("\n".join(map(benching.describe, presets.names())))
-            return
-        stem = Path(name).stem
-        request = benching.BenchRequest(stem, chosen, data, out or Path("bench") / stem, seeds, _parts(only or []))
-        benching.check(request, download)
-        with places.reserved("--out", request.out):
-            sys.exit(benching.main(request))
-
-
-@app.command()
 def doctor() -> None:
     """Look at what a run needs: versions, devices, disk, parameters, Git, DVC's remote, servers, telemetry.
 
@@ -250,13 +221,6 @@ def doctor() -> None:
         from winnow.doctor import report as examination
 
         sys.exit(0 if examination.run() else 1)
-
-
-def _parts(only: list[str]) -> dict[str, list[str]]:
-    for part in only:
-        if "=" not in part:
-            raise InputError(f"--only {part}: say which column and which values, such as method=winnow,random")
-    return {key: values.split(",") for key, _, values in (part.partition("=") for part in only)}
 
 
 @contextmanager
