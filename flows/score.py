@@ -11,7 +11,7 @@ from winnow.selection.score import key, spans
 
 @flow(name="score")
 def run(settings: Settings) -> None:
-    """Score the pool, some classes at a time, and find what is nearly the same."""
+    """Score the pool, some classes at a time, find what is nearly the same, and judge what is held out."""
     how = settings.score
     with scratch.of_stage("score", key(EMBED, ADAPT, neighbours=how.neighbours)) as pieces:
         parts = spans(EMBED)
@@ -19,6 +19,7 @@ def run(settings: Settings) -> None:
         progress.watch("score", running, len(parts), lambda: len(list(pieces.glob("*.npz"))))
         score.gather(pieces)
     score.duplicates(how.near_duplicates)
+    score.judge_held_out(how.near_duplicates)
 
 
 if __name__ == "__main__":

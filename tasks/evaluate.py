@@ -13,11 +13,13 @@ from winnow.training.evaluate import EvaluationJob
 from winnow.training.length import Length
 
 IMAGES, SUBSET, OUT = DATA / "prepare" / "images", DATA / "optimize" / "subset.parquet", DATA / "evaluate"
+HELD_OUT = DATA / "optimize" / "held_out.parquet"
 
 
 def key(how: Evaluate) -> str:
     """Names the scratch folder of the cells; one seed more makes no other folder, since it changes no other cell."""
-    return evaluate.key(IMAGES, SUBSET, DATA / "source" / "evaluate.json", how.model_copy(update={"seeds": 1}))
+    outside, each = DATA / "source" / "evaluate.json", how.model_copy(update={"seeds": 1})
+    return evaluate.key(IMAGES, SUBSET, outside, each, held_out=HELD_OUT)
 
 
 def work(how: Evaluate, scratch: Path) -> EvaluationJob:
@@ -26,7 +28,7 @@ def work(how: Evaluate, scratch: Path) -> EvaluationJob:
     training = Training(how.width, how.steps, how.batch_size, how.lr, how.flip, how.model, checkpoint)
     length = Length(how.epochs, "epochs") if how.epochs else Length(how.steps, "steps")
     tests = {name: scratch / f"test-{name}" for name in how.tests}
-    return EvaluationJob(IMAGES, DATA / "embed", SUBSET, scratch / "pixels.npy", tests, training, length)
+    return EvaluationJob(IMAGES, DATA / "embed", SUBSET, scratch / "pixels.npy", tests, training, length, HELD_OUT)
 
 
 @task

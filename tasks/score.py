@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tasks import DATA
 from winnow.run.decorators import gpu_task, task
-from winnow.selection import near_duplicates, score
+from winnow.selection import held_out, judge, near_duplicates, score
 
 EMBED, ADAPT, OUT = DATA / "embed", DATA / "adapt", DATA / "score"
 
@@ -25,3 +25,9 @@ def gather(scratch: Path) -> None:
 def duplicates(cosine: float, *, device: str) -> None:
     """Find the pairs of samples whose features are at least this similar."""
     near_duplicates.run(EMBED, OUT / "scores.parquet", OUT / "near_duplicates.parquet", cosine=cosine, device=device)
+
+
+@gpu_task
+def judge_held_out(cosine: float, *, device: str) -> None:
+    """Judge the labels of held-out images, and find those that are nearly the same as one to choose from."""
+    judge.run(EMBED, ADAPT / score.ADAPTERS, OUT / held_out.TABLE, cosine=cosine, device=device)

@@ -14,7 +14,7 @@ import logging
 import os
 import textwrap
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -167,6 +167,20 @@ def checked(
     return Features(image, text, labels.astype(np.int64), classes, known)
 
 
+def held_out(folder: Path, data: Features) -> Features:
+    """The held-out images whose features the stage embed left in a folder, beside those to choose from; perhaps none.
+
+    Args:
+        folder: holds test.npy (n, d), test_labels.npy (n,) and test_ids.txt, if any image is held out.
+        data: what `load` gives of it.
+    """
+    if not (folder / "test.npy").exists():
+        return replace(data, image=data.image[:0], labels=data.labels[:0], ids=data.ids[:0])
+    names = np.array(lines((folder / "test_ids.txt").read_bytes()))
+    image = np.load(folder / "test.npy", mmap_mode="r")
+    return replace(data, image=image, labels=np.load(folder / "test_labels.npy").astype(np.int64), ids=names)
+
+
 def save(folder: Path, features: Features) -> None:
     """Write a feature folder; features as float16 unit rows."""
     write_rows(folder / "image.npy", features.image)
@@ -192,7 +206,12 @@ def write_names(folder: Path, labels: np.ndarray, classes: list[str], ids: Itera
     """Write the rest of a feature folder: labels, class names and ids."""
     np.save(folder / "labels.npy", labels)
     write_json(folder / "classes.json", classes)
-    with (folder / "ids.txt").open("w", encoding="utf-8") as file:
+    write_ids(folder / "ids.txt", ids)
+
+
+def write_ids(path: Path, ids: Iterable[str]) -> None:
+    """Write ids, one a line."""
+    with path.open("w", encoding="utf-8") as file:
         file.writelines(f"{i}\n" for i in ids)
 
 

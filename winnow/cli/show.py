@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from winnow.errors import InputError
-from winnow.releases.manifest import Arms, Manifest, load
+from winnow.releases.manifest import Manifest, Results, load
 from winnow.run import outcomes
 from winnow.selection import reasons
 from winnow.selection.reasons import REASONS
@@ -32,6 +32,7 @@ def facts(release: Path) -> dict[str, Any]:
     manifest = opened.manifest
     counts = [count.kept for count in manifest.class_counts.values()]
     planted = {name: getattr(manifest.results, name) for name in PLANTED}
+    trusted = manifest.results.trusted_accuracy
     return {
         "release": str(release),
         "name": manifest.name,
@@ -44,9 +45,11 @@ def facts(release: Path) -> dict[str, Any]:
         "prepared": [line for lines in manifest.prepared.values() for line in lines],
         "encoder": manifest.encoder,
         "dropped": {reason: int(manifest.selection.get(reasons.key(reason), 0)) for reason in REASONS},
+        "held_out": {key: int(count) for key, count in manifest.selection.items() if key.startswith("held_out")},
         "planted": {name: found.stated() for name, found in planted.items() if found},
         "adaptation": manifest.adaptation.stated(),
         "accuracy": {arm: manifest.results.accuracy.of(arm).stated() for arm in ARMS},
+        "trusted_accuracy": {arm: trusted.of(arm).stated() for arm in ARMS} if trusted else None,
         "report": str(release / "report.html"),
     }
 
@@ -74,7 +77,7 @@ def describe(release: Path) -> None:
                 f"{planted.share_of_pool:.1%} of the pool, {planted.share_of_kept:.2%} of what is kept"
             )
     console.print()
-    console.print(_accuracies(manifest.results.accuracy, kept, pool))
+    console.print(_accuracies(manifest.results, kept, pool))
     console.print(f"\nrelease  {plain(release)}\nreport   {plain(found['report'])}")
     console.print("compare  winnow ui (MLflow's pages; choose two runs of “subset versions” and press Compare)")
 
@@ -87,15 +90,18 @@ def _outcomes(release: Path, manifest: Manifest, found: dict[str, Any]) -> Itera
     with suppress(InputError):  # a summary needs no table
         yield "score", outcomes.scored(load(release).scores)
     counts = {reasons.key(reason): count for reason, count in found["dropped"].items()}
-    yield "optimize", outcomes.optimized({"pool": found["pool"], "kept": found["kept"], **counts})
+    yield "optimize", outcomes.optimized({"pool": found["pool"], "kept": found["kept"], **counts, **found["held_out"]})
 
 
-def _accuracies(results: Arms, kept: int, pool: int) -> Table:
-    table = Table("trained on", "images", "test accuracy", box=None, pad_edge=False)
+def _accuracies(results: Results, kept: int, pool: int) -> Table:
+    """By what was trained on: accuracy on all held-out images, and on those whose label is not suspected."""
+    trusted = results.trusted_accuracy
+    more = ["label not suspected"] if trusted else []
+    table = Table("trained on", "images", "test accuracy", *more, box=None, pad_edge=False)
     for arm, name in ARMS.items():
-        result = results.of(arm)
+        measured = [part.of(arm) for part in (results.accuracy, trusted) if part]
         images = pool if arm == "all" else kept
-        table.add_row(name, f"{images:,}", f"{result.mean:.2%} ± {100 * result.std:.2f}")
+        table.add_row(name, f"{images:,}", *(f"{found.mean:.2%} ± {100 * found.std:.2f}" for found in measured))
     return table
 
 

@@ -4,7 +4,7 @@ In:  data/prepare/images, and an encoder or a feature folder. Out, in data/embed
 
     image.npy text.npy labels.npy classes.json ids.txt   the pool, as a feature folder (`winnow.features`); no text.npy
                                                          of an encoder that reads no text
-    test.npy test_labels.npy                             the held-out images, where they could be embedded
+    test.npy test_labels.npy test_ids.txt                the held-out images, where they could be embedded
     encoder.json                                         what made the features
 
 `start`, then `shards` for every shard, in any order and on any machine that sees this folder, then `finish`. A shard is
@@ -214,6 +214,7 @@ def _write(
         if held_out.any():
             features.write_rows(folder / "test.npy", image, places[held_out])
             np.save(folder / "test_labels.npy", labels[held_out])
+            features.write_ids(folder / "test_ids.txt", data.index["id"][held_out])
         json_files.write_json(folder / "encoder.json", about)
 
 

@@ -68,12 +68,15 @@ def run(
         What was found, set aside and twice there: a line each, with counts.
 
     Raises:
-        InputError: too many images cannot be read, a class is left without any, or `mistaken` names one that there is
-            not.
+        InputError: too many images cannot be read, a class is left without any, `mistaken` names one that there is
+            not, or corrections drop all that is held out.
     """
     base = source.base
     table = _plan(source, test_share, wrong_labels, mistaken or {}, damaged, seed)
     corrected = decisions.apply(table, source.classes, corrections)
+    held = (table["split"] == "test").to_numpy()
+    if held.any() and corrected.dropped[held].all():
+        raise InputError(f"prepare.corrections: {corrections} drops every held-out image; nothing is left to test on")
     table = corrected.table.assign(true_label=table["true_label"].mask(corrected.relabelled, corrected.table["label"]))
     with whole_folder(out) as folder:
         images = folder / "images"

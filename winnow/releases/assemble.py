@@ -5,6 +5,7 @@ In:  every stage above. Out, in data/release/:
     ids.txt          the ids that were kept, sorted
     scores.parquet   a row for every sample of the pool: scores, prediction, selected, why it was dropped, and a
                      SHA-256 of the image's bytes
+    held_out.parquet  a row for every held-out image that was judged (`selection.held_out`), and a SHA-256 of its bytes
     manifest.json    what made it: encoder, adapters, parameters, inputs, counts, versions, and a SHA-256 of each file
     card.md          the data card, with figures/
     accuracy.csv     one row per evaluation training; classes.csv: one row per class (`training.evaluate`)
@@ -30,6 +31,7 @@ from winnow.images.dataset import Dataset
 from winnow.releases import croissant, manifest
 from winnow.reports import figures, pages, report
 from winnow.run import pipeline
+from winnow.selection import held_out as judgement
 from winnow.selection import reasons
 from winnow.selection.reasons import REASONS
 from winnow.tracking import Version
@@ -53,21 +55,32 @@ def run(stages: Path, out: Path, *, name: str, parameters: dict[str, Any], licen
     data = dataset.load(stages / "prepare" / "images")
     table = pd.read_parquet(stages / "optimize" / "subset.parquet")
     pairs = pd.read_parquet(stages / "score" / "near_duplicates.parquet")
-    table["sha256"] = table["id"].map(data.index.set_index("id")["sha256"])
+    held_out = _held_out(stages / "optimize" / judgement.TABLE)
+    for part in (table, held_out):
+        if part is not None:
+            part["sha256"] = part["id"].map(data.index.set_index("id")["sha256"])
     with outputs.whole_folder(out) as folder:
         kept = sorted(table.loc[table["selected"], "id"])
         (folder / "ids.txt").write_text("".join(f"{i}\n" for i in kept), encoding="utf-8")
         table.to_parquet(folder / "scores.parquet", index=False)
+        if held_out is not None:
+            held_out.to_parquet(folder / judgement.TABLE, index=False)
         for judged in ("accuracy.csv", "classes.csv"):
             shutil.copy(stages / "evaluate" / judged, folder / judged)
         described = describe(stages, data, table, name, parameters) | {"license": licence}
         json_files.write_json(folder / "croissant.json", croissant.describe(folder, described))
         _draw(folder / "figures", data, table, described)
         (folder / "card.md").write_text(_card(data, described, folder / "classes.csv"), encoding="utf-8")
-        (folder / "report.html").write_text(report.render(data, table, pairs, described), encoding="utf-8")
+        (folder / "report.html").write_text(report.render(data, table, pairs, described, held_out), encoding="utf-8")
         paths = sorted(path for path in folder.rglob("*") if path.is_file())
         sums = {path.relative_to(folder).as_posix(): hashes.file_sha256(path) for path in paths}
         json_files.write_json(folder / "manifest.json", described | {"files": sums})
+
+
+def _held_out(path: Path) -> pd.DataFrame | None:
+    """What is thought of held-out images; None where none were judged."""
+    table = pd.read_parquet(path) if path.is_file() else None
+    return None if table is None or table.empty else table
 
 
 def describe(stages: Path, data: Dataset, table: pd.DataFrame, name: str, parameters: dict[str, Any]) -> dict[str, Any]:
@@ -127,10 +140,14 @@ def _description(described: manifest.Manifest) -> str:
     counts = ((name, described.selection.get(reasons.key(reason), 0)) for reason, (name, _) in REASONS.items())
     why = ", ".join(f"{count:,} {name}" for name, count in counts if count) or "nothing"
     lines = [f"Kept {kept:,} of {pool:,} images. Dropped: {why}."]
-    lines += ["", "| trained on | test accuracy |", "|---|---|"]
+    judged = described.selection if described.selection.get("held_out") else None
+    lines += [f"{judgement.stated(judged)}."] if judged else []
+    measured = [part for part in (results.accuracy, results.trusted_accuracy) if part]
+    names = ["trained on", "test accuracy", "where the label is not suspected"][: 1 + len(measured)]
+    lines += ["", f"| {' | '.join(names)} |", f"|{'---|' * len(names)}"]
     for arm, words in ARMS.items():
-        result = results.accuracy.of(arm)
-        lines.append(f"| {words} | {result.mean:.2%} ± {100 * result.std:.2f} |")
+        found = (f"{part.of(arm).mean:.2%} ± {100 * part.of(arm).std:.2f}" for part in measured)
+        lines.append(f"| {' | '.join([words, *found])} |")
     return "\n".join(lines)
 
 
@@ -178,12 +195,13 @@ def _card(data: Dataset, described: dict[str, Any], classes: Path) -> str:
         "card.md.jinja",
         described
         | {
-            "results": {"wrong_labels": None, "damaged": None, "shifted": {}} | results,
+            "results": report.ABSENT | results,
             "arms": ARMS,
             "reasons": {reasons.key(reason): meaning for reason, (_, meaning) in REASONS.items()},
             "faults": {"wrong_labels": "wrong labels", "damaged": "damaged images"},
             "kept_counts": [count["kept"] for count in described["class_counts"].values()],
             "held_out": len(data.split("test")),
+            "judged": judgement.stated(described["selection"]) if described["selection"].get("held_out") else None,
             "hardest": hardest.to_dict("records"),
             "trained": report.trained(described["parameters"]["evaluate"], results["budget"]),
             "least_kept": _least_kept(described["class_counts"]),

@@ -133,6 +133,9 @@ class Results(Part):
     """What models trained on the subset are worth."""
 
     accuracy: Arms
+    trusted_accuracy: Arms | None = Field(
+        default=None, description="On the held-out images whose label is not suspected, where labels were judged."
+    )
     wrong_labels: Planted | None = None
     damaged: Planted | None = None
 
@@ -185,7 +188,9 @@ class Manifest(Part):
     )
     encoder: dict[str, JsonValue]
     adapters_sha256: Sha256
-    selection: dict[Text, int | float] = Field(description="What was kept, and dropped by reason, in numbers.")
+    selection: dict[Text, int | float] = Field(
+        description="What was kept, dropped by reason, and thought of held-out images, in numbers."
+    )
     adaptation: Adaptation
     parameters: Parameters
     results: Results

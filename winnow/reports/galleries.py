@@ -8,7 +8,7 @@ import pandas as pd
 
 from winnow.selection.reasons import DAMAGED, SUSPECTED
 
-TWINS, BROKEN, CLASSES, ENDS = 48, 48, 40, 3  # at most, so that the report has room for suspects
+TWINS, BROKEN, CLASSES, ENDS, HELD_OUT = 48, 48, 40, 3, 96  # at most, so that the report has room for suspects
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,43 @@ def damaged(table: pd.DataFrame, classes: list[str]) -> list[GalleryImage]:
     """What looks damaged or out of place, the least aligned first."""
     rows = table[table["reason"] == DAMAGED].sort_values(["alignment", "id"]).head(BROKEN).to_dict("records")
     return [_look(row, classes, f"alignment {row['alignment']:.2f}") for row in rows]
+
+
+def held_out(judged: pd.DataFrame, table: pd.DataFrame, classes: list[str]) -> list[GalleryImage]:
+    """Held-out images whose label is suspected, the most suspected first, beside typical images of both classes.
+
+    Args:
+        judged: the release's table of held-out images.
+        table: the release's scores.
+        classes: class names.
+    """
+    typical = _typical(table)
+    rows = judged[judged["reason"] != ""].sort_values(["alignment", "id"]).head(HELD_OUT)
+    looks = []
+    for row in rows.to_dict("records"):
+        names = [row["class_name"], *([row["evidence"]] if row["evidence"] else [])]
+        beside = [(typical[name], f"typical {name}") for name in names if name in typical]
+        looks.append(_look(row, classes, f"held out, alignment {row['alignment']:.2f}", beside))
+    return looks
+
+
+def leaks(judged: pd.DataFrame, table: pd.DataFrame, classes: list[str]) -> list[GalleryImage]:
+    """Held-out images that are nearly the same as one to choose from, beside it: other labels first, then most alike.
+
+    Args:
+        judged: the release's table of held-out images.
+        table: the release's scores.
+        classes: class names.
+    """
+    ours = {row["id"]: row for row in table.to_dict("records")}
+    rows = judged[judged["of"].isin(ours)].sort_values(["same_class", "cosine", "id"], ascending=[True, False, True])
+    looks = []
+    for row in rows.head(TWINS).to_dict("records"):
+        other = ours[row["of"]]
+        alike = "the same bytes" if row["sha256"] == other["sha256"] else f"similarity {row['cosine']:.3f}"
+        look = _look(row, classes, alike, [(other["id"], _state(other))])
+        looks.append(replace(look, caption=f"{row['class_name']}: held out"))
+    return looks
 
 
 def ends_of_classes(table: pd.DataFrame, classes: list[str]) -> dict[str, list[GalleryImage]]:

@@ -23,6 +23,7 @@ from winnow.images import dataset
 from winnow.images.dataset import Dataset
 from winnow.reports import figures, galleries, pages
 from winnow.reports.galleries import GalleryImage
+from winnow.selection import held_out as judgement
 from winnow.selection import reasons
 from winnow.selection.reasons import DAMAGED, REASONS, SUSPECTED
 from winnow.training import probe
@@ -33,10 +34,17 @@ QUALITY = 70
 ROOM = 8_000_000  # bytes of pictures in the page
 BATCH = 50  # suspects whose pictures are made at a time
 LISTED = 50_000  # suspects without a picture, at most; each takes some 80 bytes
+ABSENT: dict[str, Any] = {"wrong_labels": None, "damaged": None, "trusted_accuracy": None, "shifted": {}}  # of results
 SCRIPT = Path(__file__).with_name("templates") / "report.js"
 
 
-def render(data: Dataset, table: pd.DataFrame, pairs: pd.DataFrame, described: dict[str, Any]) -> str:
+def render(
+    data: Dataset,
+    table: pd.DataFrame,
+    pairs: pd.DataFrame,
+    described: dict[str, Any],
+    held_out: pd.DataFrame | None = None,
+) -> str:
     """The page.
 
     Args:
@@ -44,6 +52,7 @@ def render(data: Dataset, table: pd.DataFrame, pairs: pd.DataFrame, described: d
         table: the release's scores, a row for every sample of the pool.
         pairs: near duplicates among them, as `selection.near_duplicates` finds them.
         described: the release's manifest, without the hashes of files.
+        held_out: the release's table of held-out images, where they were judged.
     """
     classes = data.classes
     shown = {
@@ -52,6 +61,9 @@ def render(data: Dataset, table: pd.DataFrame, pairs: pd.DataFrame, described: d
         "twins": galleries.near_duplicates(table, pairs, classes, same_class=True),
         "damaged": galleries.damaged(table, classes),
     }
+    if held_out is not None:
+        shown["held_out"] = galleries.held_out(held_out, table, classes)
+        shown["leaks"] = galleries.leaks(held_out, table, classes)
     ends = galleries.ends_of_classes(table, classes)
     suspects = shown["suspects"]
     pictures = _pictures(data, [look for group in (*list(shown.values())[1:], *ends.values()) for look in group])
@@ -72,12 +84,13 @@ def render(data: Dataset, table: pd.DataFrame, pairs: pd.DataFrame, described: d
         "unseen": [[look.id, look.given, look.likely, look.note] for look in unseen[:LISTED]],
         "unlisted": max(0, len(unseen) - LISTED),
         "suspected": len(suspects),
+        "judged": None if held_out is None else judgement.stated(described["selection"]),
         "trusted": {"samples": int(trusted.sum()), "share": float(trusted.mean())},
         "size": SIZE,
         "figures": _figures(table, described),
         "script": script,
         "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        "results": {"wrong_labels": None, "damaged": None, "shifted": {}} | described["results"],
+        "results": ABSENT | described["results"],
         "trained": trained(described["parameters"]["evaluate"], described["results"]["budget"]),
     }
     return pages.render("report.html.jinja", content)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from winnow.files.json_files import read_json
-from winnow.selection import reasons
+from winnow.selection import held_out, reasons
 from winnow.selection.reasons import REASONS
 from winnow.training.arms import ARMS
 
@@ -50,14 +50,19 @@ def optimized(metrics: Mapping[str, Any]) -> str:
     """What was kept, and what was dropped by reason."""
     counts = ((name, int(metrics.get(reasons.key(reason), 0))) for reason, (name, _) in REASONS.items())
     why = ", ".join(f"{count:,} {name}" for name, count in counts if count)
-    return f"kept {metrics['kept']:,} of {metrics['pool']:,} images" + (f"; dropped: {why}" if why else "")
+    line = f"kept {metrics['kept']:,} of {metrics['pool']:,} images" + (f"; dropped: {why}" if why else "")
+    return line + (f"; {held_out.stated(metrics)}" if metrics.get("held_out") else "")
 
 
 def evaluated(metrics: Mapping[str, Any]) -> str:
     """Test accuracy by what was trained on."""
     found = metrics["accuracy"]
     by_arm = (f"{found[arm]['mean']:.2%} ± {100 * found[arm]['std']:.2f} ({name})" for arm, name in ARMS.items())
-    return f"test accuracy: {', '.join(by_arm)}"
+    line = f"test accuracy: {', '.join(by_arm)}"
+    if trusted := metrics.get("trusted_accuracy"):
+        means = ", ".join(f"{trusted[arm]['mean']:.2%}" for arm in ARMS)
+        line += f"; where the label is not suspected: {means}"
+    return line
 
 
 def released(manifest: Mapping[str, Any], release: Path) -> str:

@@ -47,6 +47,11 @@ class Alignment:
         weight: (C, d) the heads as one, for images that are not among the N.
         bias: (C,)
         choice: the weights, temperature and noise rate that were chosen, by name.
+        rate: (K,) noise rates, by cell.
+        near: (C, d) unit features of the names, or means, that say which classes are near.
+        centre: (d,) mean of the unit features.
+        metric: (d, d) of the distance from it by which damage is found.
+        far: (1,) the distance from which an image is unlike all that are trusted.
     """
 
     log_odds: np.ndarray
@@ -55,6 +60,48 @@ class Alignment:
     weight: np.ndarray
     bias: np.ndarray
     choice: dict[str, Any] = field(default_factory=dict)
+    rate: np.ndarray = field(default_factory=lambda: np.empty(0))
+    near: np.ndarray = field(default_factory=lambda: np.empty(0))
+    centre: np.ndarray = field(default_factory=lambda: np.empty(0))
+    metric: np.ndarray = field(default_factory=lambda: np.empty(0))
+    far: np.ndarray = field(default_factory=lambda: np.array([np.inf]))
+
+    @torch.no_grad()
+    def judge(self, image: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Judge labels of images that are not among the N, by heads that saw none of them.
+
+        Their labels may be wrong more often than those of the N, or less: only the noise rates are fitted to them.
+
+        Args:
+            image: (n, d) features.
+            labels: (n,) classes.
+
+        Returns:
+            (n,) log odds, (n,) predicted class and (n,) damaged, as of the N.
+        """
+        how = noise.of_rates(torch.from_numpy(self.near), self.rate)
+        parts = [slice(start, start + heads.BLOCK) for start in range(0, len(labels), heads.BLOCK)]
+        found = np.concatenate([np.empty((0, len(self.rate))), *(self._mass(image[p], labels[p], how) for p in parts)])
+        how = noise.refit(how, found, rounds=50, before=self.rate)
+        log_odds, predicted = np.empty(len(labels), np.float32), np.empty(len(labels), np.int64)
+        distance = np.empty(len(labels), np.float32)
+        for part in parts:
+            x, scores = self._scores(image[part])
+            log_odds[part] = noise.log_odds(scores, torch.from_numpy(labels[part]), how)
+            predicted[part] = scores.argmax(1)
+            x -= self.centre
+            distance[part] = (x @ self.metric * x).sum(1)
+        return log_odds, predicted, (log_odds < 0) & (distance > self.far)
+
+    def _scores(self, image: np.ndarray) -> tuple[np.ndarray, Tensor]:
+        """Unit features (n, d) and class scores (n, C)."""
+        x = features.unit(image)
+        return x, torch.from_numpy(x @ self.weight.T + self.bias)
+
+    def _mass(self, image: np.ndarray, labels: np.ndarray, how: NoiseModel) -> np.ndarray:
+        """(n, K) probability that the true class lies in each cell."""
+        p = torch.softmax(self._scores(image)[1], 1)
+        return noise.mass(p, how.cell[labels], len(how.size)).numpy()
 
 
 @dataclass(frozen=True)
@@ -83,7 +130,8 @@ def align(data: Features, seed: int = 0) -> Alignment:
     sample = rows.at_most(min(FIT_ROWS, max(FIT_SCORES // len(text), len(text))))
     x, labels = rows[sample], rows.labels[sample]
     parts = torch.stack([100 * x @ text.T, means.scores(x, labels, sample)])
-    guess = choose_noise(parts, labels, text if named else F.normalize(means.mean))
+    near = text if named else F.normalize(means.mean)
+    guess = choose_noise(parts, labels, near)
     starts = [guess.weight[:1], np.array([START]), np.array([LITTLE])]
     zero_shot = fit_best(parts[:1], labels, guess.noise, starts)
     base = float(zero_shot.weight[0]) * 100 * text.T
@@ -92,13 +140,21 @@ def align(data: Features, seed: int = 0) -> Alignment:
     adapted = fit(parts, labels, guess.noise, np.append(guess.weight, START))
     chosen = adapted if earns(adapted, zero_shot, len(parts) - 1, len(labels)) else padded(zero_shot, len(parts))
     log_odds, predicted = _score(rows, text, means, steps, base, chosen)
-    damaged = unlike_the_trusted(heads.distance(rows, scatter), log_odds)
+    distance = heads.distance(rows, scatter)
+    damaged = unlike_the_trusted(distance, log_odds)
     weight, bias = _as_one(rows, text, means, steps, base, chosen)
     back = np.argsort(rows.order)
     choice = describe(chosen, zero_shot, parts)
     if not named:  # a head of zeros has no temperature
         del choice["temperature"], choice["share"]["zero_shot"]
-    return Alignment(log_odds[back], predicted[back], damaged[back], weight, bias, choice)
+    elsewhere = {
+        "rate": chosen.noise.rate,
+        "near": near.numpy(),
+        "centre": rows.mean.numpy(),
+        "metric": heads.metric(scatter, heads.FAR_RIDGE).numpy(),
+        "far": np.array([reach(distance, log_odds)]),
+    }
+    return Alignment(log_odds[back], predicted[back], damaged[back], weight, bias, choice, **elsewhere)
 
 
 def fit(parts: Tensor, labels: Tensor, start: NoiseModel, weight: np.ndarray) -> Mixture:
@@ -167,8 +223,13 @@ def choose_noise(parts: Tensor, labels: Tensor, text: Tensor) -> Mixture:
 
 def unlike_the_trusted(distance: np.ndarray, log_odds: np.ndarray) -> np.ndarray:
     """(N,) bool: labels that are doubted since the image is damaged or out of place, rather than of another class."""
+    return (log_odds < 0) & (distance > reach(distance, log_odds))
+
+
+def reach(distance: np.ndarray, log_odds: np.ndarray) -> float:
+    """As far from the mean of all as few trusted images are, by the (N,) distances of all."""
     trusted = distance[log_odds > TRUSTED]
-    return (log_odds < 0) & (distance > (np.quantile(trusted, FAR) if len(trusted) else np.inf))
+    return float(np.quantile(trusted, FAR)) if len(trusted) else np.inf
 
 
 def padded(zero_shot: Mixture, m: int) -> Mixture:

@@ -54,6 +54,31 @@ def find(data: Features, alignment: np.ndarray, cosine: float, device: str) -> p
     return _table(data, order, best.cpu().numpy(), of.cpu().numpy(), cosine)
 
 
+def nearest(data: Features, others: Features, cosine: float, device: str) -> tuple[np.ndarray, np.ndarray]:
+    """For each of `others` (n samples) the sample of `data` that is most like it, of those that are nearly the same.
+
+    Returns:
+        (n,) its row, or -1 where none is, and (n,) float32 the cosine, or NaN. Among equals the lower id.
+    """
+    order = np.argsort(data.ids)
+    basis = _main_directions(data, order, device=device)
+    near = torch.full((len(others.labels),), -1, device=device)
+    best = torch.full((len(near),), -1.0, device=device)
+    starts = range(0, len(order), BLOCK)
+    for i in track(starts, "held-out near duplicates", disable=bars.hidden(), transient=True):
+        ours = _rows(data, order[i : i + BLOCK], device=device)
+        bound = _bounding(ours, basis)
+        for j in range(0, len(near), BLOCK):
+            theirs = _rows(others, np.arange(j, min(j + BLOCK, len(near))), device=device)
+            maybe = _candidates(bound @ _bounding(theirs, basis).T, cosine - ROUNDING, diagonal=False)
+            if len(maybe):
+                value, row = (ours @ theirs[maybe].T).max(0)
+                better = (value >= cosine) & (value > best[j + maybe])
+                best[j + maybe[better]], near[j + maybe[better]] = value[better], i + row[better]
+    found, similarity = near.cpu().numpy(), best.cpu().numpy().clip(max=1)
+    return np.where(found >= 0, order[found], -1), np.where(found >= 0, similarity, np.nan).astype(np.float32)
+
+
 def _rows(data: Features, members: np.ndarray, *, device: str) -> Tensor:
     return torch.from_numpy(data.rows(members)).to(device)
 

@@ -53,6 +53,11 @@ def by_names(text: Tensor, nearest: int) -> NoiseModel:
     return NoiseModel(rank.clamp_(max=last).T.contiguous(), size, _prior(size))
 
 
+def of_rates(text: Tensor, rate: np.ndarray) -> NoiseModel:
+    """Noise of rates (K,) that were fitted before, between classes whose names have the unit features `text` (C, d)."""
+    return replace(by_names(text, len(rate) - 2), rate=rate)
+
+
 def _prior(size: np.ndarray) -> np.ndarray:
     """(K,) rates before a label is seen: every wrong class alike."""
     wrong = size[1:] / max(size[1:].sum(), 1)
@@ -64,9 +69,12 @@ def mass(p: Tensor, cell: Tensor, cells: int) -> Tensor:
     return p.new_zeros(len(p), cells).scatter_add_(1, cell, p)
 
 
-def refit(noise: NoiseModel, found: np.ndarray, rounds: int = 2) -> NoiseModel:
-    """Rounds of expectation-maximisation of the rates, the prior as pseudo-counts; `found` (n, K) is `mass`."""
-    prior, rate = PRIOR_COUNT * _prior(noise.size), noise.rate
+def refit(noise: NoiseModel, found: np.ndarray, rounds: int = 2, before: np.ndarray | None = None) -> NoiseModel:
+    """Rounds of expectation-maximisation of the rates, the prior as pseudo-counts; `found` (n, K) is `mass`.
+
+    What is believed `before` (K,) a label is seen is the prior, where nothing is known.
+    """
+    prior, rate = PRIOR_COUNT * (_prior(noise.size) if before is None else before), noise.rate
     for _ in range(rounds):
         factor = rate / noise.size
         expected = factor * (found.T @ (1 / (found @ factor).clip(TINY))) + prior

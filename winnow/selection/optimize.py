@@ -2,7 +2,7 @@
 
 In:  data/score (scores, near duplicates), data/embed (features), and the images that a person decided to keep, from
 data/prepare/corrections.parquet. Out: data/optimize/subset.parquet (the scores, `selected`, and the reason for each
-dropped sample) and metrics.json.
+dropped sample), held_out.parquet (`selection.held_out`) and metrics.json.
 
 `winnow` covers the trusted samples of each class (`selection.coverage`); `paper` is the published method
 (`selection.published`).
@@ -23,7 +23,7 @@ from winnow.errors import ArgumentError, named
 from winnow.features import Features
 from winnow.files.json_files import write_json
 from winnow.files.outputs import whole_folder
-from winnow.selection import coverage, explain, near_duplicates, published, ranking
+from winnow.selection import coverage, explain, held_out, near_duplicates, published, ranking
 from winnow.selection.methods import Balance, Method, Solver
 from winnow.terminal import bars
 
@@ -122,7 +122,8 @@ def run(
 ) -> None:
     """Choose from the folder `scores` of the feature folder `embed`; write subset.parquet and metrics.json to `out`.
 
-    What the table of decisions at `corrections` says to keep is kept.
+    What the table of decisions at `corrections` says to keep is kept. Where held-out images were judged,
+    held_out.parquet says which of their labels are suspected (`selection.held_out`).
     """
     twins = pd.read_parquet(scores / "near_duplicates.parquet") if drop_near_duplicates else None
     data = features.load(embed)
@@ -140,4 +141,11 @@ def run(
         )
     with whole_folder(out) as folder:
         table.to_parquet(folder / "subset.parquet", index=False)
-        write_json(folder / "metrics.json", explain.summary(table))
+        metrics = explain.summary(table)
+        if (judged := scores / held_out.TABLE).is_file():
+            found = pd.read_parquet(judged)
+            confirmed = decisions.kept(corrections, found["id"].to_numpy(dtype=str))
+            found = held_out.decide(found, data.classes, doubted(found, method), confirmed)
+            found.to_parquet(folder / held_out.TABLE, index=False)
+            metrics |= held_out.summary(found)
+        write_json(folder / "metrics.json", metrics)

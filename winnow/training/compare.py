@@ -14,7 +14,7 @@ from winnow.files.streams import is_stream
 from winnow.terminal.say import one_line
 
 ARM = ("arm", "method")  # the column that says what a model was trained on, in whichever table
-SHARES = ("accuracy", "worst_class", "calibration_error", "wrong_left", "damaged_left")
+SHARES = ("accuracy", "trusted_accuracy", "worst_class", "calibration_error", "wrong_left", "damaged_left")
 MEASURED = (*SHARES, "kept", "seconds", "training_seconds", "samples_seen")
 CONFIDENCE, POWER = 0.95, 0.8
 RESAMPLES = 9999

@@ -1,9 +1,9 @@
 """Stage evaluate: compare models trained on the subset, on a random subset of its size, and on everything.
 
-In:  data/prepare (images, truth), data/optimize/subset.parquet, and for a probe data/embed. Out, in data/evaluate/:
+In:  data/prepare (images, truth), data/optimize, and for a probe data/embed. Out, in data/evaluate/:
 
-    accuracy.csv   one row per cell: arm, seed, budget, measures (MEASURES, and `accuracy_NAME` of each shifted test
-                   set), and COUNTS
+    accuracy.csv   one row per cell: arm, seed, budget, measures (MEASURES, TRUSTED where held-out labels were judged,
+                   and `accuracy_NAME` of each shifted test set), and COUNTS
     classes.csv    one row per class: how many images are held out, and the mean accuracy of each arm on them
     metrics.json   mean and standard deviation of each measure per arm; the planted faults that were found
 
@@ -33,6 +33,7 @@ from winnow.training.measures import Measures
 DIGITS = 6  # of results
 MEASURES = ("accuracy", "worst_class", "calibration_error")
 COUNTS = ("kept", "samples_seen")
+TRUSTED = "trusted_accuracy"  # on the held-out images whose label is not suspected
 SHIFTED = "accuracy_"  # before the name of a shifted test set
 
 
@@ -48,6 +49,7 @@ class EvaluationJob:
         tests: shifted test sets by name, each decoded in a folder (`winnow.training.shifted_tests`).
         training: of every network.
         length: of its training.
+        held_out: the table of what is thought of held-out labels, where they were judged.
     """
 
     images: Path
@@ -57,6 +59,7 @@ class EvaluationJob:
     tests: dict[str, Path]
     training: Training
     length: Length
+    held_out: Path | None = None
 
     @property
     def probes(self) -> bool:
@@ -69,7 +72,7 @@ class EvaluationJob:
         return "convergence" if self.probes else str(self.length)
 
 
-def key(images: Path, subset: Path, outside: Path, *how: object) -> str:
+def key(images: Path, subset: Path, outside: Path, *how: object, held_out: Path | None = None) -> str:
     """Names the work: cells that were finished for other images, subsets or training are not mistaken for these.
 
     Args:
@@ -77,8 +80,10 @@ def key(images: Path, subset: Path, outside: Path, *how: object) -> str:
         subset: the table of what was selected.
         outside: what the source stage found of the checkpoint and the shifted test sets.
         how: every parameter that changes a result.
+        held_out: the table of what is thought of held-out labels.
     """
-    inputs = (hashes.file_sha256(path) for path in (images / "index.parquet", subset, outside))
+    read = (images / "index.parquet", subset, outside, *([held_out] if held_out else []))
+    inputs = (hashes.file_sha256(path) for path in read)
     return hashes.sha256(*inputs, *map(repr, how))[:16]
 
 
@@ -124,10 +129,22 @@ def measure(work: EvaluationJob, arm: Arm, seed: int, device: str) -> dict[str, 
     chosen = np.flatnonzero(choose(pd.read_parquet(work.subset), len(data.classes), arm, seed))
     start = time.perf_counter()
     found, seen, more = (_probe if work.probes else _network)(work, data, chosen, seed, device)
-    measured = {name: getattr(found, name) for name in MEASURES} | more
+    measured = {name: getattr(found, name) for name in MEASURES} | _trusted(work, data, found.right) | more
     row = {"arm": arm, "seed": seed, "budget": work.budget, "kept": len(chosen), "samples_seen": seen}
     rounded = {name: round(value, DIGITS) for name, value in measured.items()}
     return row | rounded | {"by_class": found.by_class, "seconds": round(time.perf_counter() - start, 3)}
+
+
+def _trusted(work: EvaluationJob, data: Dataset, right: np.ndarray) -> dict[str, float]:
+    """Accuracy on the held-out images whose label is not suspected, where labels were judged and some are not.
+
+    Of images that a network finds `right` (n,), or of those with features, which are what a probe is measured on.
+    """
+    if not work.held_out:
+        return {}
+    table, ids = pd.read_parquet(work.held_out), data.split("test")["id"]
+    trusted = ~(table["id"] if work.probes else ids).isin(table.loc[table["reason"] != "", "id"]).to_numpy()
+    return {TRUSTED: float(right[trusted].mean())} if len(table) and trusted.any() else {}
 
 
 def _network(
@@ -172,13 +189,14 @@ def summarise(cells: list[Path], images: Path, subset: Path, truth: Path, out: P
     table = pd.DataFrame([json_files.read_json(cell) for cell in cells])
     elsewhere = [name for name in map(str, table) if name.startswith(SHIFTED)]
     faults = planted(pd.read_parquet(subset), pd.read_parquet(truth))
-    measured: dict[str, Any] = {name: _by_arm(table, name) for name in MEASURES}
+    measures = [*MEASURES, *([TRUSTED] if TRUSTED in table else [])]
+    measured: dict[str, Any] = {name: _by_arm(table, name) for name in measures}
     if elsewhere:
         measured["shifted"] = {name.removeprefix(SHIFTED): _by_arm(table, name) for name in elsewhere}
     seen = table.groupby("arm")["samples_seen"].max()
     about = {"budget": table["budget"][0], "samples_seen": {arm: int(seen[arm]) for arm in ARMS}}
     with outputs.whole_folder(out) as folder:
-        columns = ["arm", "seed", "budget", *MEASURES, *elsewhere, *COUNTS]
+        columns = ["arm", "seed", "budget", *measures, *elsewhere, *COUNTS]
         table[columns].to_csv(folder / "accuracy.csv", index=False)
         by_class(table, dataset.load(images)).to_csv(folder / "classes.csv", index=False)
         json_files.write_json(folder / "metrics.json", measured | about | faults)

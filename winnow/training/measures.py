@@ -16,12 +16,14 @@ class Measures:
         by_class: the same for each class; None for one that has no images.
         worst_class: the least of those.
         calibration_error: expected difference between confidence and accuracy.
+        right: (n,) bool, the images whose class is found.
     """
 
     accuracy: float
     by_class: list[float | None]
     worst_class: float
     calibration_error: float
+    right: np.ndarray
 
 
 def measure(probabilities: np.ndarray, labels: np.ndarray) -> Measures:
@@ -31,7 +33,7 @@ def measure(probabilities: np.ndarray, labels: np.ndarray) -> Measures:
     found = np.bincount(labels[right], minlength=len(counts))
     by_class = [float(hits / n) if n else None for hits, n in zip(found, counts, strict=True)]
     worst = min(share for share in by_class if share is not None)
-    return Measures(float(right.mean()), by_class, worst, calibration_error(probabilities.max(1), right))
+    return Measures(float(right.mean()), by_class, worst, calibration_error(probabilities.max(1), right), right)
 
 
 def calibration_error(confidence: np.ndarray, right: np.ndarray) -> float:

@@ -59,6 +59,9 @@ def test_an_encoder_gives_a_row_an_image_and_a_class(images: Dataset, encoder: P
     assert data.labels.tolist() == pool["label"].tolist()
     assert (data.image.shape, data.text.shape, data.image.dtype, data.text.dtype) == ((24, 64), (3, 64), "f2", "f2")
     assert np.load(workdir / "out/test.npy").shape == (6, 64)
+    held_out, test = features.held_out(workdir / "out", data), images.split("test")
+    assert (held_out.ids.tolist(), held_out.labels.tolist()) == (test["id"].tolist(), test["label"].tolist())
+    assert (held_out.image == np.load(workdir / "out/test.npy")).all()
     assert np.load(workdir / "out/test_labels.npy").tolist() == images.split("test")["label"].tolist()
     assert read_json(workdir / "out/encoder.json")["prompts"] == PROMPTS
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, features
 
-from winnow import budget
+from winnow import budget, corrections
 from winnow.errors import InputError
 from winnow.files.json_files import read_json
 from winnow.images import copies, dataset, decoding, held_out, prepare, screen
@@ -308,6 +308,21 @@ def test_a_person_has_the_last_word(workdir: Path, image_folder: Path) -> None:
     applied = pd.read_parquet(workdir / "after/corrections.parquet")
     assert applied[["id", "decision", "by"]].to_numpy().tolist() == [[wrong, "relabel", "Ada"], [drop, "drop", "Ada"]]
     assert sum(1 for _ in dataset.load(workdir / "after/images").all_images()) == len(after)
+
+
+def test_decisions_about_held_out_images_count_too(workdir: Path, image_folder: Path) -> None:
+    index = pd.read_parquet(run(image_folder, workdir / "before") / "images/index.parquet").query("split == 'test'")
+    relabelled, dropped, kept = index["id"].iloc[:3]
+    file = workdir / "corrections.csv"
+    file.write_text(f"id,decision,label\n{relabelled},relabel,red\n{dropped},drop,\n{kept},keep,\n")
+    prepare.run(open_source(image_folder), workdir / "out", **DEFAULTS, corrections=file)  # type: ignore[arg-type]
+    after = dataset.load(workdir / "out/images").split("test").set_index("id")
+    assert set(index["id"]) - set(after.index) == {dropped}, "nothing takes its place"
+    assert after.loc[relabelled, "label"] == 2
+    assert corrections.kept(workdir / "out/corrections.parquet", after.index.to_numpy(str)).sum() == 1
+    file.write_text("id,decision,label\n" + "".join(f"{name},drop,\n" for name in index["id"]))
+    with pytest.raises(InputError, match="drops every held-out image"):
+        prepare.run(open_source(image_folder), workdir / "no", **DEFAULTS, corrections=file)  # type: ignore[arg-type]
 
 
 def test_what_was_found_set_aside_and_twice_there_is_said_with_counts(workdir: Path, image_folder: Path) -> None:

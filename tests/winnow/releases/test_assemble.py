@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from support import PARAMETERS
@@ -11,7 +12,7 @@ from winnow.cli import show
 from winnow.files import hashes
 from winnow.files.json_files import read_json, write_json
 from winnow.releases import assemble, manifest
-from winnow.selection import explain
+from winnow.selection import explain, held_out
 from winnow.selection.reasons import REASONS
 
 
@@ -94,6 +95,56 @@ def test_a_release_is_shown_in_a_few_lines(stages: Path, workdir: Path, capsys: 
     assert "kept 16 of 24 images, dropped 8; 0 to 8 kept in each of 3 classes" in shown
     assert "dropped: 1 suspected labels, 2 damaged, 5 redundant\n" in shown
     assert "50.0% as the encoder came, 75.0% adapted" in shown
+
+
+@pytest.fixture
+def judged(stages: Path) -> Path:
+    """The stages, and what is thought of the 6 held-out images: one suspected, one damaged, two as in the pool."""
+    index = pd.read_parquet(stages / "prepare/images/index.parquet")
+    test, pool = (index[index["split"] == split].reset_index(drop=True) for split in ("test", "train"))
+    table = test[["id", "label"]].assign(class_name=[*["blue"] * 2, *["green"] * 2, *["red"] * 2])
+    table = table.assign(alignment=np.float32([-3, 1, 2, -5, 4, 5]), predicted=[2, 0, 1, 0, 2, 2])
+    table = table.assign(damaged=table.index == 3, of=["", pool["id"][0], pool["id"][23], "", "", ""])
+    table = table.assign(cosine=0.98, same_class=[False, True, *[False] * 4], confirmed=False)
+    table = table.assign(reason=["suspected label", "", "", "damaged", "", ""], evidence=["red", *[""] * 5])
+    table.to_parquet(stages / "optimize/held_out.parquet", index=False)
+    write_json(stages / "optimize/metrics.json", read_json(stages / "optimize/metrics.json") | held_out.summary(table))
+    metrics = read_json(stages / "evaluate/metrics.json")
+    write_json(stages / "evaluate/metrics.json", metrics | {"trusted_accuracy": metrics["accuracy"]})
+    return stages
+
+
+def test_held_out_images_are_released_and_shown_as_they_are_judged(
+    judged: Path, workdir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = made(judged, workdir / "out")
+    said = "1 of 6 held-out labels are suspected, 1 look damaged, 2 are nearly the same"
+    table = pd.read_parquet(out / "held_out.parquet")
+    index = pd.read_parquet(judged / "prepare/images/index.parquet").set_index("id")
+    assert (table["sha256"] == index.loc[table["id"], "sha256"].to_numpy()).all()
+    for page in ("card.md", "report.html"):
+        text = (out / page).read_text()
+        assert said in text
+        assert "where the label is not suspected" in text
+    suspects, leaks = text.split('<h2 id="held_out">')[1].split("</section>")[:2]
+    for section, rows in (suspects, [0, 3]), (leaks, [1, 2]):
+        shown = [name for name in table["id"] if f'data-id="{name}"' in section]
+        assert shown == table["id"].iloc[rows].tolist()
+    opened = manifest.load(out)
+    assert opened.manifest.results.trusted_accuracy == opened.manifest.results.accuracy
+    assert show.facts(out)["held_out"]["held_out_suspected_label"] == 1
+    show.describe(out)
+    words = " ".join(capsys.readouterr().out.split())
+    assert said in words
+    assert "label not suspected" in words
+
+
+def test_mlflow_is_told_what_is_thought_of_held_out_labels(judged: Path, workdir: Path) -> None:
+    tracked = assemble.version(made(judged, workdir / "out"), {})
+    assert tracked.metrics["selection.held_out_suspected_label"] == 1
+    assert tracked.metrics["trusted_accuracy.subset.mean"] == 0.5
+    assert "1 of 6 held-out labels are suspected" in tracked.description
+    assert "| this subset | 50.00% ± 12.50 | 50.00% ± 12.50 |" in tracked.description
 
 
 def test_a_release_that_keeps_everything_is_made_too(stages: Path, workdir: Path) -> None:

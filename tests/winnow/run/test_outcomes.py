@@ -12,6 +12,7 @@ from winnow.cli import show
 from winnow.files.json_files import write_json
 from winnow.releases import assemble
 from winnow.run import outcomes
+from winnow.selection import held_out
 
 
 def test_each_stage_says_in_a_line_what_came_of_it(stages: Path) -> None:
@@ -45,6 +46,20 @@ def test_without_text_nothing_is_said_of_prompts(stages: Path, capsys: pytest.Ca
     card = (stages / "release/card.md").read_text()
     assert "| accuracy without text (held-out images) | 75.0%, class means standing for the classes |\n| ids" in card
     assert "prompts" not in card
+
+
+def test_held_out_labels_that_are_suspected_are_said() -> None:
+    chosen = {"pool": 24, "kept": 24, "held_out": 1200, "held_out_suspected_label": 12}
+    plain = dict.fromkeys(("held_out_damaged", "held_out_near_duplicate", "held_out_confirmed"), 0)
+    assert outcomes.optimized(chosen | plain) == "kept 24 of 24 images; 12 of 1,200 held-out labels are suspected"
+    more = {"held_out_damaged": 1, "held_out_near_duplicate": 2, "held_out_confirmed": 3}
+    assert held_out.stated(chosen | more) == (
+        "12 of 1,200 held-out labels are suspected, 1 look damaged, 2 are nearly the same as one to choose from, "
+        "3 were confirmed by a person"
+    )
+    same = {arm: {"mean": 0.5, "std": 0.125} for arm in ("subset", "random", "all")}
+    said = outcomes.evaluated({"accuracy": same, "trusted_accuracy": same})
+    assert said.endswith("(everything); where the label is not suspected: 50.00%, 50.00%, 50.00%")
 
 
 def test_show_repeats_what_the_stages_said(stages: Path, capsys: pytest.CaptureFixture[str]) -> None:

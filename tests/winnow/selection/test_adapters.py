@@ -47,7 +47,10 @@ def judged() -> Alignment:
     rng = np.random.default_rng(0)
     odds, weight = rng.normal(size=5).astype(np.float32), rng.normal(size=(6, 3)).astype(np.float32).T
     damaged = np.array([False, True, False, False, True])
-    return Alignment(odds, np.array([0, 2, 1, 0, 2]), damaged, weight, np.array([0.5, 0, -1]), {"noise_rate": 0.1})
+    bias, choice = np.array([0.5, 0, -1]), {"noise_rate": 0.1}
+    near = rng.normal(size=(3, 6))
+    elsewhere = np.array([0.9, 0.1]), near, rng.normal(size=6), rng.normal(size=(6, 6)), np.array([np.inf])
+    return Alignment(odds, np.array([0, 2, 1, 0, 2]), damaged, weight, bias, choice, *elsewhere)
 
 
 def test_adapters_that_were_saved_are_read_and_frozen(tmp_path: Path) -> None:
@@ -65,7 +68,7 @@ def test_judgements_that_were_saved_are_read(tmp_path: Path, judged: Alignment) 
     adapters.save(tmp_path / "a.safetensors", judged)
     read = adapters.load(tmp_path / "a.safetensors")
     assert isinstance(read, Alignment)
-    for name in ("log_odds", "predicted", "damaged", "weight", "bias"):
+    for name in ("log_odds", "predicted", "damaged", "weight", "bias", "rate", "near", "centre", "metric", "far"):
         one, two = getattr(judged, name), getattr(read, name)
         assert (one.dtype, one.tolist()) == (two.dtype, two.tolist())
     assert read.choice == {}  # that is for metrics.json

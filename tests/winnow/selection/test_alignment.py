@@ -245,6 +245,50 @@ def test_scores_of_a_block_are_the_sum_of_the_heads(hard: tuple[Features, np.nda
     assert unit.numpy() @ as_one.T + bias == pytest.approx(whole.numpy(), abs=5e-3)
 
 
+@pytest.mark.parametrize("named", [True, False])
+def test_images_that_no_head_saw_are_judged_as_the_others(named: bool) -> None:
+    data, truth = clouds(2000, spread=1.2, seed=3)
+    data = data if named else replace(data, text=None)
+    pool, rest = take(data, np.arange(1500)), take(data, np.arange(1500, 2000))
+    image = rest.image.copy()
+    image[:20] = 5 * np.random.default_rng(0).normal(size=(20, 32)) * np.linspace(2, 0.2, 32)
+    judged = align(pool)
+    odds, predicted, damaged = judged.judge(image, rest.labels)
+    right = (rest.labels == truth[1500:])[20:]
+    assert ((odds[20:] > 0) == right).mean() > 0.95
+    assert (predicted[20:] == truth[1520:]).mean() > 0.95
+    assert (odds[damaged] < 0).all()
+    assert damaged[:20].sum() > 10
+    assert damaged[20:].mean() < 0.02
+    within, also, _ = judged.judge(pool.image, pool.labels)
+    assert np.corrcoef(within, judged.log_odds)[0, 1] > 0.98
+    assert (also == judged.predicted).mean() > 0.98
+    assert len(judged.judge(image[:0], rest.labels[:0])[0]) == 0
+
+
+@pytest.mark.parametrize(("pool_rate", "rate"), [(0, 0.2), (0.2, 0)])
+def test_labels_elsewhere_may_be_wrong_more_often_or_less(pool_rate: float, rate: float) -> None:
+    data, truth = clouds(2000, spread=1.5, rate=0, seed=4)
+    rng = np.random.default_rng(0)
+    share = np.where(np.arange(2000) < 1500, pool_rate, rate)
+    labels = np.where(rng.random(2000) < share, (truth + rng.integers(1, 8, 2000)) % 8, truth)
+    data = replace(data, labels=labels)
+    odds, _, _ = align(take(data, np.arange(1500))).judge(data.image[1500:], labels[1500:])
+    wrong = (labels != truth)[1500:]
+    assert (odds[~wrong] < 0).mean() < 0.02
+    assert not rate or (odds[wrong] < 0).mean() > 0.9
+
+
+@pytest.mark.parametrize("nearest", [0, 3, 5])
+def test_noise_is_the_same_from_its_rates(nearest: int) -> None:
+    text = F.normalize(torch.from_numpy(np.random.default_rng(0).normal(size=(9, 16))).float())
+    how = noise.by_names(text, nearest)
+    how = replace(how, rate=how.rate[::-1].copy())
+    again = noise.of_rates(text, how.rate)
+    assert torch.equal(again.cell, how.cell)
+    assert (again.size.tolist(), again.rate.tolist()) == (how.size.tolist(), how.rate.tolist())
+
+
 def labelled(rate: list[float], nearest: int, n: int = 4000) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Scores of a head that is right at 0.7 times its scores, labels at noise of these rates, and the class names."""
     rng = np.random.default_rng(0)

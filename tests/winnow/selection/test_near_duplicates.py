@@ -52,6 +52,36 @@ def test_all_pairs_are_compared(n: int, d: int, seed: int, cosine: float) -> Non
         check(data(n, d, seed), seed, cosine)
 
 
+@examples(max_examples=40)
+@given(n=st.integers(1, 60), m=st.integers(0, 40), d=st.sampled_from([4, 200]), seed=st.integers(0, 50))
+def test_the_nearest_elsewhere_is_that_of_all_pairs(n: int, m: int, d: int, seed: int) -> None:
+    every = data(n + m, d, seed)
+    ours, theirs = (
+        replace(every, image=every.image[part], labels=every.labels[part], ids=every.ids[part])
+        for part in (slice(n), slice(n, n + m))
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(near_duplicates, "BLOCK", 16)
+        row, cosine = near_duplicates.nearest(ours, theirs, 0.9, "cpu")
+    product = features.unit(theirs.image).astype(np.float64) @ features.unit(ours.image).astype(np.float64).T
+    assume(not (np.abs(product - 0.9) < 1e-5).any())
+    best = product.max(1) if m else np.empty(0)
+    found = row >= 0
+    assert found.tolist() == (best >= 0.9).tolist()
+    assert product[np.flatnonzero(found), row[found]] == pytest.approx(best[found], abs=1e-5)
+    assert cosine[found] == pytest.approx(best[found], abs=1e-5)
+    assert np.isnan(cosine[~found]).all()
+
+
+def test_among_equals_the_nearest_elsewhere_is_the_lower_id() -> None:
+    ours = data(6, 4, 0)
+    ours = replace(ours, image=ours.image[[0] * 6], ids=np.array(list("fbdcea")))
+    theirs = replace(ours, image=ours.image[:2], labels=ours.labels[:2])
+    row, cosine = near_duplicates.nearest(ours, theirs, 0.9, "cpu")
+    assert row.tolist() == [5, 5]
+    assert cosine == pytest.approx([1, 1])
+
+
 @pytest.mark.parametrize("block", [128, 4096])
 @pytest.mark.parametrize("cosine", [0.8, 0.93])
 def test_the_bound_misses_no_pair_where_the_main_directions_hold_little(

@@ -73,8 +73,10 @@ def run(work: EvaluationJob, arm: Arm = "subset", seed: int = 4) -> dict[str, An
 def test_a_cell_trains_on_its_arm_and_is_tested_on_what_was_held_out(
     work: EvaluationJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen = []
-    judge = SimpleNamespace(measure=lambda *args: seen.append(args) or Measures(0.5, [0.0, 1.0, None], 0.0, 0.25))
+    seen, found = [], np.array([True, False, True, True, False, False])
+    judge = SimpleNamespace(
+        measure=lambda *args: seen.append(args) or Measures(0.5, [0.0, 1.0, None], 0.0, 0.25, found)
+    )
     monkeypatch.setattr(classifier, "fit", lambda *args, **_: seen.append(args) or judge)
     start = time.perf_counter()
     row = run(work)
@@ -95,6 +97,16 @@ def test_a_cell_trains_on_its_arm_and_is_tested_on_what_was_held_out(
         "samples_seen": 80,
         "by_class": [0, 1, None],
     }
+    suspected = dataset.load(work.images).split("test")["id"].iloc[[1, 2, 5]]
+    table = pd.DataFrame({"id": [*suspected, "gone"], "reason": ["suspected label", "damaged", "", "damaged"]})
+    table.to_parquet("held_out.parquet")
+    Path("subset-4.json").unlink()
+    judged = run(replace(work, held_out=Path("held_out.parquet")))
+    del judged["seconds"]
+    assert judged == row | {"trusted_accuracy": 0.5}, "rows 0, 3, 4 and 5"
+    table.iloc[:0].to_parquet("held_out.parquet")
+    Path("subset-4.json").unlink()
+    assert "trusted_accuracy" not in run(replace(work, held_out=Path("held_out.parquet"))), "nothing was judged"
 
 
 def test_epochs_are_a_budget_by_which_a_smaller_subset_costs_less(work: EvaluationJob) -> None:
@@ -124,6 +136,9 @@ def test_a_probe_is_fitted_to_features_and_draws_nothing(work: EvaluationJob, wo
     row = run(probing)
     assert (row["accuracy"], row["by_class"], row["budget"], row["kept"]) == (0.75, [1, 0.5, 1], "convergence", 11)
     assert row["samples_seen"] % 11 == 0
+    pd.DataFrame({"id": list("wxyz"), "reason": ["", "", "", "suspected label"]}).to_parquet("held_out.parquet")
+    judged = run(replace(probing, held_out=Path("held_out.parquet")), seed=6)
+    assert (judged["accuracy"], judged["trusted_accuracy"]) == (0.75, 1)
     again = run(probing, seed=5)
     assert {**again, "seed": 4, "seconds": row["seconds"]} == row
 
@@ -186,7 +201,8 @@ def test_the_key_changes_with_whatever_changes_a_result(images: Path, subset: Pa
     keys.add(evaluate.key(images, subset, outside, QUICK))
     outside.write_text("2")
     keys.add(evaluate.key(images, subset, outside, QUICK))
-    assert len(keys) == 5
+    keys.add(evaluate.key(images, subset, outside, QUICK, held_out=subset))
+    assert len(keys) == 6
 
 
 def summary(images: Path, accuracies: dict[str, list[float]], **more: float) -> dict[str, Any]:
@@ -241,6 +257,13 @@ def test_the_summary_has_mean_and_deviation_of_each_arm(images: Path) -> None:
         {"held_out": 2, "subset": 0.425, "random": 0.35, "all": 0.45}
     )
     assert classes.loc["red", ["subset", "random", "all"]].isna().all()
+
+
+def test_accuracy_where_labels_are_trusted_is_one_more_measure(images: Path) -> None:
+    found = {arm: [0.5, 0.75] for arm in ARMS}
+    plain, metrics = summary(images, found), summary(images, found, trusted_accuracy=0.875)
+    assert metrics == plain | {"trusted_accuracy": {arm: {"mean": 0.875, "std": 0} for arm in ARMS}}
+    assert pd.read_csv("out/accuracy.csv")["trusted_accuracy"].tolist() == [0.875] * 6
 
 
 def test_one_seed_has_no_deviation(images: Path) -> None:
