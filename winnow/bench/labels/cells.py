@@ -4,6 +4,7 @@ import json
 import time
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from winnow.files import hashes, json_files, outputs, scratch
 from winnow.run import closure
 
 FOLDER = scratch.SCRATCH / "bench/labels"
+SHARED = ("winnow.bench.labels.noises", "winnow.bench.labels.measures")
 PACKAGES = ("cleanlab", "numpy", "scikit-learn", "scipy", "torch")
 
 
@@ -74,9 +76,9 @@ def _plant(row: Row, seed: int, most: int | None) -> Planted:
 
 def _key(row: Row, seed: int, name: str, most: int | None) -> str:
     """A hash of all that a cell depends on: data, settings, code, and packages."""
-    own = METHODS[name].judge.__module__
-    code = [_code(module) for module in (own, "winnow.bench.labels.noises", "winnow.bench.labels.measures", __name__)]
-    return hashes.sha256(row.digest, row.kind, str(seed), name, str(most), *code, *map(_version, PACKAGES))
+    code = [_code(module) for module in (METHODS[name].judge.__module__, *SHARED)]
+    here = hashes.file_sha256(Path(__file__))  # not all that it imports, since that is every method
+    return hashes.sha256(row.digest, row.kind, str(seed), name, str(most), *code, here, *map(_version, PACKAGES))
 
 
 @cache

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from winnow.bench.labels.rivals import Judgement
+from winnow.bench.labels.judgement import Judgement
 
 KEPT = (0.3, 0.5, 0.7)  # shares of the images, the best by score, among which wrong labels are counted
 BINS = 15  # of the calibration error

@@ -8,7 +8,7 @@ import numpy as np
 
 from winnow import extras
 from winnow.bench.labels import ours, published, rivals
-from winnow.bench.labels.rivals import Judgements
+from winnow.bench.labels.judgement import Judgements
 from winnow.errors import InputError
 from winnow.features import Features
 

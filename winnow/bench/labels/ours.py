@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from winnow.bench.labels.rivals import Judgement, Judgements
+from winnow.bench.labels.judgement import Judgement, Judgements
 from winnow.features import Features
 from winnow.selection import alignment
 

@@ -1,6 +1,6 @@
 """What the published method says of labels, for `winnow bench labels`."""
 
-from winnow.bench.labels.rivals import Judgement, Judgements
+from winnow.bench.labels.judgement import Judgement, Judgements
 from winnow.features import Features
 from winnow.selection import adapt, score
 from winnow.selection.methods import Recipe

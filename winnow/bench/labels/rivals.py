@@ -1,33 +1,14 @@
 """Other ways to judge labels, to compare with: zero-shot scores, cleanlab, and votes of the nearest neighbours."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from winnow import extras
 from winnow.bench.labels import held_out
+from winnow.bench.labels.judgement import Judgement, Judgements
 from winnow.features import Features, unit
 
 TEMPERATURE = 100.0  # CLIP's own
 ROUNDS, VOTERS, LOOKED_AT = 21, 10, 60  # of SimiFeat's votes: how many, by how many of how many neighbours
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """What a method says of labels.
-
-    Attributes:
-        score: (N,) the higher, the likelier the label is right.
-        suspected: (N,) bool, the verdict; None: it gives none.
-        right: (N,) probability that the label is right; None: the score is no probability.
-    """
-
-    score: np.ndarray
-    suspected: np.ndarray | None = None
-    right: np.ndarray | None = None
-
-
-Judgements = dict[str, Judgement]
 
 
 def zero_shot(data: Features, _: int) -> Judgements:

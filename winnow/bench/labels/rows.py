@@ -1,5 +1,6 @@
 """The rows of `winnow bench labels`: each kind of noise in each feature folder that it suits."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -45,7 +46,7 @@ def of(folders: Sequence[Path], noise: Path | None, only: Sequence[str]) -> list
     Raises:
         InputError: a folder or a file cannot be read or does not fit, or there is no such kind.
     """
-    loaded = {_title(folder): (folder, features.load(folder)) for folder in folders}
+    loaded = {title: (folder, features.load(folder)) for title, folder in _titles(folders).items()}
     files = _label_files(noise, {len(data.labels) for _, data in loaded.values()}) if noise else {}
     kinds = [*NOISES, *files]
     if unknown := [kind for kind in only if kind not in kinds]:
@@ -65,9 +66,11 @@ def of(folders: Sequence[Path], noise: Path | None, only: Sequence[str]) -> list
     return found
 
 
-def _title(folder: Path) -> str:
-    """The last two names of a folder: the last alone is often that of an encoder."""
-    return "/".join(folder.resolve().parts[-2:])
+def _titles(folders: Sequence[Path]) -> dict[str, Path]:
+    """Each folder by its last two names, since the last alone is often that of an encoder; by its path if two agree."""
+    found = dict.fromkeys(folder.resolve() for folder in folders)
+    short = Counter(folder.parts[-2:] for folder in found)
+    return {str(folder) if short[folder.parts[-2:]] > 1 else "/".join(folder.parts[-2:]): folder for folder in found}
 
 
 def _suits(data: Features, noise: Noise) -> bool:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from winnow.bench.labels import measures
-from winnow.bench.labels.rivals import Judgement
+from winnow.bench.labels.judgement import Judgement
 
 WRONG = np.array([True, True, False, False, False, False, False, False, False, False])
 SCORE = np.array([0.1, 0.75, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9])

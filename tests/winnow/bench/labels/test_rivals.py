@@ -8,6 +8,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from winnow.bench.labels import held_out, methods, rivals
+from winnow.bench.labels.judgement import Judgements
 from winnow.bench.labels.methods import METHODS
 from winnow.bench.labels.noises import NOISES, Planted
 from winnow.errors import InputError
@@ -43,7 +44,7 @@ def test_only_the_published_method_has_no_verdict(planted: Planted) -> None:
 
 
 @pytest.mark.parametrize("judge", [rivals.zero_shot, rivals.zero_shot_confident])
-def test_zero_shot_looks_at_names_alone(planted: Planted, judge: Callable[..., rivals.Judgements]) -> None:
+def test_zero_shot_looks_at_names_alone(planted: Planted, judge: Callable[..., Judgements]) -> None:
     logits = 100 * unit(planted.data.image).astype(np.float64) @ unit(planted.data.text).T
     p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     own = p[np.arange(len(p)), planted.data.labels]

@@ -10,11 +10,13 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from winnow.bench.labels import cells, methods, rows
+from winnow.bench.labels import cells, methods, rivals, rows
+from winnow.bench.labels.judgement import Judgements
 from winnow.bench.labels.methods import METHODS, Method
 from winnow.bench.labels.noises import NOISES
 from winnow.cli.main import app
 from winnow.features import Features
+from winnow.run import closure
 
 Write = Callable[..., Path]
 
@@ -82,6 +84,22 @@ def test_what_was_measured_is_kept_until_the_method_changes(folder: Path, monkey
 before = cells._code
 
 
+def test_a_method_does_not_depend_on_the_code_of_another() -> None:
+    def reached(module: str) -> set[str]:
+        return set(closure.reached(f"winnow/bench/labels/{module}.py"))
+
+    assert "winnow/selection/alignment.py" in reached("ours")
+    for module in ("rivals", "noises", "measures"):
+        assert not {name for name in reached(module) if name.startswith("winnow/selection/")}
+    assert "winnow/bench/labels/rivals.py" not in reached("ours") | reached("noises") | reached("measures")
+
+
+def test_folders_whose_last_names_agree_are_told_apart_by_their_paths(write_features: Write) -> None:
+    one, other = write_features("one/set/encoder"), write_features("two/set/encoder")
+    names = [row.name for row in rows.of([one, other, one / "../encoder"], None, ["clean"])]
+    assert names == [f"{one} clean", f"{other} clean"]
+
+
 def test_another_seed_row_or_folder_is_another_cell(folder: Path, true: Features, write_features: Write) -> None:
     parts = {name: getattr(true, name) for name in ("image", "labels", "classes", "ids")}
     other = write_features("set/other", text=-true.text, **parts)
@@ -96,9 +114,9 @@ def test_at_most_so_many_images_are_judged_of_every_class(
 ) -> None:
     seen = []
 
-    def judge(data: Features, seed: int) -> methods.rivals.Judgements:
+    def judge(data: Features, seed: int) -> Judgements:
         seen.append(data)
-        return methods.rivals.knn(data, seed)
+        return rivals.knn(data, seed)
 
     monkeypatch.setitem(METHODS, "knn", Method(judge))
     methods.warm_up("knn")
