@@ -1,5 +1,6 @@
 """The rows of `winnow bench labels`: each kind of noise in each feature folder that it suits."""
 
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +14,8 @@ from winnow.bench.labels.noises import NOISES, Noise
 from winnow.errors import InputError
 from winnow.features import Features, Names
 from winnow.files import hashes
-from winnow.terminal.say import say
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def of(folders: Sequence[Path], noise: Path | None, only: Sequence[str]) -> list
         wanted = [kind for kind in kinds if not only or kind in only]
         possible = [kind for kind in wanted if kind in files or _suits(data, NOISES[kind])]
         if lacking := [kind for kind in wanted if kind not in possible]:
-            say(f"{title} has too few classes or no text, so it has no row for: {', '.join(lacking)}", error=True)
+            log.warning("%s has too few classes or no text, so it has no row for: %s", title, ", ".join(lacking))
         for kind in possible:
             if kind in NOISES:
                 found.append(Row(f"{title} {kind}", kind, NOISES[kind], data, _digest(folder)))

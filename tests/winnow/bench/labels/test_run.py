@@ -135,17 +135,21 @@ def test_json_and_quiet_print_what_they_say(folder: Path) -> None:
     assert (done.exit_code, done.output) == (0, "")
 
 
-def test_what_a_folder_is_too_small_for_is_said(write_features: Write, true: Features, workdir: Path) -> None:
+def test_what_a_folder_is_too_small_for_is_said(
+    write_features: Write, true: Features, workdir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     two = np.flatnonzero(true.labels < 2)
     folder = write_features(
         image=true.image[two], text=true.text[:2], labels=true.labels[two], classes=["a", "b"], ids=None
     )
     done = bench(folder, "--only", "near 20%,two classes,open near", "--rivals", "knn", "--seeds", 1)
     assert len(read(done)["rows"]) == 1
-    assert "has too few classes or no text, so it has no row for: two classes, open near" in done.stderr
+    assert "has too few classes or no text, so it has no row for: two classes, open near" in caplog.text
 
 
-def test_without_text_the_rivals_that_need_none_remain(write_features: Write, true: Features, workdir: Path) -> None:
+def test_without_text_the_rivals_that_need_none_remain(
+    write_features: Write, true: Features, workdir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     parts = {name: getattr(true, name) for name in ("image", "labels", "classes", "ids")}
     done = bench(write_features(text=None, **parts), "--only", "near 20%,shuffled near", "--seeds", 1)
     ((name, scores),) = read(done)["rows"].items()
@@ -159,7 +163,7 @@ def test_without_text_the_rivals_that_need_none_remain(write_features: Write, tr
         "simifeat",
     }
     assert scores["winnow"]["auroc"] > 0.8
-    assert "no row for: shuffled near" in done.stderr
+    assert "no row for: shuffled near" in caplog.text
 
 
 @pytest.mark.parametrize(
