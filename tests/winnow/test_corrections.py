@@ -139,3 +139,34 @@ def test_names_with_accents_are_found_in_either_unicode_form(tmp_path: Path, her
     path.write_text(f"id,decision,label\nb,relabel,{typed}\n{typed}/1.png,drop,\n", encoding="utf-8")
     done = corrections.apply(table, [here, "dog"], path)
     assert (done.table["label"].tolist(), done.dropped.tolist()) == ([0, 0], [True, False])
+
+
+ANSWERED = "id,decision,label,given,by,on,release,sample\n"
+
+
+def test_answers_change_nothing_and_the_last_one_about_an_image_counts(tmp_path: Path) -> None:
+    rows = "a,right,,ant,Ada,,,100-0\nb,wrong,ant,bee,Ada,,,100-0\na,unsure,,ant,Bob,,,100-0\nb,drop,,,,,,\n"
+    done = applied(tmp_path, ANSWERED + rows)
+    pd.testing.assert_frame_equal(done.table, TABLE)
+    assert done.dropped.tolist() == [False, True, False, False], "a decision holds beside an answer"
+    assert (done.kept.any(), done.relabelled.any()) == (False, False)
+    made = done.applied[["id", "decision", "label", "by", "sample"]].to_numpy().tolist()
+    assert made == [
+        ["b", "wrong", "ant", "Ada", "100-0"],
+        ["a", "unsure", "", "Bob", "100-0"],
+        ["b", "drop", "", "", ""],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("row", "word"),
+    [
+        ("a,right,bee,,,,,", "right takes no label"),
+        ("a,wrong,dog,,,,,", "no class 'dog', which is said to be right"),
+        ("a,right,,,,,,all", "its sample is none"),
+        ("a,perhaps,,,,,,", "none of keep, drop, relabel, right, wrong and unsure"),
+    ],
+)
+def test_answers_that_cannot_be_meant_are_refused(tmp_path: Path, row: str, word: str) -> None:
+    with pytest.raises(InputError, match=word):
+        applied(tmp_path, ANSWERED + row + "\n")

@@ -12,7 +12,6 @@ from winnow.errors import InputError
 from winnow.releases.manifest import Manifest, Results, load
 from winnow.run import outcomes
 from winnow.selection import reasons
-from winnow.selection.reasons import REASONS
 from winnow.terminal.console import Console, plain
 from winnow.training.arms import ARMS
 
@@ -44,7 +43,10 @@ def facts(release: Path) -> dict[str, Any]:
         "most_kept_of_a_class": max(counts),
         "prepared": [line for lines in manifest.prepared.values() for line in lines],
         "encoder": manifest.encoder,
-        "dropped": {reason: int(manifest.selection.get(reasons.key(reason), 0)) for reason in REASONS},
+        "dropped": {
+            reason: int(manifest.selection.get(reasons.key(reason), 0))
+            for reason in reasons.counted(manifest.selection)
+        },
         "held_out": {key: int(count) for key, count in manifest.selection.items() if key.startswith("held_out")},
         "planted": {name: found.stated() for name, found in planted.items() if found},
         "adaptation": manifest.adaptation.stated(),

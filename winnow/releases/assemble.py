@@ -33,7 +33,6 @@ from winnow.reports import figures, pages, report
 from winnow.run import pipeline
 from winnow.selection import held_out as judgement
 from winnow.selection import reasons
-from winnow.selection.reasons import REASONS
 from winnow.tracking import Version
 from winnow.training.arms import ARMS
 
@@ -137,7 +136,10 @@ def version(release: Path, tags: dict[str, str]) -> Version:
 def _description(described: manifest.Manifest) -> str:
     """A release in a few words of Markdown."""
     kept, pool, results = described.subset.samples, described.pool.samples, described.results
-    counts = ((name, described.selection.get(reasons.key(reason), 0)) for reason, (name, _) in REASONS.items())
+    counts = (
+        (name, described.selection.get(reasons.key(reason), 0))
+        for reason, (name, _) in reasons.counted(described.selection).items()
+    )
     why = ", ".join(f"{count:,} {name}" for name, count in counts if count) or "nothing"
     lines = [f"Kept {kept:,} of {pool:,} images. Dropped: {why}."]
     judged = described.selection if described.selection.get("held_out") else None
@@ -197,7 +199,9 @@ def _card(data: Dataset, described: dict[str, Any], classes: Path) -> str:
         | {
             "results": report.ABSENT | results,
             "arms": ARMS,
-            "reasons": {reasons.key(reason): meaning for reason, (_, meaning) in REASONS.items()},
+            "reasons": {
+                reasons.key(reason): meaning for reason, (_, meaning) in reasons.counted(described["selection"]).items()
+            },
             "faults": {"wrong_labels": "wrong labels", "damaged": "damaged images"},
             "kept_counts": [count["kept"] for count in described["class_counts"].values()],
             "held_out": len(data.split("test")),

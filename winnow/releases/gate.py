@@ -65,7 +65,7 @@ def judge(candidate: Release, champion: Release | None, limits: Limits) -> list[
     schema = _schema(candidate, champion)
     if schema.fault:
         return [schema]
-    checks = [schema, _floor(candidate, limits.least_kept)]
+    checks = [schema, _floor(candidate, limits.least_kept), *_wrong(candidate)]
     if champion:
         checks += [
             _accuracy(candidate, champion, limits),
@@ -110,6 +110,18 @@ def _floor(candidate: Release, least: int) -> Check:
     found = f"{min(n.kept for n in counts.values())} in the smallest class"
     fault = f"too little is kept of {_some(lacking, 'images')}; at least {least} are asked for" if lacking else None
     return Check("images kept of each class", "", found, f"at least {least}", fault)
+
+
+def _wrong(candidate: Release) -> Iterator[Check]:
+    """Answers of a person show that no more labels are wrong than `optimize.max_wrong` allows, where it is set."""
+    most, shown = candidate.manifest.parameters.optimize.max_wrong, candidate.manifest.selection
+    if most is None:
+        return
+    bound = shown.get("wrong_kept_at_most")
+    found = "not known" if bound is None else f"at most {bound:.2%}"
+    fault = f"wrong labels among the kept: {found}, and optimize.max_wrong is {most:.2%}; see winnow check --report"
+    holds = bound is not None and bound <= most
+    yield Check("wrong labels among the kept", "", found, f"at most {most:.2%}", None if holds else fault)
 
 
 def _classes(candidate: Release, champion: Release, most: float) -> Check:

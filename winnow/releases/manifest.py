@@ -155,9 +155,10 @@ class Prepare(Part):
 
 
 class Optimize(Part):
-    """Of the parameters, how much was kept."""
+    """Of the parameters, how much was kept, and how many wrong labels may be shown to be in it."""
 
     keep: Number
+    max_wrong: Number | None = None
 
 
 class Parameters(Part):

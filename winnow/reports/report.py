@@ -25,7 +25,7 @@ from winnow.reports import figures, galleries, pages
 from winnow.reports.galleries import GalleryImage
 from winnow.selection import held_out as judgement
 from winnow.selection import reasons
-from winnow.selection.reasons import DAMAGED, REASONS, SUSPECTED
+from winnow.selection.reasons import DAMAGED, SUSPECTED
 from winnow.training import probe
 from winnow.training.arms import ARMS
 
@@ -72,11 +72,12 @@ def render(
     looks = [look for group in (*shown.values(), *ends.values()) for look in group]
     uses = Counter(name for look in looks for name in (look.id, *(other for other, _ in look.beside)))
     trusted = (table["predicted"] != table["label"]) & ~table["reason"].isin([SUSPECTED, DAMAGED])
+    why = reasons.counted(described["selection"])
     script = SCRIPT.read_text(encoding="utf-8")
     content = described | {
         "arms": ARMS,
-        "why": [(described["selection"][reasons.key(reason)], words) for reason, (_, words) in REASONS.items()],
-        "reason_names": [*REASONS, "kept"],
+        "why": [(described["selection"][reasons.key(reason)], words) for reason, (_, words) in why.items()],
+        "reason_names": [*why, "kept"],
         "galleries": shown,
         "ends": ends,
         "pictures": pictures,

@@ -14,7 +14,6 @@ import numpy as np
 
 from winnow.files.json_files import read_json
 from winnow.selection import held_out, reasons
-from winnow.selection.reasons import REASONS
 from winnow.training.arms import ARMS
 
 if TYPE_CHECKING:
@@ -48,7 +47,9 @@ def scored(table: "pd.DataFrame") -> str:
 
 def optimized(metrics: Mapping[str, Any]) -> str:
     """What was kept, and what was dropped by reason."""
-    counts = ((name, int(metrics.get(reasons.key(reason), 0))) for reason, (name, _) in REASONS.items())
+    counts = (
+        (name, int(metrics.get(reasons.key(reason), 0))) for reason, (name, _) in reasons.counted(metrics).items()
+    )
     why = ", ".join(f"{count:,} {name}" for name, count in counts if count)
     line = f"kept {metrics['kept']:,} of {metrics['pool']:,} images" + (f"; dropped: {why}" if why else "")
     return line + (f"; {held_out.stated(metrics)}" if metrics.get("held_out") else "")

@@ -138,6 +138,7 @@ class Optimize(Block):
     solver: Solver = methods.SOLVER
     balance: Balance = methods.BALANCE
     drop_near_duplicates: bool = methods.DROP_NEAR_DUPLICATES
+    max_wrong: float | None = Field(default=None, gt=0, lt=1)
 
 
 class Evaluate(Block):

@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import torch
 
+from winnow.checking import sampling
 from winnow.features import Features
 from winnow.selection import coverage, reasons
-from winnow.selection.reasons import DAMAGED, OVER_BUDGET, REASONS, REDUNDANT, SUSPECTED, TWIN
+from winnow.selection.reasons import DAMAGED, OVER_BUDGET, REASONS, REDUNDANT, SUSPECTED, TWIN, UNCERTAIN
 
 
 def explain(
@@ -16,11 +17,11 @@ def explain(
 
     `similarity` is the cosine to the most similar sample of the same label that was kept (NaN where the class kept
     none). What was dropped has one reason: damaged; a suspected label, with the class that the image looks like; a near
-    duplicate, with the id of the image that it repeats; redundant, with the id of that most similar sample; or over
-    budget, where the class kept none.
+    duplicate, with the id of the image that it repeats; uncertain, where it was cut to keep fewer wrong labels than
+    asked for; redundant, with the id of that most similar sample; or over budget, where the class kept none.
 
     Args:
-        table: columns label, predicted, damaged, selected; a row a sample.
+        table: columns label, predicted, damaged, selected, and stratum where there are answers; a row a sample.
         data: the features, in the same order.
         doubted: (N,) bool, labels more likely wrong than right.
         device: where to compute.
@@ -35,8 +36,9 @@ def explain(
             x = torch.from_numpy(data.rows(members)).to(device)
             row, similarity[members] = coverage.nearest(x, np.flatnonzero(selected[members]))
             near[members] = members[row]
-    cases = [selected, table["damaged"].to_numpy(), doubted, twin >= 0, near >= 0]
-    reason = np.select(cases, ["", DAMAGED, SUSPECTED, TWIN, REDUNDANT], OVER_BUDGET)
+    cut = (table["stratum"] < sampling.DROPPED).to_numpy() if "stratum" in table else np.zeros(len(table), dtype=bool)
+    cases = [selected, table["damaged"].to_numpy(), doubted, twin >= 0, cut, near >= 0]
+    reason = np.select(cases, ["", DAMAGED, SUSPECTED, TWIN, UNCERTAIN, REDUNDANT], OVER_BUDGET)
     looks_like = np.array(data.classes)[table["predicted"]]
     cases = [reason == SUSPECTED, reason == TWIN, reason == REDUNDANT]
     evidence = np.select(cases, [looks_like, data.ids[twin], data.ids[near]], "")
@@ -57,6 +59,7 @@ def summary(table: pd.DataFrame) -> dict[str, float | int]:
         "pool": len(table),
         "kept": len(kept),
         **{reasons.key(reason): int(counted.get(reason, 0)) for reason in REASONS},
+        **({reasons.key(UNCERTAIN): int(counted[UNCERTAIN])} if UNCERTAIN in counted else {}),
         "smallest_class_kept": int(counts.min()),
         "largest_class_kept": int(counts.max()),
         "alignment": float(kept["alignment"].mean()),

@@ -1,13 +1,14 @@
 """Stage optimize: choose the subset for the budget asked for.
 
-In:  data/score (scores, near duplicates), data/embed (features), and the images that a person decided to keep, from
-data/prepare/corrections.parquet. Out: data/optimize/subset.parquet (the scores, `selected`, and the reason for each
-dropped sample), held_out.parquet (`selection.held_out`) and metrics.json.
+In:  data/score (scores, near duplicates), data/embed (features), and from data/prepare/corrections.parquet the images
+that a person decided to keep, and answers whether labels are right. Out: data/optimize/subset.parquet (the scores,
+`selected`, and the reason for each dropped sample), held_out.parquet (`selection.held_out`) and metrics.json.
 
 `winnow` covers the trusted samples of each class (`selection.coverage`); `paper` is the published method
 (`selection.published`).
 """
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -18,14 +19,18 @@ from scipy.special import expit
 
 from winnow import budget, features
 from winnow import corrections as decisions
+from winnow.checking import results
+from winnow.checking.results import Answers
 from winnow.compute import threads
 from winnow.errors import ArgumentError, named
 from winnow.features import Features
 from winnow.files.json_files import write_json
 from winnow.files.outputs import whole_folder
-from winnow.selection import coverage, explain, held_out, near_duplicates, published, ranking
+from winnow.selection import answered, coverage, explain, held_out, near_duplicates, published, ranking
 from winnow.selection.methods import Balance, Method, Solver
 from winnow.terminal import bars
+
+log = logging.getLogger(__name__)
 
 
 def select(
@@ -39,8 +44,12 @@ def select(
     twins: pd.DataFrame | None = None,
     device: str,
     confirmed: np.ndarray | None = None,
+    answers: Answers | None = None,
+    max_wrong: float | None = None,
 ) -> pd.DataFrame:
     """Choose, and explain: adds `selected`, the columns of `selection.explain`, and for `paper` also `combined`.
+
+    Where there are answers, those of `selection.answered` too.
 
     Args:
         scores: columns id, label, alignment, sas, sds, predicted, damaged; a row a sample.
@@ -53,6 +62,8 @@ def select(
         device: where to compute.
         confirmed: (N,) bool, what is kept in any case, within the budget; a class that needs more than its share for
             that gets it, and the others share the rest.
+        answers: of a person about the same rows.
+        max_wrong: the share of wrong labels that may be kept, as far as answers show it; less is kept where need be.
 
     Raises:
         InputError: `keep` is out of range, or keeps fewer than are confirmed.
@@ -71,6 +82,9 @@ def select(
         table = published.choose(scores, data, k, solver, balance, device, turn)
     else:
         table = covering(scores, data, k, balance, device, turn)
+    if answers:
+        verdict = doubted(table, method)
+        table = answered.settle(table, answers, turn, verdict, calibrated=method == "winnow", max_wrong=max_wrong)
     return explain.explain(table, data, doubted(table, method), device, twin)
 
 
@@ -101,7 +115,9 @@ def covering(
 
 
 def doubted(table: pd.DataFrame, method: Method) -> np.ndarray:
-    """(N,) bool: the label is more likely wrong than right, as far as the method can say."""
+    """(N,) bool: the label is more likely wrong than right, as far as the method, or a person's answers, can say."""
+    if "doubted" in table:
+        return table["doubted"].to_numpy()
     other = (table["predicted"] != table["label"]).to_numpy()
     return other if method == "paper" else other & (table["alignment"] < 0).to_numpy()
 
@@ -119,17 +135,19 @@ def run(
     balance: Balance,
     drop_near_duplicates: bool,
     device: str,
+    max_wrong: float | None = None,
 ) -> None:
     """Choose from the folder `scores` of the feature folder `embed`; write subset.parquet and metrics.json to `out`.
 
-    What the table of decisions at `corrections` says to keep is kept. Where held-out images were judged,
-    held_out.parquet says which of their labels are suspected (`selection.held_out`).
+    What the table of decisions at `corrections` says to keep is kept, and its answers count (`checking.results`). Where
+    held-out images were judged, held_out.parquet says which of their labels are suspected (`selection.held_out`).
     """
     twins = pd.read_parquet(scores / "near_duplicates.parquet") if drop_near_duplicates else None
-    data = features.load(embed)
+    data, judged = features.load(embed), pd.read_parquet(scores / "scores.parquet")
+    answers = results.load(corrections, judged)
     with named("optimize.{}".format):
         table = select(
-            pd.read_parquet(scores / "scores.parquet"),
+            judged,
             data,
             keep=keep,
             method=method,
@@ -138,14 +156,28 @@ def run(
             twins=twins,
             device=device,
             confirmed=decisions.kept(corrections, data.ids),
+            answers=answers,
+            max_wrong=max_wrong,
         )
     with whole_folder(out) as folder:
         table.to_parquet(folder / "subset.parquet", index=False)
-        metrics = explain.summary(table)
-        if (judged := scores / held_out.TABLE).is_file():
-            found = pd.read_parquet(judged)
+        metrics = explain.summary(table) | said(table, answers, max_wrong)
+        if (others := scores / held_out.TABLE).is_file():
+            found = pd.read_parquet(others)
             confirmed = decisions.kept(corrections, found["id"].to_numpy(dtype=str))
             found = held_out.decide(found, data.classes, doubted(found, method), confirmed)
             found.to_parquet(folder / held_out.TABLE, index=False)
             metrics |= held_out.summary(found)
         write_json(folder / "metrics.json", metrics)
+
+
+def said(table: pd.DataFrame, answers: Answers | None, max_wrong: float | None) -> dict[str, float | int]:
+    """What answers say of the table that `select` gave, in numbers (`checking.results.numbers`)."""
+    found = results.find(table, answers, max_wrong) if answers else None
+    if max_wrong is not None and (found is None or found.at_most > max_wrong):
+        words = f"at most {found.at_most:.2%} are shown" if found else "no sample was answered in full"
+        log.warning("optimize.max_wrong is %g: %s; answer more with `winnow check`, or lower keep", max_wrong, words)
+    if answers is None:
+        return {}
+    fitted = results.calibrate(table, answers) if "recalibrated" in table else None
+    return results.numbers(answers, found, fitted, max_wrong)

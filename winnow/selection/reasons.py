@@ -1,7 +1,10 @@
 """The reasons for dropping a sample, as stored in tables and as shown to readers."""
 
+from collections.abc import Mapping
+
 SUSPECTED, DAMAGED, TWIN = "suspected label", "damaged", "near duplicate"
 REDUNDANT, OVER_BUDGET = "redundant", "over budget"
+UNCERTAIN = "uncertain"  # only where `optimize.max_wrong` cut what is kept
 REASONS = {
     SUSPECTED: ("suspected labels", "the label is suspected: the image looks like another class"),
     DAMAGED: ("damaged", "the label is suspected and the image is unlike all others: damaged, or out of place"),
@@ -10,7 +13,14 @@ REASONS = {
     OVER_BUDGET: ("over budget", "over budget: nothing of its class was kept"),
 }
 
+CUT = {UNCERTAIN: ("uncertain", "uncertain: with it, what is kept could not be shown to have so few wrong labels")}
+
 
 def key(reason: str) -> str:
     """The name of a reason's count in metrics and manifests."""
     return reason.replace(" ", "_")
+
+
+def counted(selection: Mapping[str, float]) -> dict[str, tuple[str, str]]:
+    """The reasons that metrics or a manifest count, each with its words."""
+    return REASONS | {reason: words for reason, words in CUT.items() if key(reason) in selection}

@@ -375,3 +375,25 @@ def test_a_real_release_holds_against_itself_and_its_damaged_copy_does_not(relea
     counts = read_json(copy / "manifest.json")
     write_json(copy / "manifest.json", counts | {"quarantined": 40})
     assert refused(manifest.load(copy), champion, Limits(least_kept=0)) == ["share dropped as faulty"]
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ({}, "not known"),
+        ({"wrong_kept_at_most": 0.02}, "at most 2.00%, and optimize.max_wrong is 1.00%"),
+        ({"wrong_kept_at_most": 0.01}, None),
+    ],
+)
+def test_more_wrong_labels_than_answers_may_leave_open_are_refused(
+    released: Path, found: dict[str, float], said: str | None
+) -> None:
+    path = released / "manifest.json"
+    stated = read_json(path)
+    assert not any("wrong labels" in check.name for check in gate.judge(manifest.load(released), None, Limits()))
+    stated["parameters"]["optimize"]["max_wrong"] = 0.01
+    stated["selection"] |= found
+    write_json(path, stated)
+    (check,) = [one for one in gate.judge(manifest.load(released), None, Limits()) if "wrong labels" in one.name]
+    assert (check.fault is None) == (said is None)
+    assert (said or "") in (check.fault or "")
