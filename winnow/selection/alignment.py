@@ -1,4 +1,4 @@
-"""Alignment: how likely each label is right, judged by heads that never saw it and start at CLIP's text features.
+"""Alignment: how likely each label is right, judged by heads that never saw it.
 
 The class scores of an image are a non-negative sum of three linear heads on the same frozen features:
 
@@ -6,11 +6,14 @@ The class scores of an image are a non-negative sum of three linear heads on the
 - a discriminant of class means, each image scored by means it was left out of, in closed form;
 - a logistic head that starts at the text features and takes a few steps, trained in folds.
 
-The weights maximise the likelihood of labels that the heads have not seen. Because labels are wrong, that likelihood
-includes a model of label noise (`selection.noise`). Heads that do not justify their parameters by the Bayesian
-information criterion get no weight, so that only zero-shot remains. Without text features the zero-shot head is zero,
-the logistic head starts there, and near classes are those whose means are near. `docs/method.md` derives and measures
-it.
+The weights maximise the likelihood of labels that the heads have not seen, under a model of label noise
+(`selection.noise`). A head that is taught by wrong labels learns to give them, which raises that likelihood and hides
+the noise. So heads, weights and noise are fitted by expectation-maximisation: each label teaches as much as it is
+trusted, and is judged again by what the others then teach. The search has two starts, as it ends where it is near:
+from all labels as given, and from those that zero-shot agrees with; the likelihood decides. Zero-shot, which no label
+has taught, then has a say of its own in the order of the labels. Heads that do not justify their parameters by the
+Bayesian information criterion get no weight. Without text features the zero-shot head is zero, the logistic head starts
+there, and near classes are those whose means are near. `docs/method.md` derives and measures it.
 """
 
 from dataclasses import dataclass, field
@@ -20,6 +23,7 @@ import numpy as np
 import torch
 from rich.progress import track
 from scipy.optimize import minimize
+from scipy.special import expit
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -32,6 +36,9 @@ from winnow.terminal import bars
 
 FIT_ROWS, FIT_SCORES = 8_192, 2**21  # images, and images times classes, that choose the weights
 START, LITTLE = 0.4, 0.01  # weights at the start
+ROUNDS, STRICT = 5, 2  # of expectation-maximisation, the last of which are strict about confusions
+SEARCHED = 16_384  # images at most in the search; more teach the heads that it ends with
+SAY = 0.5  # of zero-shot's log odds in the order of labels, times the share of the images that it gets right
 HEADS = ("zero_shot", "discriminant", "logistic")
 TRUSTED, FAR = float(np.log(9)), 0.99  # log odds of a trusted label; as far as few trusted samples are is damage
 
@@ -48,6 +55,10 @@ class Alignment:
         bias: (C,)
         choice: the weights, temperature and noise rate that were chosen, by name.
         rate: (K,) noise rates, by cell.
+        confused: (E, 2) label and true class of the confusions that have a rate of their own.
+        confused_rate: (E,)
+        zero_shot: (C, d) the head that no label has taught.
+        scale: (3,) the weight of its log odds beside those of all heads, and the slope and offset of the sum.
         near: (C, d) unit features of the names, or means, that say which classes are near.
         centre: (d,) mean of the unit features.
         metric: (d, d) of the distance from it by which damage is found.
@@ -61,6 +72,10 @@ class Alignment:
     bias: np.ndarray
     choice: dict[str, Any] = field(default_factory=dict)
     rate: np.ndarray = field(default_factory=lambda: np.empty(0))
+    confused: np.ndarray = field(default_factory=lambda: np.empty((0, 2), np.int64))
+    confused_rate: np.ndarray = field(default_factory=lambda: np.empty(0, np.float32))
+    zero_shot: np.ndarray = field(default_factory=lambda: np.empty((0, 0), np.float32))
+    scale: np.ndarray = field(default_factory=lambda: np.array([0.0, 1.0, 0.0]))
     near: np.ndarray = field(default_factory=lambda: np.empty(0))
     centre: np.ndarray = field(default_factory=lambda: np.empty(0))
     metric: np.ndarray = field(default_factory=lambda: np.empty(0))
@@ -83,11 +98,18 @@ class Alignment:
         parts = [slice(start, start + heads.BLOCK) for start in range(0, len(labels), heads.BLOCK)]
         found = np.concatenate([np.empty((0, len(self.rate))), *(self._mass(image[p], labels[p], how) for p in parts)])
         how = noise.refit(how, found, rounds=50, before=self.rate)
+        if len(self.confused):  # as much more often, or less
+            pairs, more = torch.from_numpy(self.confused), (1 - how.rate[0]) / max(1 - self.rate[0], noise.TINY)
+            how = noise.of_pairs(how, pairs, torch.from_numpy(self.confused_rate) * min(float(more), 1.0))
         log_odds, predicted = np.empty(len(labels), np.float32), np.empty(len(labels), np.int64)
         distance = np.empty(len(labels), np.float32)
         for part in parts:
             x, scores = self._scores(image[part])
-            log_odds[part] = noise.log_odds(scores, torch.from_numpy(labels[part]), how)
+            given = torch.from_numpy(labels[part])
+            log_odds[part] = noise.log_odds(scores, given, how)
+            if self.scale[0]:
+                log_odds[part] += self.scale[0] * logit(torch.from_numpy(x @ self.zero_shot.T), given).numpy()
+            log_odds[part] = self.scale[1] * log_odds[part] + self.scale[2]
             predicted[part] = scores.argmax(1)
             x -= self.centre
             distance[part] = (x @ self.metric * x).sum(1)
@@ -112,6 +134,26 @@ class Mixture:
     noise: NoiseModel
     loss: float
 
+    def scores(self, parts: Tensor) -> Tensor:
+        """(n, C) class scores from those of the heads (m, n, C)."""
+        return torch.tensordot(torch.from_numpy(self.weight).float(), parts, 1)
+
+
+@dataclass(frozen=True)
+class Heads:
+    """Three heads of centred rows: text (C, d), class means, and what the folds add to base (d, C)."""
+
+    text: Tensor
+    base: Tensor
+    means: Discriminant
+    steps: Tensor
+
+    def parts(self, rows: FoldedRows, part: slice | np.ndarray) -> Tensor:
+        """(3, n, C) scores of rows[part] by each head."""
+        x, labels = rows[part], rows.labels[part]
+        by_steps = heads.by_fold(x, rows.fold[part], self.steps, self.base)
+        return torch.stack([100 * x @ self.text.T, self.means.scores(x, labels, part), by_steps])
+
 
 @torch.no_grad()
 def align(data: Features, seed: int = 0) -> Alignment:
@@ -125,30 +167,32 @@ def align(data: Features, seed: int = 0) -> Alignment:
     """
     rows, named = FoldedRows(data, seed), data.text is not None
     scatter = heads.covariance(rows)
-    means = heads.discriminant(rows, scatter)
+    means = heads.discriminant(rows, scatter, _on(rows, SEARCHED))
     text = torch.from_numpy(features.unit(data.text)) if data.text is not None else torch.zeros_like(means.mean)
-    sample = rows.at_most(min(FIT_ROWS, max(FIT_SCORES // len(text), len(text))))
-    x, labels = rows[sample], rows.labels[sample]
-    parts = torch.stack([100 * x @ text.T, means.scores(x, labels, sample)])
     near = text if named else F.normalize(means.mean)
-    guess = choose_noise(parts, labels, near)
-    starts = [guess.weight[:1], np.array([START]), np.array([LITTLE])]
-    zero_shot = fit_best(parts[:1], labels, guess.noise, starts)
-    base = float(zero_shot.weight[0]) * 100 * text.T
-    steps = heads.logistic(rows, base, guess.noise, scatter)
-    parts = torch.cat([parts, heads.by_fold(x, rows.fold[sample], steps, base)[None]])
-    adapted = fit(parts, labels, guess.noise, np.append(guess.weight, START))
-    chosen = adapted if earns(adapted, zero_shot, len(parts) - 1, len(labels)) else padded(zero_shot, len(parts))
-    log_odds, predicted = _score(rows, text, means, steps, base, chosen)
+    found, mixture, zero_shot = search(rows, scatter, text, near, named)
+    log_odds, predicted = _score(rows, found, mixture)
+    scale = (0.0, 1.0, 0.0)
+    if named:
+        sample = _sample(rows, len(text))
+        scale = second_opinion(100 * rows[sample] @ text.T, rows.labels[sample], log_odds[sample], predicted[sample])
+        for part in rows.blocks():
+            log_odds[part] += scale[0] * logit(100 * (rows[part] + rows.mean) @ text.T, rows.labels[part]).numpy()
+        log_odds = (scale[1] * log_odds + scale[2]).astype(np.float32)
     distance = heads.distance(rows, scatter)
     damaged = unlike_the_trusted(distance, log_odds)
-    weight, bias = _as_one(rows, text, means, steps, base, chosen)
+    weight, bias = _as_one(rows, found, mixture)
     back = np.argsort(rows.order)
-    choice = describe(chosen, zero_shot, parts)
+    choice = describe(mixture, zero_shot, found.parts(rows, _sample(rows, len(text))))
     if not named:  # a head of zeros has no temperature
         del choice["temperature"], choice["share"]["zero_shot"]
+    pairs = mixture.noise.pairs
     elsewhere = {
-        "rate": chosen.noise.rate,
+        "rate": mixture.noise.rate,
+        "confused": pairs.numpy(),
+        "confused_rate": np.empty(0, np.float32) if mixture.noise.own is None else mixture.noise.own[*pairs.T].numpy(),
+        "zero_shot": (100 * text).numpy() if named else np.empty((0, 0), np.float32),
+        "scale": np.array(scale),
         "near": near.numpy(),
         "centre": rows.mean.numpy(),
         "metric": heads.metric(scatter, heads.FAR_RIDGE).numpy(),
@@ -157,7 +201,132 @@ def align(data: Features, seed: int = 0) -> Alignment:
     return Alignment(log_odds[back], predicted[back], damaged[back], weight, bias, choice, **elsewhere)
 
 
-def fit(parts: Tensor, labels: Tensor, start: NoiseModel, weight: np.ndarray) -> Mixture:
+def search(
+    rows: FoldedRows, scatter: Tensor, text: Tensor, near: Tensor, named: bool
+) -> tuple[Heads, Mixture, Mixture]:
+    """Fit heads, weights and noise from each start; the likeliest, and zero-shot alone.
+
+    Args:
+        rows: features and labels.
+        scatter: (d, d) covariance of the rows.
+        text: (C, d) unit features of the names, or zeros where there are none.
+        near: (C, d) unit features that say which classes are near.
+        named: whether there are text features.
+    """
+    sample, everyone = _sample(rows, len(text)), _on(rows, SEARCHED)
+    labels = rows.labels[sample]
+    first = heads.discriminant(rows, scatter, everyone)
+    parts = torch.stack([100 * rows[sample] @ text.T, first.scores(rows[sample], labels, sample)])
+    guess = choose_noise(parts, labels, near)
+    starts = [guess.weight[:1], np.array([START]), np.array([LITTLE])]
+    plain = zero_shot = fit_best(parts[:1], labels, guess.noise, starts)
+    weight = np.append(guess.weight, START)
+    found = [climb(rows, scatter, text, zero_shot, Mixture(weight, guess.noise, np.inf), everyone)]
+    if named:
+        zero_shot = fit(parts[:1], labels, guess.noise, zero_shot.weight, strict=False)
+        trust = everyone * trusted_by(rows, 100 * text, zero_shot)
+        found.append(climb(rows, scatter, text, zero_shot, Mixture(weight, zero_shot.noise, np.inf), trust))
+    best, mixture = min(found, key=lambda one: one[1].loss + one[1].noise.confusions)
+    if len(rows) > SEARCHED:  # more labels teach
+        trust = _on(rows, heads.TRAINED_ON)
+        best = teach(rows, scatter, text, best.base, _trust(rows, best, mixture, trust))
+        mixture = fit(best.parts(rows, sample), labels, mixture.noise, mixture.weight, strict=True)
+    if not earns(mixture, plain, len(mixture.weight) - 1 + mixture.noise.confusions, len(labels)):
+        mixture = padded(plain, len(mixture.weight))
+    return best, mixture, plain
+
+
+def climb(
+    rows: FoldedRows, scatter: Tensor, text: Tensor, zero_shot: Mixture, start: Mixture, trust: Tensor
+) -> tuple[Heads, Mixture]:
+    """Expectation-maximisation from `trust` (N,) in each label: teach the heads, fit weights and noise, judge again."""
+    sample, base = _sample(rows, len(text)), float(zero_shot.weight[0]) * 100 * text.T
+    mixture, members = start, trust
+    for turn in range(ROUNDS):
+        taught = teach(rows, scatter, text, base, trust)
+        weight = np.maximum(mixture.weight, 2 * LITTLE)
+        strict = turn >= ROUNDS - STRICT
+        mixture = fit(taught.parts(rows, sample), rows.labels[sample], mixture.noise, weight, strict=strict)
+        if turn < ROUNDS - 1:
+            trust = _trust(rows, taught, mixture, members)
+    return taught, mixture
+
+
+def teach(rows: FoldedRows, scatter: Tensor, text: Tensor, base: Tensor, trust: Tensor) -> Heads:
+    """Fit the heads that labels teach, each as much as it is trusted (N,)."""
+    means = heads.discriminant(rows, scatter, trust)
+    return Heads(text, base, means, heads.logistic(rows, base, scatter, trust))
+
+
+def _trust(rows: FoldedRows, taught: Heads, mixture: Mixture, members: Tensor) -> Tensor:
+    """(N,) probability that each label is right, for rows that are members; 0 for the others."""
+    trust = torch.zeros(len(rows))
+    for part in torch.nonzero(members)[:, 0].split(heads.BLOCK):
+        chosen = part.numpy()
+        scores = mixture.scores(taught.parts(rows, chosen))
+        trust[part] = torch.sigmoid(noise.log_odds(scores, rows.labels[chosen], mixture.noise))
+    return trust
+
+
+def trusted_by(rows: FoldedRows, head: Tensor, mixture: Mixture) -> Tensor:
+    """(N,) probability that each label is right by one head (C, d) alone, for the rows of the search."""
+    trust = torch.zeros(len(rows))
+    for part in torch.nonzero(_on(rows, SEARCHED))[:, 0].split(heads.BLOCK):
+        chosen = part.numpy()
+        scores = float(mixture.weight[0]) * rows[chosen] @ head.T
+        trust[part] = torch.sigmoid(noise.log_odds(scores, rows.labels[chosen], mixture.noise))
+    return trust
+
+
+def _on(rows: FoldedRows, n: int) -> Tensor:
+    """(N,) 1 for about `n` rows, as many of every class as there are, and 0 for the others."""
+    on = torch.zeros(len(rows))
+    on[rows.at_most(n)] = 1
+    return on
+
+
+def _sample(rows: FoldedRows, classes: int) -> np.ndarray:
+    """The rows that choose weights and noise."""
+    return rows.at_most(min(FIT_ROWS, max(FIT_SCORES // classes, classes)))
+
+
+def logit(scores: Tensor, labels: Tensor) -> Tensor:
+    """(n,) log odds of a label by class scores (n, C), where no noise is thought of."""
+    log_p, own = torch.log_softmax(scores, 1), (torch.arange(len(labels)), labels)
+    right = log_p[own]
+    log_p[own] = -torch.inf
+    return right - torch.logsumexp(log_p, 1)
+
+
+def second_opinion(
+    zero_shot: Tensor, labels: Tensor, log_odds: np.ndarray, predicted: np.ndarray
+) -> tuple[float, float, float]:
+    """How much zero-shot adds to the log odds, and the slope and offset that keep the sum calibrated.
+
+    Labels teach every head but zero-shot, so what is wrong in a systematic way is hidden from all others. Its log odds
+    at CLIP's own temperature are added, by the share of images that it puts into the class that they look like. The sum
+    is fitted to the probabilities of before by logistic regression: zero-shot has a say in the order, none in the rate.
+
+    Args:
+        zero_shot: (n, C) scores.
+        labels: (n,) labels as given.
+        log_odds: (n,) of all heads.
+        predicted: (n,) class by all heads.
+    """
+    say = SAY * float((zero_shot.argmax(1).numpy() == predicted).mean())
+    total = (log_odds + say * logit(zero_shot, labels).numpy()).astype(np.float64)
+    target = expit(log_odds.astype(np.float64))
+
+    def loss(line: np.ndarray) -> tuple[float, np.ndarray]:
+        at = line[0] * total + line[1]
+        gap = expit(at) - target
+        return float((np.logaddexp(0, at) - target * at).mean()), np.array([(gap * total).mean(), gap.mean()])
+
+    found = minimize(loss, np.array([1.0, 0.0]), jac=True, bounds=[(1e-3, None), (None, None)])
+    return say, float(found.x[0]), float(found.x[1])
+
+
+def fit(parts: Tensor, labels: Tensor, start: NoiseModel, weight: np.ndarray, *, strict: bool | None = None) -> Mixture:
     """The weights and noise rates of the greatest likelihood.
 
     Args:
@@ -165,23 +334,31 @@ def fit(parts: Tensor, labels: Tensor, start: NoiseModel, weight: np.ndarray) ->
         labels: (n,) labels, none of which the heads saw for its own row.
         start: noise to start from.
         weight: (m,) weights to start from.
+        strict: whether confusions have to earn their rates strictly; None: there are none of their own.
     """
-    cell, fitted = start.cell[labels], [start]
+    fitted = [start]
 
     def loss(log_weight: np.ndarray) -> tuple[float, np.ndarray]:
         weight = np.exp(log_weight)
         p = probabilities(weight, parts)
-        mass = noise.mass(p, cell, len(start.size))
-        fitted[0] = noise.refit(fitted[0], mass.numpy())
-        likelihood = (mass @ fitted[0].factor).clamp_min(noise.TINY)
-        gain = p * (fitted[0].factor[cell] / likelihood[:, None] - 1)
+        fitted[0] = _refit(fitted[0], p, labels, 2, strict)
+        given = fitted[0].given[labels]
+        likelihood = (p * given).sum(1).clamp_min(noise.TINY)
+        gain = p * (given / likelihood[:, None] - 1)
         slope = (parts.flatten(1) @ gain.flatten()).double().numpy()
         total = float(likelihood.log().sum(dtype=torch.float64)) + fitted[0].log_prior
         return -total / len(labels), -slope * weight / len(labels)
 
     bounds = [(-7, 4)] * len(parts)  # which make SciPy search by L-BFGS-B
     found = minimize(loss, np.log(weight), jac=True, bounds=bounds, options={"maxiter": 25, "ftol": 3e-5})
-    return at(np.exp(found.x), parts, labels, fitted[0])
+    return at(np.exp(found.x), parts, labels, fitted[0], strict=strict)
+
+
+def _refit(start: NoiseModel, p: Tensor, labels: Tensor, rounds: int, strict: bool | None) -> NoiseModel:
+    """Rounds of expectation-maximisation of the noise, with confusions unless `strict` is None."""
+    if strict is not None:
+        return noise.with_confusions(start, p, labels, rounds=rounds, strict=strict)
+    return noise.refit(start, noise.mass(p, start.cell[labels], len(start.size)).numpy(), rounds)
 
 
 def fit_best(parts: Tensor, labels: Tensor, start: NoiseModel, weights: list[np.ndarray]) -> Mixture:
@@ -193,11 +370,11 @@ def fit_best(parts: Tensor, labels: Tensor, start: NoiseModel, weights: list[np.
     return fit(parts, labels, best.noise, best.weight)
 
 
-def at(weight: np.ndarray, parts: Tensor, labels: Tensor, start: NoiseModel) -> Mixture:
+def at(weight: np.ndarray, parts: Tensor, labels: Tensor, start: NoiseModel, *, strict: bool | None = None) -> Mixture:
     """The mixture of given weights (m,), its noise rates fitted to the end."""
-    mass = noise.mass(probabilities(weight, parts), start.cell[labels], len(start.size))
-    fitted = noise.refit(start, mass.numpy(), rounds=50)
-    likelihood = (mass @ fitted.factor).clamp_min(noise.TINY).log().sum(dtype=torch.float64)
+    p = probabilities(weight, parts)
+    fitted = _refit(start, p, labels, 50 if strict is None else 20, strict)
+    likelihood = (p * fitted.given[labels]).sum(1).clamp_min(noise.TINY).log().sum(dtype=torch.float64)
     return Mixture(weight, fitted, -float(likelihood) - fitted.log_prior)
 
 
@@ -245,29 +422,27 @@ def describe(chosen: Mixture, zero_shot: Mixture, parts: Tensor) -> dict[str, An
         "gain_nats": round(zero_shot.loss - chosen.loss, 3),
         "share": dict(zip(HEADS, (spread / max(spread.sum(), noise.TINY)).round(4).tolist(), strict=True)),
         "noise_rate": round(1 - float(chosen.noise.rate[0]), 5),
+        "confusions": chosen.noise.confusions,
     }
 
 
-def _as_one(
-    rows: FoldedRows, text: Tensor, means: Discriminant, steps: Tensor, base: Tensor, chosen: Mixture
-) -> tuple[np.ndarray, np.ndarray]:
+def _as_one(rows: FoldedRows, found: Heads, chosen: Mixture) -> tuple[np.ndarray, np.ndarray]:
     """The sum of the heads as one head (C, d) and (C,), for unit features as they are, not centred."""
     zero_shot, centre, last = (float(w) for w in chosen.weight)
-    weight = zero_shot * 100 * text + centre * means.weight + last * (base + steps.mean(1)).T
-    return weight.numpy(), (centre * means.bias - weight @ rows.mean).numpy()
+    weight = zero_shot * 100 * found.text + centre * found.means.weight + last * (found.base + found.steps.mean(1)).T
+    return weight.numpy(), (centre * found.means.bias - weight @ rows.mean).numpy()
 
 
-def _score(
-    rows: FoldedRows, text: Tensor, means: Discriminant, steps: Tensor, base: Tensor, chosen: Mixture
-) -> tuple[np.ndarray, np.ndarray]:
+def _score(rows: FoldedRows, found: Heads, chosen: Mixture) -> tuple[np.ndarray, np.ndarray]:
     """Log odds (N,) and predicted class (N,) in the order of `rows`: heads are linear, so a fold needs one product."""
     zero_shot, centre, last = (float(w) for w in chosen.weight)
-    fixed = zero_shot * 100 * text.T + last * base + centre * means.weight.T
+    means = found.means
+    fixed = zero_shot * 100 * found.text.T + last * found.base + centre * means.weight.T
     log_odds, predicted = np.empty(len(rows), np.float32), np.empty(len(rows), np.int64)
     for part in track(rows.blocks(), description="align", disable=bars.hidden(), transient=True):
         x, labels, own = rows[part], rows.labels[part], torch.arange(len(rows.labels[part]))
-        scores = heads.by_fold(x, rows.fold[part], last * steps, fixed) + centre * means.bias
-        dot = (x * means.weight[labels]).sum(1)
-        scores[own, labels] += centre * (means.left_out(dot, labels, means.norm[part]) - dot - means.bias[labels])
+        scores = heads.by_fold(x, rows.fold[part], last * found.steps, fixed) + centre * means.bias
+        in_mean = (x * means.weight[labels]).sum(1) + means.bias[labels]
+        scores[own, labels] += centre * (means.left_out(x, labels, means.trust[part]) - in_mean)
         log_odds[part], predicted[part] = noise.log_odds(scores, labels, chosen.noise), scores.argmax(1)
     return log_odds, predicted

@@ -13,7 +13,6 @@ from torch.nn import functional as F
 
 from winnow import features
 from winnow.features import Features
-from winnow.selection.noise import TINY, NoiseModel
 
 SHRINK = 16.0  # a class mean counts half when it is over this many images
 RIDGE = 1.0  # of the discriminant's metric, in mean eigenvalues of the covariance
@@ -85,29 +84,30 @@ class Discriminant:
     Attributes:
         weight: (C, d) A m_c.
         bias: (C,).
-        norm: (N,) x . A x of every row, which leaving a row out of its own class's mean needs.
-        counts: (C,) images in each class.
+        metric: (d, d) A.
+        counts: (C,) trust in each class: of images that are trusted wholly, their number.
+        trust: (N,) share of each row in the mean of its class.
         mean: (C, d) m_c, of centred rows.
     """
 
     weight: Tensor
     bias: Tensor
-    norm: Tensor
+    metric: Tensor
     counts: Tensor
+    trust: Tensor
     mean: Tensor
 
-    def left_out(self, dot: Tensor, labels: Tensor, norm: Tensor) -> Tensor:
-        """(n,) scores of rows for their own label by a mean without them, from `dot` = x . A m with them."""
-        rest = self.counts[labels] - 1 + SHRINK
-        dot, of_mean = dot * (rest + 1), -2 * self.bias[labels] * (rest + 1) ** 2
-        return (dot - norm) / rest - 0.5 * (of_mean - 2 * dot + norm) / rest**2
+    def left_out(self, x: Tensor, labels: Tensor, trust: Tensor) -> Tensor:
+        """(n,) scores of rows `x` (n, d) for their own label by a mean without them, which has their `trust` (n,)."""
+        norm, dot = (x @ self.metric * x).sum(1), (x * self.weight[labels]).sum(1)
+        full = self.counts[labels] + SHRINK
+        rest, dot, of_mean = full - trust, dot * full, -2 * self.bias[labels] * full**2
+        return (dot - trust * norm) / rest - 0.5 * (of_mean - 2 * trust * dot + trust * trust * norm) / rest**2
 
     def scores(self, x: Tensor, labels: Tensor, part: slice | np.ndarray) -> Tensor:
         """(n, C) scores of the rows `x` = rows[part]; a row's label is in no mean that scores it."""
-        scores, own = x @ self.weight.T, (torch.arange(len(x)), labels)
-        dot = scores[own]
-        scores += self.bias
-        scores[own] = self.left_out(dot, labels, self.norm[part])
+        scores = x @ self.weight.T + self.bias
+        scores[torch.arange(len(x)), labels] = self.left_out(x, labels, self.trust[part])
         return scores
 
 
@@ -133,20 +133,26 @@ def distance(rows: FoldedRows, scatter: Tensor) -> np.ndarray:
     return torch.cat([(x @ a * x).sum(1) for x in (rows[part] for part in rows.blocks())]).numpy()
 
 
-def discriminant(rows: FoldedRows, scatter: Tensor) -> Discriminant:
-    """Fit the head of class means: means shrunk towards the mean of all, in a metric that sees no label."""
+def discriminant(rows: FoldedRows, scatter: Tensor, trust: Tensor) -> Discriminant:
+    """Fit the head of class means: means shrunk towards the mean of all, in a metric that sees no label.
+
+    Args:
+        rows: features and labels.
+        scatter: (d, d) covariance of the rows.
+        trust: (N,) how much of each row goes into the mean of its class; 0: it is left out.
+    """
     a, classes = metric(scatter, RIDGE), len(rows.counts)
-    total, norm = torch.zeros(classes, len(a)), torch.empty(len(rows))
-    for part in rows.blocks():
-        x = rows[part]
-        total.index_add_(0, rows.labels[part], x)
-        norm[part] = (x @ a * x).sum(1)
-    mean = total / (rows.counts + SHRINK)[:, None]
-    weight = mean @ a
-    return Discriminant(weight, -0.5 * (mean * weight).sum(1), norm, rows.counts, mean)
+    total, counts = torch.zeros(classes, len(a)), torch.zeros(classes)
+    for part in np.array_split(torch.nonzero(trust)[:, 0].numpy(), max(len(trust) // BLOCK, 1)):
+        weight = trust[part]
+        total.index_add_(0, rows.labels[part], weight[:, None] * rows[part])
+        counts.index_add_(0, rows.labels[part], weight)
+    mean = total / (counts + SHRINK)[:, None]
+    head = mean @ a
+    return Discriminant(head, -0.5 * (mean * head).sum(1), a, counts, trust, mean)
 
 
-def logistic(rows: FoldedRows, base: Tensor, noise: NoiseModel, scatter: Tensor) -> Tensor:
+def logistic(rows: FoldedRows, base: Tensor, scatter: Tensor, trust: Tensor) -> Tensor:
     """What a few steps on the labels of the other folds add to a head of text features.
 
     Nesterov's accelerated gradient from zero, in a metric that sees no label; the step of a class shrinks with its
@@ -155,43 +161,37 @@ def logistic(rows: FoldedRows, base: Tensor, noise: NoiseModel, scatter: Tensor)
     Args:
         rows: features and labels.
         base: (d, C) the head it starts at.
-        noise: how labels go wrong, so that doubtful ones pull little.
         scatter: (d, d) covariance of the rows.
+        trust: (N,) weight of each row; 0: it is left out.
 
     Returns:
         (d, FOLDS, C): what is added to `base` for the rows of each fold.
     """
-    members = rows.at_most(TRAINED_ON)
-    x, labels, fold = rows[members], rows.labels[members], rows.fold[members]
+    members = torch.nonzero(trust)[:, 0].numpy()
+    x, labels, fold, trust = rows[members], rows.labels[members], rows.fold[members], trust[members]
     classes = base.shape[1]
-    in_fold = torch.bincount(fold * classes + labels, minlength=FOLDS * classes).view(FOLDS, classes)
-    rate = 1 / (in_fold.sum(0) - in_fold + SHRINK)
-    a, pull = metric(scatter, STEP_RIDGE), noise.factor[noise.cell]
+    in_fold = torch.zeros(FOLDS * classes).index_add_(0, fold * classes + labels, trust).view(FOLDS, classes)
+    rate, a = 1 / (in_fold.sum(0) - in_fold + SHRINK), metric(scatter, STEP_RIDGE)
     weight = before = torch.zeros(len(base), FOLDS, classes)
     pace = 1.0
     for _ in range(STEPS):
         after = (1 + (1 + 4 * pace * pace) ** 0.5) / 2
         ahead = weight + (pace - 1) / after * (weight - before)
-        uphill = a @ _slope(x, labels, fold, base[:, None] + ahead, pull).flatten(1)
+        uphill = a @ _slope(x, labels, fold, base[:, None] + ahead, trust).flatten(1)
         weight, before, pace = ahead + uphill.view_as(ahead) * rate, weight, after
     return weight
 
 
-def _slope(x: Tensor, labels: Tensor, fold: Tensor, weight: Tensor, pull: Tensor) -> Tensor:
-    """Gradient (d, FOLDS, C) of each head's log-likelihood of the noisy labels outside its fold.
-
-    A row pulls by P(class | image, label) - P(class | image), which is small where its label is probably wrong; `pull`
-    (C, C) is the probability of a label (row) given a class (column).
-    """
+def _slope(x: Tensor, labels: Tensor, fold: Tensor, weight: Tensor, trust: Tensor) -> Tensor:
+    """Gradient (d, FOLDS, C) of each head's log-likelihood of the labels outside its fold, weighted by trust (n,)."""
     gradient, classes = torch.zeros_like(weight), weight.shape[2]
     for k in range(FOLDS):  # the rows of a fold teach the heads of the others
         others = [other for other in range(FOLDS) if other != k]
         heads, uphill = weight[:, others].flatten(1), torch.zeros(len(weight), (FOLDS - 1) * classes)
         for part in torch.nonzero(fold == k)[:, 0].split(max(2**22 // heads.shape[1], 1)):
-            p = torch.softmax((x[part] @ heads).view(len(part), FOLDS - 1, classes), 2)
-            gain = p * pull[labels[part]][:, None]
-            gain.div_(gain.sum(2, keepdim=True).clamp_min_(TINY)).sub_(p)
-            uphill.addmm_(x[part].T, gain.flatten(1))
+            p = torch.softmax((x[part] @ heads).view(len(part), FOLDS - 1, classes), 2).neg_()
+            p[torch.arange(len(part)), :, labels[part]] += 1
+            uphill.addmm_(x[part].T, p.mul_(trust[part][:, None, None]).flatten(1))
         gradient[:, others] += uphill.view(len(weight), FOLDS - 1, classes)
     return gradient
 
