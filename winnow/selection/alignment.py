@@ -13,6 +13,7 @@ the logistic head starts there, and near classes are those whose means are near.
 it.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,7 +25,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from winnow import features
-from winnow.features import Features
+from winnow.features import Features, SideBySide
 from winnow.selection import heads, noise
 from winnow.selection.heads import Discriminant, FoldedRows
 from winnow.selection.noise import NoiseModel
@@ -52,6 +53,7 @@ class Alignment:
         centre: (d,) mean of the unit features.
         metric: (d, d) of the distance from it by which damage is found.
         far: (1,) the distance from which an image is unlike all that are trusted.
+        by_encoder: (V, N) the class that each of several encoders alone takes the image for; None of one.
     """
 
     log_odds: np.ndarray
@@ -65,15 +67,16 @@ class Alignment:
     centre: np.ndarray = field(default_factory=lambda: np.empty(0))
     metric: np.ndarray = field(default_factory=lambda: np.empty(0))
     far: np.ndarray = field(default_factory=lambda: np.array([np.inf]))
+    by_encoder: np.ndarray | None = None
 
     @torch.no_grad()
-    def judge(self, image: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def judge(self, image: np.ndarray | SideBySide, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Judge labels of images that are not among the N, by heads that saw none of them.
 
         Their labels may be wrong more often than those of the N, or less: only the noise rates are fitted to them.
 
         Args:
-            image: (n, d) features.
+            image: (n, d) features; of several encoders, side by side.
             labels: (n,) classes.
 
         Returns:
@@ -113,6 +116,55 @@ class Mixture:
     loss: float
 
 
+@dataclass(frozen=True)
+class Fitted:
+    """The three heads on the features of one encoder, each image judged without its label.
+
+    Attributes:
+        rows: the images.
+        text: (C, d) the zero-shot head; zeros where there is no text.
+        means: the discriminant.
+        base: (d, C) where the logistic head starts.
+        steps: (d, FOLDS, C) what its steps add, by fold.
+        scatter: (d, d) covariance of the rows.
+        near: (C, d) unit features of the names, or means, that say which classes are near.
+        sample: (n,) rows that chose the weights.
+        parts: (m, n, C) their scores by the heads.
+        zero_shot: zero-shot alone.
+        chosen: the mixture that was chosen.
+    """
+
+    rows: FoldedRows
+    text: Tensor
+    means: Discriminant
+    base: Tensor
+    steps: Tensor
+    scatter: Tensor
+    near: Tensor
+    sample: np.ndarray
+    parts: Tensor
+    zero_shot: Mixture
+    chosen: Mixture
+
+    def scores(self, part: slice, weight: np.ndarray) -> Tensor:
+        """(n, C) scores of some rows by the heads, added up by `weight` (m,); linear, so a fold needs one product."""
+        zero_shot, centre, last = (float(w) for w in weight)
+        fixed = zero_shot * 100 * self.text.T + last * self.base + centre * self.means.weight.T
+        x, labels = self.rows[part], self.rows.labels[part]
+        own = torch.arange(len(labels))
+        scores = heads.by_fold(x, self.rows.fold[part], last * self.steps, fixed) + centre * self.means.bias
+        dot = (x * self.means.weight[labels]).sum(1)
+        left_out = self.means.left_out(dot, labels, self.means.norm[part])
+        scores[own, labels] += centre * (left_out - dot - self.means.bias[labels])
+        return scores
+
+    def as_one(self, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The sum of the heads as one head (C, d) and (C,), for unit features as they are, not centred."""
+        zero_shot, centre, last = (float(w) for w in weight)
+        head = zero_shot * 100 * self.text + centre * self.means.weight + last * (self.base + self.steps.mean(1)).T
+        return head.numpy(), (centre * self.means.bias - head @ self.rows.mean).numpy()
+
+
 @torch.no_grad()
 def align(data: Features, seed: int = 0) -> Alignment:
     """Judge every label by what the other labels and the class prompts say.
@@ -123,7 +175,29 @@ def align(data: Features, seed: int = 0) -> Alignment:
         data: image (N, d) and perhaps text (C, d) features with labels.
         seed: draws the folds; the order of the rows has no influence.
     """
-    rows, named = FoldedRows(data, seed), data.text is not None
+    found = fitted(data, seed)
+    log_odds, predicted = judge(found.rows, lambda part: found.scores(part, found.chosen.weight), found.chosen.noise)
+    distance = heads.distance(found.rows, found.scatter)
+    damaged = unlike_the_trusted(distance, log_odds)
+    weight, bias = found.as_one(found.chosen.weight)
+    back = np.argsort(found.rows.order)
+    choice = describe(found.chosen, found.zero_shot, found.parts)
+    if data.text is None:  # a head of zeros has no temperature
+        del choice["temperature"], choice["share"]["zero_shot"]
+    elsewhere = {
+        "rate": found.chosen.noise.rate,
+        "near": found.near.numpy(),
+        "centre": found.rows.mean.numpy(),
+        "metric": heads.metric(found.scatter, heads.FAR_RIDGE).numpy(),
+        "far": np.array([reach(distance, log_odds)]),
+    }
+    return Alignment(log_odds[back], predicted[back], damaged[back], weight, bias, choice, **elsewhere)
+
+
+@torch.no_grad()
+def fitted(data: Features, seed: int, order: np.ndarray | None = None) -> Fitted:
+    """Fit the heads on the features of one encoder and choose their weights; `order` (N,): not the rows' own."""
+    rows, named = FoldedRows(data, seed, order), data.text is not None
     scatter = heads.covariance(rows)
     means = heads.discriminant(rows, scatter)
     text = torch.from_numpy(features.unit(data.text)) if data.text is not None else torch.zeros_like(means.mean)
@@ -139,22 +213,16 @@ def align(data: Features, seed: int = 0) -> Alignment:
     parts = torch.cat([parts, heads.by_fold(x, rows.fold[sample], steps, base)[None]])
     adapted = fit(parts, labels, guess.noise, np.append(guess.weight, START))
     chosen = adapted if earns(adapted, zero_shot, len(parts) - 1, len(labels)) else padded(zero_shot, len(parts))
-    log_odds, predicted = _score(rows, text, means, steps, base, chosen)
-    distance = heads.distance(rows, scatter)
-    damaged = unlike_the_trusted(distance, log_odds)
-    weight, bias = _as_one(rows, text, means, steps, base, chosen)
-    back = np.argsort(rows.order)
-    choice = describe(chosen, zero_shot, parts)
-    if not named:  # a head of zeros has no temperature
-        del choice["temperature"], choice["share"]["zero_shot"]
-    elsewhere = {
-        "rate": chosen.noise.rate,
-        "near": near.numpy(),
-        "centre": rows.mean.numpy(),
-        "metric": heads.metric(scatter, heads.FAR_RIDGE).numpy(),
-        "far": np.array([reach(distance, log_odds)]),
-    }
-    return Alignment(log_odds[back], predicted[back], damaged[back], weight, bias, choice, **elsewhere)
+    return Fitted(rows, text, means, base, steps, scatter, near, sample, parts, zero_shot, chosen)
+
+
+def judge(rows: FoldedRows, scores: Callable[[slice], Tensor], how: NoiseModel) -> tuple[np.ndarray, np.ndarray]:
+    """Log odds (N,) and predicted class (N,) in the order of `rows`; `scores` gives (n, C) of some."""
+    log_odds, predicted = np.empty(len(rows), np.float32), np.empty(len(rows), np.int64)
+    for part in track(rows.blocks(), description="align", disable=bars.hidden(), transient=True):
+        found = scores(part)
+        log_odds[part], predicted[part] = noise.log_odds(found, rows.labels[part], how), found.argmax(1)
+    return log_odds, predicted
 
 
 def fit(parts: Tensor, labels: Tensor, start: NoiseModel, weight: np.ndarray) -> Mixture:
@@ -246,28 +314,3 @@ def describe(chosen: Mixture, zero_shot: Mixture, parts: Tensor) -> dict[str, An
         "share": dict(zip(HEADS, (spread / max(spread.sum(), noise.TINY)).round(4).tolist(), strict=True)),
         "noise_rate": round(1 - float(chosen.noise.rate[0]), 5),
     }
-
-
-def _as_one(
-    rows: FoldedRows, text: Tensor, means: Discriminant, steps: Tensor, base: Tensor, chosen: Mixture
-) -> tuple[np.ndarray, np.ndarray]:
-    """The sum of the heads as one head (C, d) and (C,), for unit features as they are, not centred."""
-    zero_shot, centre, last = (float(w) for w in chosen.weight)
-    weight = zero_shot * 100 * text + centre * means.weight + last * (base + steps.mean(1)).T
-    return weight.numpy(), (centre * means.bias - weight @ rows.mean).numpy()
-
-
-def _score(
-    rows: FoldedRows, text: Tensor, means: Discriminant, steps: Tensor, base: Tensor, chosen: Mixture
-) -> tuple[np.ndarray, np.ndarray]:
-    """Log odds (N,) and predicted class (N,) in the order of `rows`: heads are linear, so a fold needs one product."""
-    zero_shot, centre, last = (float(w) for w in chosen.weight)
-    fixed = zero_shot * 100 * text.T + last * base + centre * means.weight.T
-    log_odds, predicted = np.empty(len(rows), np.float32), np.empty(len(rows), np.int64)
-    for part in track(rows.blocks(), description="align", disable=bars.hidden(), transient=True):
-        x, labels, own = rows[part], rows.labels[part], torch.arange(len(rows.labels[part]))
-        scores = heads.by_fold(x, rows.fold[part], last * steps, fixed) + centre * means.bias
-        dot = (x * means.weight[labels]).sum(1)
-        scores[own, labels] += centre * (means.left_out(dot, labels, means.norm[part]) - dot - means.bias[labels])
-        log_odds[part], predicted[part] = noise.log_odds(scores, labels, chosen.noise), scores.argmax(1)
-    return log_odds, predicted
