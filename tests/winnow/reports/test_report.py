@@ -15,8 +15,10 @@ from markdown import Markdown
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 from support import PARAMETERS
+from typer.testing import CliRunner
 
 from winnow import corrections
+from winnow.cli.main import app
 from winnow.files.json_files import read_json, write_json
 from winnow.images import dataset
 from winnow.releases import assemble
@@ -421,3 +423,9 @@ def test_what_answers_show_is_in_the_page_and_the_card(stages: Path, workdir: Pa
     assert "an estimated 6.8% have a wrong label" in page
     assert "uncertain: with it" in page
     assert "Nothing here says" not in card
+    version = assemble.version(workdir / "all", {})
+    words = "of the labels kept, about 1.23% are wrong, at most 3.45% with 95% confidence (200 images checked)"
+    assert f"Wrong labels: {words}." in version.description
+    assert version.metrics["selection.wrong_kept_at_most"] == 0.0345
+    done = CliRunner().invoke(app, ["show", str(workdir / "all")])
+    assert words in " ".join(done.output.split())
