@@ -39,6 +39,8 @@ MODULES = [
         for name in ("adapters", "alignment", "coverage", "explain", "heads", "near_duplicates", "noise")
     ),
     "winnow/budget.py",
+    "winnow/checking/bounds.py",
+    "winnow/checking/sampling.py",
     *(
         f"winnow/files/{name}.py"
         for name in ("disk", "disk_errors", "hashes", "json_files", "memory_maps", "outputs", "scratch")

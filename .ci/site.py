@@ -35,6 +35,7 @@ MODULES = {  # what others call: a page for each thing that it is about
         "selection.near_duplicates",
         "selection.published",
     ],
+    "checking": [f"checking.{name}" for name in ("sampling", "bounds", "calibration", "results")],
     "releases": [f"releases.{name}" for name in ("manifest", "verify", "diff", "gate", "export")] + ["tracking"],
 }
 PAGES = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
     from torch.utils.data import Dataset, Subset
 
-    from winnow.arrays import Rows
+    from winnow.arrays import Rows, Source
     from winnow.features import Features
     from winnow.releases.manifest import Release
 
@@ -32,9 +32,9 @@ class MapStyle(Protocol):
 
 
 def select(
-    image: "Rows | str | os.PathLike[str] | Features",
+    image: "Source | Sequence[Source]",
     labels: "Rows | None" = None,
-    text: "Rows | None" = None,
+    text: "Rows | Sequence[Rows | None] | None" = None,
     *,
     classes: Sequence[str] | None = None,
     ids: "Rows | None" = None,
@@ -56,10 +56,13 @@ def select(
     Args:
         image: (N, d) image features in floating point: a NumPy array or memory map, a torch tensor on any device, a
             data frame of numbers, a column or list of vectors. Or a folder of features as `winnow select` takes it, or
-            `Features`; these bring all other parts, and what is given here beside them replaces a part.
+            `Features`; these bring all other parts, and what is given here beside them replaces a part. Or a list of
+            these, an item for each encoder, whose samples are the same in the same order: their heads are mixed, and
+            the first counts for coverage.
         labels: (N,) the class of each: an index into `classes`, or its name. A categorical column brings its classes.
         text: (C, d) features of the class prompts, a row for each class in the order of `classes`, from the encoder of
-            the images. Without them, as for an encoder that reads no text, class means stand for the classes.
+            the images. Without them, as for an encoder that reads no text, class means stand for the classes. Of
+            several encoders, a list with an item, or None, for each.
         classes: C class names. Without them, the sorted names among the labels, or the numbers from 0.
         ids: (N,) unique names of the samples: text, whole numbers or paths. Without them, row numbers.
         keep: share of the samples to keep, above 0 and at most 1; round(keep * N) are kept, exactly.
@@ -78,6 +81,7 @@ def select(
     Returns:
         A row for each sample, in input order: id, label, class_name; alignment (the log odds that the label is right:
         below 0 it is suspected), sas and sds (the published scores), predicted (the class that the image looks like);
+        of several encoders predicted_1, predicted_2 and so on (what each alone sees), agree (how many see predicted);
         selected; and, for what was dropped, reason (`suspected label`, `damaged`, `near duplicate`, `redundant` or
         `over budget`) and evidence (the class that it looks like, or the id of the sample that makes it needless).
 
@@ -123,13 +127,13 @@ def select(
         seed=fixed,
         device=arguments.device(device),
     )
-    return table[[*chain.COLUMNS, *chain.CHOSEN]]
+    return table[[*chain.columns(table), *chain.CHOSEN]]
 
 
 def score(
-    image: "Rows | str | os.PathLike[str] | Features",
+    image: "Source | Sequence[Source]",
     labels: "Rows | None" = None,
-    text: "Rows | None" = None,
+    text: "Rows | Sequence[Rows | None] | None" = None,
     *,
     classes: Sequence[str] | None = None,
     ids: "Rows | None" = None,
@@ -172,7 +176,7 @@ def score(
     from winnow.selection import select as chain
 
     table = chain.score(data, Recipe(), method=method, neighbours=near, seed=fixed, device=arguments.device(device))
-    return table[chain.COLUMNS]
+    return table[chain.columns(table)]
 
 
 def load_features(folder: str | os.PathLike[str]) -> "Features":

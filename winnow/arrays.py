@@ -7,9 +7,10 @@ import difflib
 import os
 import sys
 from collections.abc import Mapping, Sequence, Set
+from dataclasses import replace
 from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -24,21 +25,71 @@ if TYPE_CHECKING:
     import torch
 
 Rows: TypeAlias = "ArrayLike | torch.Tensor | pd.Series | pd.DataFrame"
+Source: TypeAlias = "Rows | str | os.PathLike[str] | Features"
 
 
 def gathered(
-    image: "Rows | str | os.PathLike[str] | Features",
+    image: "Source | Sequence[Source]",
     labels: "Rows | None" = None,
-    text: "Rows | None" = None,
+    text: "Rows | Sequence[Rows | None] | None" = None,
     *,
     classes: Sequence[str] | None = None,
     ids: "Rows | None" = None,
 ) -> Features:
     """Features of what a caller has: arrays, or a folder or `Features` of which single parts are replaced.
 
+    A list of these is an item for each encoder.
+
     Raises:
         InputError: they are none, with the argument, row or class at fault.
     """
+    if not _is_several(image):
+        return _of_one(cast("Source", image), labels, cast("Rows | None", text), classes, ids)
+    items = list(cast("Sequence[Source]", image))
+    said: list[Any] = [None] * len(items) if text is None else list(cast("Sequence[Any]", text))
+    if len(said) != len(items) or (text is not None and not isinstance(text, list | tuple)):
+        raise ArgumentError("text", f"must be a list with an item, or None, for each of the {len(items)} encoders")
+    first = _of_one(items[0], labels, said[0], classes, ids)
+    more = [_of_another(one, words, first, v) for v, (one, words) in enumerate(zip(items, said, strict=True)) if v]
+    return replace(first, others=(*first.others, *more))
+
+
+def _is_several(image: Any) -> bool:
+    """Whether it is a list of what holds a row a sample, and not such a list itself."""
+    return isinstance(image, list | tuple) and len(image) > 0 and all(map(_is_source, image))
+
+
+def _is_source(value: Any) -> bool:
+    return isinstance(value, str | os.PathLike | Features) or getattr(value, "ndim", 0) == 2
+
+
+def _of_another(image: Any, text: Any, first: Features, encoder: int) -> tuple[np.ndarray, np.ndarray | None]:
+    """Image and text features of another encoder, once they are known to fit the samples and classes of the first."""
+    known, names = None, Names(f"image[{encoder}]", f"text[{encoder}]")
+    if isinstance(image, str | os.PathLike):
+        folder = Path(image)
+        known, text = features.read_ids(folder), features.read_text(folder) if text is None else text
+        image = features.read_array(folder, "image")
+    elif isinstance(image, Features):
+        known, text, image = image.ids.tolist(), image.text if text is None else text, image.image
+    if known is not None and known != first.ids.tolist():
+        raise InputError(f"{names.image} has other ids than image[0], or in another order")
+    array, prompts = rows(image, names.image), None if text is None else rows(text, names.text)
+    if len(array) != len(first.ids):
+        raise InputError(f"{names.image} has {len(array)} rows, and image[0] {len(first.ids)}; both need every sample")
+    found = features.checked(array, prompts, first.labels, first.classes, first.ids.tolist(), names)
+    return found.image, found.text
+
+
+def _of_one(
+    image: "Source",
+    labels: "Rows | None",
+    text: "Rows | None",
+    classes: Sequence[str] | None,
+    ids: "Rows | None",
+) -> Features:
+    """Features of one argument, which may be a folder or `Features` of several encoders."""
+    others: Sequence[tuple[Any, Any]] = ()
     named, names = (None if classes is None else class_names(classes)), Names()
     if isinstance(image, str | os.PathLike):
         folder = Path(image)
@@ -56,8 +107,10 @@ def gathered(
         text = features.read_text(folder) if text is None else text
         named = features.read_classes(folder) if named is None else named
         known = features.read_ids(folder) if ids is None else texts(ids, "ids")
+        others = [(features.read_array(p, "image"), features.read_text(p)) for p in features.folders(folder)[1:]]
     elif isinstance(image, Features):
-        have, image = image, image.image
+        have = image
+        image, others = have.image, have.others
         labels = have.labels if labels is None else labels
         text = have.text if text is None else text
         named = have.classes if named is None else named
@@ -70,7 +123,8 @@ def gathered(
     found, named = indices(labels, named, names.labels)
     if named is None:
         named = [str(c) for c in range(_classes(found, prompts))]
-    return features.checked(rows(image, names.image), prompts, found, named, known, names)
+    first = features.checked(rows(image, names.image), prompts, found, named, known, names)
+    return replace(first, others=tuple(_of_another(*one, first, v) for v, one in enumerate(others, start=1)))
 
 
 def _classes(labels: np.ndarray, text: np.ndarray | None) -> int:

@@ -5,6 +5,7 @@
     labels.npy    (N,)    index of each sample's class in classes.json
     classes.json          the C class names
     ids.txt               N sample ids, one per line (optional: without it, a sample's id is its row number)
+    encoder-2/            such a folder of a second encoder, of the same samples in the same order (optional; and so on)
 
 `winnow select` reads such a folder, and the embed stage writes one. Features in memory pass the same checks
 (`winnow.arrays`), with the arguments of the call named in place of the files.
@@ -70,6 +71,7 @@ class Features:
         labels: (N,) int64 in [0, C).
         classes: C names.
         ids: (N,) unique strings.
+        others: image features (N, d') of further encoders, each with text features (C, d') or None.
     """
 
     image: np.ndarray
@@ -77,6 +79,27 @@ class Features:
     labels: np.ndarray
     classes: list[str]
     ids: np.ndarray
+    others: "tuple[tuple[np.ndarray, np.ndarray | None], ...]" = ()
+
+    @property
+    def encoders(self) -> int:
+        """How many encoders the features are of."""
+        return 1 + len(self.others)
+
+    def view(self, encoder: int) -> "Features":
+        """The features of one encoder, counted from 0."""
+        image, text = ((self.image, self.text), *self.others)[encoder]
+        return replace(self, image=image, text=text, others=())
+
+    @property
+    def images(self) -> list[np.ndarray]:
+        """Image features (N, d) of each encoder."""
+        return [self.image, *(image for image, _ in self.others)]
+
+    @property
+    def joined(self) -> "np.ndarray | SideBySide":
+        """(N, d) image features of one encoder, or of all side by side."""
+        return SideBySide(self.images) if self.others else self.image
 
     @property
     def counts(self) -> np.ndarray:
@@ -109,6 +132,21 @@ class Features:
         return self.sums / np.linalg.norm(self.sums, axis=1, keepdims=True).clip(TINY)
 
 
+@dataclass(frozen=True)
+class SideBySide:
+    """Unit features of several encoders side by side, made on demand."""
+
+    images: list[np.ndarray]
+
+    def __len__(self) -> int:
+        """N."""
+        return len(self.images[0])
+
+    def __getitem__(self, part: slice) -> np.ndarray:
+        """(n, d) float32, d that of all together."""
+        return np.concatenate([unit(image[part]) for image in self.images], axis=1)
+
+
 def unit(features: np.ndarray) -> np.ndarray:
     """Scale each row of (n, d) features to length one, in float32."""
     rows = features.astype(np.float32)
@@ -133,7 +171,26 @@ def load(folder: str | Path) -> Features:
     folder = Path(folder)
     image, text, labels = read_array(folder, "image"), read_text(folder), read_array(folder, "labels")
     classes, ids = read_classes(folder), read_ids(folder)
-    return checked(image, text, labels, classes, ids, Names.of_files(folder))
+    found = checked(image, text, labels, classes, ids, Names.of_files(folder))
+    return replace(found, others=tuple(_other(place, found) for place in folders(folder)[1:]))
+
+
+def folders(folder: Path) -> list[Path]:
+    """The feature folders of each encoder: the folder itself, and in it encoder-2, encoder-3 and so on."""
+    found = [folder]
+    while (place := folder / f"encoder-{len(found) + 1}").is_dir():
+        found.append(place)
+    return found
+
+
+def _other(folder: Path, first: Features) -> tuple[np.ndarray, np.ndarray | None]:
+    """Image and text features of another encoder, of the same samples."""
+    own = load(folder)
+    if not (np.array_equal(own.ids, first.ids) and np.array_equal(own.labels, first.labels)):
+        raise InputError(f"{folder} holds features of other samples than {folder.parent}, or in another order")
+    if own.classes != first.classes:
+        raise InputError(f"{folder / 'classes.json'} names other classes than {folder.parent / 'classes.json'}")
+    return own.image, own.text
 
 
 def checked(
@@ -174,11 +231,15 @@ def held_out(folder: Path, data: Features) -> Features:
         folder: holds test.npy (n, d), test_labels.npy (n,) and test_ids.txt, if any image is held out.
         data: what `load` gives of it.
     """
-    if not (folder / "test.npy").exists():
-        return replace(data, image=data.image[:0], labels=data.labels[:0], ids=data.ids[:0])
+    places = folders(folder)
+    if not all((place / "test.npy").exists() for place in places):
+        others = tuple((image[:0], text) for image, text in data.others)
+        return replace(data, image=data.image[:0], labels=data.labels[:0], ids=data.ids[:0], others=others)
     names = np.array(lines((folder / "test_ids.txt").read_bytes()))
-    image = np.load(folder / "test.npy", mmap_mode="r")
-    return replace(data, image=image, labels=np.load(folder / "test_labels.npy").astype(np.int64), ids=names)
+    image, *more = (np.load(place / "test.npy", mmap_mode="r") for place in places)
+    others = tuple((rows, text) for rows, (_, text) in zip(more, data.others, strict=True))
+    labels = np.load(folder / "test_labels.npy").astype(np.int64)
+    return replace(data, image=image, labels=labels, ids=names, others=others)
 
 
 def save(folder: Path, features: Features) -> None:
@@ -187,6 +248,10 @@ def save(folder: Path, features: Features) -> None:
     if features.text is not None:
         write_rows(folder / "text.npy", features.text)
     write_names(folder, features.labels, features.classes, features.ids)
+    for encoder in range(1, features.encoders):
+        place = folder / f"encoder-{encoder + 1}"
+        place.mkdir()
+        save(place, features.view(encoder))
 
 
 def write_rows(path: Path, rows: np.ndarray, places: np.ndarray | None = None) -> None:

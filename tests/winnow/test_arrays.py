@@ -1,5 +1,6 @@
 """What is in memory is checked as a folder is, in the same words, with the argument and the row at fault."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 import torch
 from scipy.sparse import csr_matrix
 
-from winnow import arrays
+from winnow import arrays, features
 from winnow.errors import InputError
 from winnow.features import Features
 from winnow.names import quoted
@@ -133,6 +134,29 @@ def test_without_text_or_names_there_are_as_many_classes_as_labels_need(planted:
     assert arrays.gathered(planted.image, np.array(planted.classes)[planted.labels]).classes == planted.classes
     with pytest.raises(InputError, match="row 0 has label 1000000000, outside the 300 classes"):
         arrays.gathered(planted.image, np.where(np.arange(300) == 0, 10**9, planted.labels))
+
+
+def test_a_list_is_an_item_for_each_encoder(write_features: Any, planted: Features) -> None:
+    image, text, wide = planted.image, planted.text, np.hstack([planted.image] * 2)
+    found = arrays.gathered([image, torch.from_numpy(wide)], planted.labels, [text, None], classes=planted.classes)
+    assert found.encoders == 2
+    assert found.view(1).image.shape == (300, 32)
+    assert (found.view(0).text is text, found.view(1).text) == (True, None)
+    assert arrays.gathered([image, wide], planted.labels).text is None
+    folder = write_features()
+    assert arrays.gathered([folder, planted]).view(1).text is planted.text
+    assert arrays.gathered([list(row) for row in image], planted.labels).encoders == 1
+    (folder / "encoder-2").mkdir()
+    features.save(folder / "encoder-2", planted)
+    assert arrays.gathered(folder, text=text).encoders == 2
+    with pytest.raises(InputError, match=r"text must be a list with an item, or None, for each of the 2 encoders"):
+        arrays.gathered([image, wide], planted.labels, text)
+    with pytest.raises(InputError, match=r"image\[1\] has 299 rows, and image\[0\] 300; both need"):
+        arrays.gathered([image, wide[:299]], planted.labels)
+    with pytest.raises(InputError, match=r"image\[1\] has 32 dimensions and text\[1\] 16"):
+        arrays.gathered([image, wide], planted.labels, [text, text])
+    with pytest.raises(InputError, match=r"image\[1\] has other ids than image\[0\]"):
+        arrays.gathered([folder, replace(planted, ids=planted.ids[::-1])])
 
 
 def test_memory_maps_stay_on_the_disk(write_features: Any, planted: Features) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from winnow import __version__
-from winnow.cli import bench, local, places, project, releases
+from winnow.cli import bench, check, local, places, project, releases
 from winnow.cli.options import HELP, AsJson, Quiet, option, tell
 from winnow.errors import InputError, named
 from winnow.releases.formats import Format
@@ -32,6 +32,7 @@ app.add_typer(releases.app, name="release")
 app.add_typer(bench.app, name="bench")
 app.command()(project.look)
 app.command()(project.init)
+app.command()(check.check)
 for _command in (local.up, local.status, local.down, local.ui):
     app.command()(_command)
 

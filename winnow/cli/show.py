@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
+from winnow.checking import words
 from winnow.errors import InputError
 from winnow.releases.manifest import Manifest, Results, load
 from winnow.run import outcomes
@@ -47,6 +48,7 @@ def facts(release: Path) -> dict[str, Any]:
             reason: int(manifest.selection.get(reasons.key(reason), 0))
             for reason in reasons.counted(manifest.selection)
         },
+        "checked": {key: manifest.selection[key] for key in words.KEYS if key in manifest.selection},
         "held_out": {key: int(count) for key, count in manifest.selection.items() if key.startswith("held_out")},
         "planted": {name: found.stated() for name, found in planted.items() if found},
         "adaptation": manifest.adaptation.stated(),
@@ -92,7 +94,8 @@ def _outcomes(release: Path, manifest: Manifest, found: dict[str, Any]) -> Itera
     with suppress(InputError):  # a summary needs no table
         yield "score", outcomes.scored(load(release).scores)
     counts = {reasons.key(reason): count for reason, count in found["dropped"].items()}
-    yield "optimize", outcomes.optimized({"pool": found["pool"], "kept": found["kept"], **counts, **found["held_out"]})
+    more = {**counts, **found["checked"], **found["held_out"]}
+    yield "optimize", outcomes.optimized({"pool": found["pool"], "kept": found["kept"], **more})
 
 
 def _accuracies(results: Results, kept: int, pool: int) -> Table:

@@ -24,6 +24,7 @@ import numpy as np
 import pandas as pd
 
 import winnow
+from winnow.checking import words as checked_words
 from winnow.corrections import DECISIONS
 from winnow.files import hashes, json_files, outputs
 from winnow.images import dataset
@@ -144,6 +145,8 @@ def _description(described: manifest.Manifest) -> str:
     lines = [f"Kept {kept:,} of {pool:,} images. Dropped: {why}."]
     judged = described.selection if described.selection.get("held_out") else None
     lines += [f"{judgement.stated(judged)}."] if judged else []
+    checked = checked_words.stated(described.selection)
+    lines += [f"Wrong labels: {checked}."] if checked else []
     measured = [part for part in (results.accuracy, results.trusted_accuracy) if part]
     names = ["trained on", "test accuracy", "where the label is not suspected"][: 1 + len(measured)]
     lines += ["", f"| {' | '.join(names)} |", f"|{'---|' * len(names)}"]

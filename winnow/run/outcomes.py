@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from winnow.checking import words
 from winnow.files.json_files import read_json
 from winnow.selection import held_out, reasons
 from winnow.training.arms import ARMS
@@ -52,6 +53,8 @@ def optimized(metrics: Mapping[str, Any]) -> str:
     )
     why = ", ".join(f"{count:,} {name}" for name, count in counts if count)
     line = f"kept {metrics['kept']:,} of {metrics['pool']:,} images" + (f"; dropped: {why}" if why else "")
+    checked = words.stated(metrics)
+    line += f"; {checked}" if checked else ""
     return line + (f"; {held_out.stated(metrics)}" if metrics.get("held_out") else "")
 
 

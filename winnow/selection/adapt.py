@@ -18,10 +18,10 @@ from torch.nn import functional as F
 
 from winnow import features
 from winnow.compute import threads
-from winnow.features import Features
+from winnow.features import Features, SideBySide
 from winnow.files.json_files import write_json
 from winnow.files.outputs import whole_folder
-from winnow.selection import adapters
+from winnow.selection import adapters, several
 from winnow.selection.adapters import Adapted, Adapters
 from winnow.selection.alignment import Alignment, align
 from winnow.selection.methods import Method, Recipe
@@ -68,7 +68,9 @@ def info_nce(image: Tensor, text: Tensor, temperature: float) -> Tensor:
 
 def adapt(data: Features, method: Method, recipe: Recipe, *, seed: int, device: str) -> Adapted:
     """Adapt as `method` does; the recipe is the published method's, the other chooses for itself."""
-    return fit(data, recipe, seed=seed, device=device) if method == "paper" else align(data, seed)
+    if method == "paper":
+        return fit(data, recipe, seed=seed, device=device)
+    return several.align(data, seed) if data.others else align(data, seed)
 
 
 @threads.fixed()
@@ -86,8 +88,9 @@ def before_and_after(embed: Path, data: Features, adapted: Adapted) -> dict[str,
 
     An encoder that reads no text has none as it came.
     """
-    held_out = (embed / "test.npy").exists()
-    image = np.load(embed / "test.npy", mmap_mode="r") if held_out else data.image
+    places = features.folders(embed)
+    held_out = all((place / "test.npy").exists() for place in places)
+    image, *others = [np.load(place / "test.npy", mmap_mode="r") for place in places] if held_out else data.images
     labels = np.load(embed / "test_labels.npy") if held_out else data.labels
     text = torch.from_numpy(data.anchors)
     measured: dict[str, Any] = {"measured_on": "held-out images" if held_out else "the pool, by its given labels"}
@@ -97,12 +100,13 @@ def before_and_after(embed: Path, data: Features, adapted: Adapted) -> dict[str,
         measured["zero_shot_accuracy"] = accuracy(image, labels, lambda x: x @ text.T)
     if isinstance(adapted, Alignment):
         weight, bias = torch.from_numpy(adapted.weight.T), torch.from_numpy(adapted.bias)
-        return measured | {"adapted_accuracy": accuracy(image, labels, lambda x: x @ weight + bias)} | adapted.choice
+        every = SideBySide([image, *others]) if others else image
+        return measured | {"adapted_accuracy": accuracy(every, labels, lambda x: x @ weight + bias)} | adapted.choice
     near = F.normalize(adapted.text(text)).T
     return measured | {"adapted_accuracy": accuracy(image, labels, lambda x: F.normalize(adapted.image(x)) @ near)}
 
 
-def accuracy(image: np.ndarray, labels: np.ndarray, scores: Callable[[Tensor], Tensor]) -> float:
+def accuracy(image: np.ndarray | SideBySide, labels: np.ndarray, scores: Callable[[Tensor], Tensor]) -> float:
     """Share of samples whose own class has the greatest score.
 
     Args:

@@ -30,7 +30,8 @@ Adapted = Adapters | Alignment
 def save(path: Path, adapted: Adapted) -> None:
     """Write what adaptation left as safetensors."""
     if isinstance(adapted, Alignment):
-        arrays = {field.name: getattr(adapted, field.name) for field in fields(adapted) if field.name != "choice"}
+        parts = {field.name: getattr(adapted, field.name) for field in fields(adapted) if field.name != "choice"}
+        arrays = {name: part for name, part in parts.items() if part is not None}
     else:
         arrays = {name: tensor.numpy() for name, tensor in adapted.state_dict().items()}
     save_arrays({name: np.ascontiguousarray(array) for name, array in arrays.items()}, path)

@@ -16,6 +16,7 @@ Bayesian information criterion get no weight. Without text features the zero-sho
 there, and near classes are those whose means are near. `docs/method.md` derives and measures it.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,7 +29,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from winnow import features
-from winnow.features import Features
+from winnow.features import Features, SideBySide
 from winnow.selection import heads, noise
 from winnow.selection.heads import Discriminant, FoldedRows
 from winnow.selection.noise import NoiseModel
@@ -63,6 +64,7 @@ class Alignment:
         centre: (d,) mean of the unit features.
         metric: (d, d) of the distance from it by which damage is found.
         far: (1,) the distance from which an image is unlike all that are trusted.
+        by_encoder: (V, N) the class that each of several encoders alone takes the image for; None of one.
     """
 
     log_odds: np.ndarray
@@ -80,15 +82,16 @@ class Alignment:
     centre: np.ndarray = field(default_factory=lambda: np.empty(0))
     metric: np.ndarray = field(default_factory=lambda: np.empty(0))
     far: np.ndarray = field(default_factory=lambda: np.array([np.inf]))
+    by_encoder: np.ndarray | None = None
 
     @torch.no_grad()
-    def judge(self, image: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def judge(self, image: np.ndarray | SideBySide, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Judge labels of images that are not among the N, by heads that saw none of them.
 
         Their labels may be wrong more often than those of the N, or less: only the noise rates are fitted to them.
 
         Args:
-            image: (n, d) features.
+            image: (n, d) features; of several encoders, side by side.
             labels: (n,) classes.
 
         Returns:
@@ -155,6 +158,50 @@ class Heads:
         return torch.stack([100 * x @ self.text.T, self.means.scores(x, labels, part), by_steps])
 
 
+@dataclass(frozen=True)
+class Fitted:
+    """Three heads on the features of one encoder and their weights, each image judged without its label.
+
+    Attributes:
+        rows: the images.
+        heads: the three.
+        scatter: (d, d) covariance of the rows.
+        near: (C, d) unit features of the names, or means, that say which classes are near.
+        sample: (n,) rows that chose the weights.
+        parts: (3, n, C) their scores by the heads.
+        zero_shot: zero-shot alone.
+        chosen: the mixture that was chosen.
+    """
+
+    rows: FoldedRows
+    heads: Heads
+    scatter: Tensor
+    near: Tensor
+    sample: np.ndarray
+    parts: Tensor
+    zero_shot: Mixture
+    chosen: Mixture
+
+    def scores(self, part: slice, weight: np.ndarray) -> Tensor:
+        """(n, C) scores of some rows by the heads, added up by `weight` (3,); linear, so a fold needs one product."""
+        zero_shot, centre, last = (float(w) for w in weight)
+        means = self.heads.means
+        fixed = zero_shot * 100 * self.heads.text.T + last * self.heads.base + centre * means.weight.T
+        x, labels = self.rows[part], self.rows.labels[part]
+        scores = heads.by_fold(x, self.rows.fold[part], last * self.heads.steps, fixed) + centre * means.bias
+        in_mean = (x * means.weight[labels]).sum(1) + means.bias[labels]
+        own = torch.arange(len(labels)), labels
+        scores[own] += centre * (means.left_out(x, labels, means.trust[part]) - in_mean)
+        return scores
+
+    def as_one(self, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The sum of the heads as one head (C, d) and (C,), for unit features as they are, not centred."""
+        zero_shot, centre, last = (float(w) for w in weight)
+        head = zero_shot * 100 * self.heads.text + centre * self.heads.means.weight
+        head = head + last * (self.heads.base + self.heads.steps.mean(1)).T
+        return head.numpy(), (centre * self.heads.means.bias - head @ self.rows.mean).numpy()
+
+
 @torch.no_grad()
 def align(data: Features, seed: int = 0) -> Alignment:
     """Judge every label by what the other labels and the class prompts say.
@@ -165,40 +212,59 @@ def align(data: Features, seed: int = 0) -> Alignment:
         data: image (N, d) and perhaps text (C, d) features with labels.
         seed: draws the folds; the order of the rows has no influence.
     """
-    rows, named = FoldedRows(data, seed), data.text is not None
+    found, named = fitted(data, seed), data.text is not None
+    log_odds, predicted = judge(found.rows, lambda part: found.scores(part, found.chosen.weight), found.chosen.noise)
+    scale = _heard(found, log_odds, predicted) if named else (0.0, 1.0, 0.0)
+    distance = heads.distance(found.rows, found.scatter)
+    damaged = unlike_the_trusted(distance, log_odds)
+    weight, bias = found.as_one(found.chosen.weight)
+    back = np.argsort(found.rows.order)
+    choice = describe(found.chosen, found.zero_shot, found.parts)
+    if not named:  # a head of zeros has no temperature
+        del choice["temperature"], choice["share"]["zero_shot"]
+    elsewhere = {
+        **found.chosen.noise.stated(),
+        "zero_shot": (100 * found.heads.text).numpy() if named else np.empty((0, 0), np.float32),
+        "scale": np.array(scale),
+        "near": found.near.numpy(),
+        "centre": found.rows.mean.numpy(),
+        "metric": heads.metric(found.scatter, heads.FAR_RIDGE).numpy(),
+        "far": np.array([reach(distance, log_odds)]),
+    }
+    return Alignment(log_odds[back], predicted[back], damaged[back], weight, bias, choice, **elsewhere)
+
+
+@torch.no_grad()
+def fitted(data: Features, seed: int, order: np.ndarray | None = None) -> Fitted:
+    """Fit the heads on the features of one encoder and choose their weights; `order` (N,): not the rows' own."""
+    rows, named = FoldedRows(data, seed, order), data.text is not None
     scatter = heads.covariance(rows)
     means = heads.discriminant(rows, scatter, _on(rows, SEARCHED))
     text = torch.from_numpy(features.unit(data.text)) if data.text is not None else torch.zeros_like(means.mean)
     near = text if named else F.normalize(means.mean)
-    found, mixture, zero_shot = search(rows, scatter, text, near, named)
-    log_odds, predicted = _score(rows, found, mixture)
-    scale = (0.0, 1.0, 0.0)
-    if named:
-        sample = _sample(rows, len(text))
-        scale = second_opinion(100 * rows[sample] @ text.T, rows.labels[sample], log_odds[sample], predicted[sample])
-        for part in rows.blocks():
-            log_odds[part] += scale[0] * logit(100 * (rows[part] + rows.mean) @ text.T, rows.labels[part]).numpy()
-        log_odds = (scale[1] * log_odds + scale[2]).astype(np.float32)
-    distance = heads.distance(rows, scatter)
-    damaged = unlike_the_trusted(distance, log_odds)
-    weight, bias = _as_one(rows, found, mixture)
-    back = np.argsort(rows.order)
-    choice = describe(mixture, zero_shot, found.parts(rows, _sample(rows, len(text))))
-    if not named:  # a head of zeros has no temperature
-        del choice["temperature"], choice["share"]["zero_shot"]
-    pairs = mixture.noise.pairs
-    elsewhere = {
-        "rate": mixture.noise.rate,
-        "confused": pairs.numpy(),
-        "confused_rate": np.empty(0, np.float32) if mixture.noise.own is None else mixture.noise.own[*pairs.T].numpy(),
-        "zero_shot": (100 * text).numpy() if named else np.empty((0, 0), np.float32),
-        "scale": np.array(scale),
-        "near": near.numpy(),
-        "centre": rows.mean.numpy(),
-        "metric": heads.metric(scatter, heads.FAR_RIDGE).numpy(),
-        "far": np.array([reach(distance, log_odds)]),
-    }
-    return Alignment(log_odds[back], predicted[back], damaged[back], weight, bias, choice, **elsewhere)
+    taught, chosen, zero_shot = search(rows, scatter, text, near, named)
+    sample = _sample(rows, len(text))
+    return Fitted(rows, taught, scatter, near, sample, taught.parts(rows, sample), zero_shot, chosen)
+
+
+def judge(rows: FoldedRows, scores: Callable[[slice], Tensor], how: NoiseModel) -> tuple[np.ndarray, np.ndarray]:
+    """Log odds (N,) and predicted class (N,) in the order of `rows`; `scores` gives (n, C) of some."""
+    log_odds, predicted = np.empty(len(rows), np.float32), np.empty(len(rows), np.int64)
+    for part in track(rows.blocks(), description="align", disable=bars.hidden(), transient=True):
+        found = scores(part)
+        log_odds[part], predicted[part] = noise.log_odds(found, rows.labels[part], how), found.argmax(1)
+    return log_odds, predicted
+
+
+def _heard(found: Fitted, log_odds: np.ndarray, predicted: np.ndarray) -> tuple[float, float, float]:
+    """Add zero-shot's say to the log odds (N,), in place; the weight of it, and the slope and offset of the sum."""
+    rows, sample, text = found.rows, found.sample, found.heads.text
+    zero_shot = 100 * (rows[sample] + rows.mean) @ text.T
+    say, slope, offset = second_opinion(zero_shot, rows.labels[sample], log_odds[sample], predicted[sample])
+    for part in rows.blocks():
+        own = logit(100 * (rows[part] + rows.mean) @ text.T, rows.labels[part]).numpy()
+        log_odds[part] = slope * (log_odds[part] + say * own) + offset
+    return say, slope, offset
 
 
 def search(
@@ -424,25 +490,3 @@ def describe(chosen: Mixture, zero_shot: Mixture, parts: Tensor) -> dict[str, An
         "noise_rate": round(1 - float(chosen.noise.rate[0]), 5),
         "confusions": chosen.noise.confusions,
     }
-
-
-def _as_one(rows: FoldedRows, found: Heads, chosen: Mixture) -> tuple[np.ndarray, np.ndarray]:
-    """The sum of the heads as one head (C, d) and (C,), for unit features as they are, not centred."""
-    zero_shot, centre, last = (float(w) for w in chosen.weight)
-    weight = zero_shot * 100 * found.text + centre * found.means.weight + last * (found.base + found.steps.mean(1)).T
-    return weight.numpy(), (centre * found.means.bias - weight @ rows.mean).numpy()
-
-
-def _score(rows: FoldedRows, found: Heads, chosen: Mixture) -> tuple[np.ndarray, np.ndarray]:
-    """Log odds (N,) and predicted class (N,) in the order of `rows`: heads are linear, so a fold needs one product."""
-    zero_shot, centre, last = (float(w) for w in chosen.weight)
-    means = found.means
-    fixed = zero_shot * 100 * found.text.T + last * found.base + centre * means.weight.T
-    log_odds, predicted = np.empty(len(rows), np.float32), np.empty(len(rows), np.int64)
-    for part in track(rows.blocks(), description="align", disable=bars.hidden(), transient=True):
-        x, labels, own = rows[part], rows.labels[part], torch.arange(len(rows.labels[part]))
-        scores = heads.by_fold(x, rows.fold[part], last * found.steps, fixed) + centre * means.bias
-        in_mean = (x * means.weight[labels]).sum(1) + means.bias[labels]
-        scores[own, labels] += centre * (means.left_out(x, labels, means.trust[part]) - in_mean)
-        log_odds[part], predicted[part] = noise.log_odds(scores, labels, chosen.noise), scores.argmax(1)
-    return log_odds, predicted

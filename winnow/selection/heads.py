@@ -26,10 +26,10 @@ BLOCK = 8_192  # images in memory at a time
 class FoldedRows:
     """Centred unit features in an order that is a matter of content alone, made on demand where there are many."""
 
-    def __init__(self, data: Features, seed: int) -> None:
-        """Sort the rows of `data` by class and then by a hash of their content that `seed` draws."""
+    def __init__(self, data: Features, seed: int, order: np.ndarray | None = None) -> None:
+        """Sort the rows of `data` by class and then by a hash of their content that `seed` draws; or as in `order`."""
         self.image = data.image
-        self.order = np.lexsort((data.ids, _hash(data.image, seed), data.labels))
+        self.order = np.lexsort((data.ids, _hash(data.image, seed), data.labels)) if order is None else order
         labels = data.labels[self.order]
         self.labels = torch.from_numpy(labels)
         self.place = np.arange(len(labels)) - np.searchsorted(labels, labels)  # within its class: folds, subsamples

@@ -35,7 +35,7 @@ def judge(data: Features, held_out: Features, adapted: Adapted, cosine: float, d
         odds, predicted = _published(held_out, data.anchors, adapted)
         damaged = np.zeros(len(odds), dtype=bool)
     else:
-        odds, predicted, damaged = adapted.judge(held_out.image, held_out.labels)
+        odds, predicted, damaged = adapted.judge(held_out.joined, held_out.labels)
     near, similarity = near_duplicates.nearest(data, held_out, cosine, device)
     found = near >= 0
     return pd.DataFrame(

@@ -58,6 +58,11 @@ class NoiseModel:
         """(E, 2) label and true class of the confusions that have a rate of their own."""
         return torch.empty(0, 2, dtype=torch.int64) if self.own is None else torch.nonzero(self.own)
 
+    def stated(self) -> dict[str, np.ndarray]:
+        """The rates as arrays: by cell, and of the confusions that have their own."""
+        rates = np.empty(0, np.float32) if self.own is None else self.own[self.own > 0].numpy()
+        return {"rate": self.rate, "confused": self.pairs.numpy(), "confused_rate": rates}
+
     @property
     def confusions(self) -> int:
         """How many have a rate of their own."""

@@ -43,7 +43,9 @@ def score(data: Features, adapted: Adapted, *, neighbours: float, device: str) -
 
     Returns:
         A row a sample, in input order: id, label, class_name, alignment, sas, sds, predicted, damaged. Higher
-        `alignment` means more likely to be rightly labelled: the log odds of it, or SAS for the published method.
+        `alignment` means more likely to be rightly labelled: the log odds of it, or SAS for the published method. Of
+        several encoders also predicted_1, predicted_2 and so on, the class that each alone sees, and agree, how many of
+        them see `predicted`. SAS and SDS are of the first encoder.
     """
     every = range(len(data.classes))
     some = track(every, description="score", disable=bars.hidden(), transient=True)
@@ -91,7 +93,11 @@ def _table(data: Features, adapted: Adapted, parts: Iterable[Mapping[str, np.nda
     )
     if isinstance(adapted, Adapters):
         return table
-    return table.assign(alignment=adapted.log_odds, predicted=adapted.predicted, damaged=adapted.damaged)
+    table = table.assign(alignment=adapted.log_odds, predicted=adapted.predicted, damaged=adapted.damaged)
+    if adapted.by_encoder is None:
+        return table
+    alone = {f"predicted_{v}": said for v, said in enumerate(adapted.by_encoder, start=1)}
+    return table.assign(agree=(adapted.by_encoder == adapted.predicted).sum(0), **alone)
 
 
 class Unit(nn.Module):

@@ -14,7 +14,13 @@ from winnow.selection import score as scoring
 from winnow.selection.methods import Balance, Method, Recipe, Solver
 
 COLUMNS = ["id", "label", "class_name", "alignment", "sas", "sds", "predicted"]
+OF_SEVERAL = ("agree", "predicted_")  # how the columns begin that only several encoders have
 CHOSEN = ["selected", "reason", "evidence"]
+
+
+def columns(table: pd.DataFrame) -> list[str]:
+    """The columns of a table of scores that are for users."""
+    return COLUMNS + [name for name in table.columns if name.startswith(OF_SEVERAL)]
 
 
 @threads.fixed()

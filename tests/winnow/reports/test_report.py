@@ -15,8 +15,10 @@ from markdown import Markdown
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 from support import PARAMETERS
+from typer.testing import CliRunner
 
 from winnow import corrections
+from winnow.cli.main import app
 from winnow.files.json_files import read_json, write_json
 from winnow.images import dataset
 from winnow.releases import assemble
@@ -398,3 +400,32 @@ CONTRAST = """selector => {
     const [a, b] = [style(element).color, style(ground).backgroundColor].map(colour => light(numbers(colour)))
     return (Math.max(a, b) + .05) / (Math.min(a, b) + .05)
 }"""
+
+
+def test_what_answers_show_is_in_the_page_and_the_card(stages: Path, workdir: Path) -> None:
+    made = table(stages)
+    said = {"answers_right": 190, "answers_wrong": 8, "answers_unsure": 2}
+    bound = {"checked": 200, "wrong_kept": 0.0123, "wrong_kept_at_most": 0.0345, "wrong_kept_confidence": 0.95}
+    pages = {}
+    for name, more in (("none", {}), ("some", said), ("all", said | bound | {"wrong_pool": 0.0678, "uncertain": 3})):
+        write_json(stages / "optimize/metrics.json", explain.summary(made) | more)
+        assemble.run(stages, workdir / name, name="photos", parameters=PARAMETERS)
+        pages[name] = [" ".join((workdir / name / file).read_text().split()) for file in ("report.html", "card.md")]
+    for page, card in (pages["none"], pages["some"]):
+        assert ("190 right, 8 wrong, 2 unsure" in page) == ("190 right, 8 wrong, 2 unsure" in card)
+        assert "confidence" not in card
+    assert "No sample was answered in full" in pages["some"][0]
+    page, card = pages["all"]
+    assert "an estimated 1.23% are wrong, and <b>at most 3.45%</b>, with 95.0% confidence" in page
+    assert (
+        "an estimated 1.23% of the labels that were kept are wrong, and **at most 3.45%, with 95% confidence**" in card
+    )
+    assert "an estimated 6.8% have a wrong label" in page
+    assert "uncertain: with it" in page
+    assert "Nothing here says" not in card
+    version = assemble.version(workdir / "all", {})
+    words = "of the labels kept, about 1.23% are wrong, at most 3.45% with 95% confidence (200 images checked)"
+    assert f"Wrong labels: {words}." in version.description
+    assert version.metrics["selection.wrong_kept_at_most"] == 0.0345
+    done = CliRunner().invoke(app, ["show", str(workdir / "all")])
+    assert words in " ".join(done.output.split())
