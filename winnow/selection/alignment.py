@@ -59,7 +59,7 @@ class Alignment:
         confused: (E, 2) label and true class of the confusions that have a rate of their own.
         confused_rate: (E,)
         zero_shot: (C, d) the head that no label has taught.
-        scale: (3,) the weight of its log odds beside those of all heads, and the slope and offset of the sum.
+        say: (1,) weight of its log odds beside those of all heads.
         near: (C, d) unit features of the names, or means, that say which classes are near.
         centre: (d,) mean of the unit features.
         metric: (d, d) of the distance from it by which damage is found.
@@ -77,7 +77,7 @@ class Alignment:
     confused: np.ndarray = field(default_factory=lambda: np.empty((0, 2), np.int64))
     confused_rate: np.ndarray = field(default_factory=lambda: np.empty(0, np.float32))
     zero_shot: np.ndarray = field(default_factory=lambda: np.empty((0, 0), np.float32))
-    scale: np.ndarray = field(default_factory=lambda: np.array([0.0, 1.0, 0.0]))
+    say: np.ndarray = field(default_factory=lambda: np.zeros(1))
     near: np.ndarray = field(default_factory=lambda: np.empty(0))
     centre: np.ndarray = field(default_factory=lambda: np.empty(0))
     metric: np.ndarray = field(default_factory=lambda: np.empty(0))
@@ -105,17 +105,17 @@ class Alignment:
             pairs, more = torch.from_numpy(self.confused), (1 - how.rate[0]) / max(1 - self.rate[0], noise.TINY)
             how = noise.of_pairs(how, pairs, torch.from_numpy(self.confused_rate) * min(float(more), 1.0))
         log_odds, predicted = np.empty(len(labels), np.float32), np.empty(len(labels), np.int64)
-        distance = np.empty(len(labels), np.float32)
+        zero_shot, distance = np.zeros(len(labels), np.float32), np.empty(len(labels), np.float32)
         for part in parts:
             x, scores = self._scores(image[part])
             given = torch.from_numpy(labels[part])
-            log_odds[part] = noise.log_odds(scores, given, how)
-            if self.scale[0]:
-                log_odds[part] += self.scale[0] * logit(torch.from_numpy(x @ self.zero_shot.T), given).numpy()
-            log_odds[part] = self.scale[1] * log_odds[part] + self.scale[2]
-            predicted[part] = scores.argmax(1)
+            log_odds[part], predicted[part] = noise.log_odds(scores, given, how), scores.argmax(1)
+            if self.say[0]:
+                zero_shot[part] = logit(torch.from_numpy(x @ self.zero_shot.T), given)
             x -= self.centre
             distance[part] = (x @ self.metric * x).sum(1)
+        if self.say[0] and len(labels):
+            log_odds = heard(log_odds, zero_shot, float(self.say[0]))
         return log_odds, predicted, (log_odds < 0) & (distance > self.far)
 
     def _scores(self, image: np.ndarray) -> tuple[np.ndarray, Tensor]:
@@ -214,7 +214,10 @@ def align(data: Features, seed: int = 0) -> Alignment:
     """
     found, named = fitted(data, seed), data.text is not None
     log_odds, predicted = judge(found.rows, lambda part: found.scores(part, found.chosen.weight), found.chosen.noise)
-    scale = _heard(found, log_odds, predicted) if named else (0.0, 1.0, 0.0)
+    say = 0.0
+    if named and len(data.classes) > 1:
+        zero_shot, say = second_opinion(found, predicted)
+        log_odds = heard(log_odds, zero_shot, say)
     distance = heads.distance(found.rows, found.scatter)
     damaged = unlike_the_trusted(distance, log_odds)
     weight, bias = found.as_one(found.chosen.weight)
@@ -225,7 +228,7 @@ def align(data: Features, seed: int = 0) -> Alignment:
     elsewhere = {
         **found.chosen.noise.stated(),
         "zero_shot": (100 * found.heads.text).numpy() if named else np.empty((0, 0), np.float32),
-        "scale": np.array(scale),
+        "say": np.array([say]),
         "near": found.near.numpy(),
         "centre": found.rows.mean.numpy(),
         "metric": heads.metric(found.scatter, heads.FAR_RIDGE).numpy(),
@@ -256,15 +259,15 @@ def judge(rows: FoldedRows, scores: Callable[[slice], Tensor], how: NoiseModel) 
     return log_odds, predicted
 
 
-def _heard(found: Fitted, log_odds: np.ndarray, predicted: np.ndarray) -> tuple[float, float, float]:
-    """Add zero-shot's say to the log odds (N,), in place; the weight of it, and the slope and offset of the sum."""
-    rows, sample, text = found.rows, found.sample, found.heads.text
-    zero_shot = 100 * (rows[sample] + rows.mean) @ text.T
-    say, slope, offset = second_opinion(zero_shot, rows.labels[sample], log_odds[sample], predicted[sample])
+def second_opinion(found: Fitted, predicted: np.ndarray) -> tuple[np.ndarray, float]:
+    """Zero-shot's log odds (N,) at CLIP's own temperature, and its say: more where it puts images as all heads do."""
+    rows, head = found.rows, 100 * found.heads.text.T
+    log_odds, agrees = np.empty(len(rows), np.float32), np.empty(len(rows), bool)
     for part in rows.blocks():
-        own = logit(100 * (rows[part] + rows.mean) @ text.T, rows.labels[part]).numpy()
-        log_odds[part] = slope * (log_odds[part] + say * own) + offset
-    return say, slope, offset
+        scores = (rows[part] + rows.mean) @ head
+        log_odds[part] = logit(scores, rows.labels[part]).numpy()
+        agrees[part] = scores.argmax(1).numpy() == predicted[part]
+    return log_odds, SAY * float(agrees.mean())
 
 
 def search(
@@ -364,23 +367,14 @@ def logit(scores: Tensor, labels: Tensor) -> Tensor:
     return right - torch.logsumexp(log_p, 1)
 
 
-def second_opinion(
-    zero_shot: Tensor, labels: Tensor, log_odds: np.ndarray, predicted: np.ndarray
-) -> tuple[float, float, float]:
-    """How much zero-shot adds to the log odds, and the slope and offset that keep the sum calibrated.
+def heard(log_odds: np.ndarray, zero_shot: np.ndarray, say: float) -> np.ndarray:
+    """Log odds (n,) with zero-shot's own (n,) added, as calibrated as before.
 
-    Labels teach every head but zero-shot, so what is wrong in a systematic way is hidden from all others. Its log odds
-    at CLIP's own temperature are added, by the share of images that it puts into the class that they look like. The sum
-    is fitted to the probabilities of before by logistic regression: zero-shot has a say in the order, none in the rate.
-
-    Args:
-        zero_shot: (n, C) scores.
-        labels: (n,) labels as given.
-        log_odds: (n,) of all heads.
-        predicted: (n,) class by all heads.
+    Labels teach every head but zero-shot, so what is wrong with them in a systematic way is hidden from all others. The
+    sum is fitted to the probabilities of before by logistic regression: zero-shot has a say in the order, none in how
+    many labels are wrong.
     """
-    say = SAY * float((zero_shot.argmax(1).numpy() == predicted).mean())
-    total = (log_odds + say * logit(zero_shot, labels).numpy()).astype(np.float64)
+    total = log_odds + say * zero_shot.astype(np.float64)
     target = expit(log_odds.astype(np.float64))
 
     def loss(line: np.ndarray) -> tuple[float, np.ndarray]:
@@ -388,8 +382,8 @@ def second_opinion(
         gap = expit(at) - target
         return float((np.logaddexp(0, at) - target * at).mean()), np.array([(gap * total).mean(), gap.mean()])
 
-    found = minimize(loss, np.array([1.0, 0.0]), jac=True, bounds=[(1e-3, None), (None, None)])
-    return say, float(found.x[0]), float(found.x[1])
+    slope, offset = minimize(loss, np.array([1.0, 0.0]), jac=True, bounds=[(1e-3, None), (None, None)]).x
+    return (slope * total + offset).astype(np.float32)
 
 
 def fit(parts: Tensor, labels: Tensor, start: NoiseModel, weight: np.ndarray, *, strict: bool | None = None) -> Mixture:

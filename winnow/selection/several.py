@@ -29,6 +29,11 @@ def align(data: Features, seed: int = 0) -> Alignment:
         return torch.stack(list(every)).sum(0)
 
     log_odds, predicted = alignment.judge(first.rows, scores, chosen.noise)
+    speaker = next((v for v in _by_worth(found) if found[v].heads.text.any()), None)
+    say = 0.0
+    if speaker is not None:
+        zero_shot, say = alignment.second_opinion(found[speaker], predicted)
+        log_odds = alignment.heard(log_odds, zero_shot, say)
     distance = heads.distance(first.rows, first.scatter)
     damaged = alignment.unlike_the_trusted(distance, log_odds)
     back = np.argsort(first.rows.order)
@@ -37,6 +42,8 @@ def align(data: Features, seed: int = 0) -> Alignment:
     choice = _describe(found, chosen, best)
     elsewhere = {
         **chosen.noise.stated(),
+        "zero_shot": _spoken(found, speaker),
+        "say": np.array([say]),
         "near": best.near.numpy(),
         "centre": _padded(first.rows.mean.numpy() / np.sqrt(len(found)), weight.shape[1:]),
         "metric": _padded(len(found) * heads.metric(first.scatter, heads.FAR_RIDGE).numpy(), 2 * weight.shape[1:]),
@@ -60,6 +67,17 @@ def mix(found: list[Fitted], best: Fitted) -> Mixture:
     if alignment.earns(joint, best.chosen, len(parts) - len(best.parts), len(labels)):
         return joint
     return Mixture(np.concatenate(alone), best.chosen.noise, best.chosen.loss)
+
+
+def _by_worth(found: list[Fitted]) -> list[int]:
+    """The encoders, the one that explains the labels best first."""
+    return sorted(range(len(found)), key=lambda v: found[v].chosen.loss)
+
+
+def _spoken(found: list[Fitted], speaker: int | None) -> np.ndarray:
+    """The zero-shot head (C, d) of one encoder, for unit features of all encoders side by side, made unit again."""
+    texts = [100 * one.heads.text * (v == speaker) for v, one in enumerate(found)]
+    return np.float32(np.sqrt(len(found))) * torch.cat(texts, 1).numpy()
 
 
 def _alone(one: Fitted) -> np.ndarray:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from winnow import features
 from winnow.features import Features
-from winnow.selection import heads, noise
+from winnow.selection import heads
 from winnow.selection.heads import FoldedRows
 
 
@@ -134,12 +134,13 @@ def test_the_discriminant_scores_a_row_by_class_means_without_it(
     monkeypatch.setattr(heads, "BLOCK", block)
     scatter = heads.covariance(rows)
     part = np.array([0, 7, 31, 60, 89])
-    scores = heads.discriminant(rows, scatter).scores(rows[part], rows.labels[part], part)
+    trust = torch.from_numpy(np.random.default_rng(1).choice([0, 0.3, 1], 90)).float()
+    scores = heads.discriminant(rows, scatter, trust).scores(rows[part], rows.labels[part], part)
     a, x, labels = heads.metric(scatter, heads.RIDGE).numpy(), rows[slice(None)].numpy(), rows.labels.numpy()
     for found, i in zip(scores, part, strict=True):
         for c in range(4):
-            members = x[(labels == c) & (np.arange(90) != i)]
-            mean = members.sum(0) / (len(members) + heads.SHRINK)
+            weight = trust.numpy() * ((labels == c) & (np.arange(90) != i))
+            mean = weight @ x / (weight.sum() + heads.SHRINK)
             assert found[c].item() == pytest.approx(x[i] @ a @ mean - mean @ a @ mean / 2, abs=2e-4)
 
 
@@ -147,7 +148,9 @@ def test_the_only_image_of_a_class_is_scored_by_the_mean_of_all() -> None:
     data = drawn(20, 5, 3, 1)
     rows = FoldedRows(replace(data, labels=np.where(np.arange(20) == 4, 4, data.labels % 4)), 0)
     alone = np.flatnonzero(rows.labels == 4)
-    scores = heads.discriminant(rows, heads.covariance(rows)).scores(rows[alone], rows.labels[alone], alone)
+    scores = heads.discriminant(rows, heads.covariance(rows), torch.ones(20)).scores(
+        rows[alone], rows.labels[alone], alone
+    )
     assert scores[0, 4].item() == pytest.approx(0, abs=1e-5)
     assert scores[0, :4].abs().min() > 1e-3
 
@@ -161,50 +164,48 @@ def start(data: Features, scale: float = 5) -> Tensor:
 def test_the_slope_is_the_gradient_of_the_likelihood_outside_the_fold(classes: int, dim: int, seed: int) -> None:
     data = drawn(20, classes, dim, seed)
     rows = FoldedRows(data, 0)
-    how = noise.by_names(torch.from_numpy(features.unit(data.text)), 1)
-    how = replace(how, rate=np.random.default_rng(seed).dirichlet(how.size))  # near names are taken for another
-    x, pull = rows[slice(None)], how.factor[how.cell]
+    x, trust = rows[slice(None)], torch.from_numpy(np.random.default_rng(seed).random(20)).float()
     weight = torch.from_numpy(np.random.default_rng(seed).normal(size=(dim, heads.FOLDS, classes))).float()
     weight.requires_grad_(True)
-    p = torch.softmax(torch.einsum("nd,dkc->nkc", x, weight), 2)
-    likelihood = (p * pull[rows.labels][:, None]).sum(2).log()
+    p = torch.log_softmax(torch.einsum("nd,dkc->nkc", x, weight), 2)
+    likelihood = trust[:, None] * p[torch.arange(20), :, rows.labels]
     outside = rows.fold[:, None] != torch.arange(heads.FOLDS)
     (expected,) = torch.autograd.grad((likelihood * outside).sum(), weight)
-    found = heads._slope(x, rows.labels, rows.fold, weight.detach(), pull)
+    found = heads._slope(x, rows.labels, rows.fold, weight.detach(), trust)
     assert found.numpy() == pytest.approx(expected.numpy(), abs=1e-4)
 
 
 def test_the_logistic_head_takes_four_steps_of_nesterovs_gradient(data: Features, rows: FoldedRows) -> None:
-    how, scatter = noise.by_names(torch.from_numpy(features.unit(data.text)), 1), heads.covariance(rows)
+    scatter, trust = heads.covariance(rows), torch.linspace(0.01, 1, 90)
     base, a = start(data)[:, None], heads.metric(scatter, 10.0)
-    outside = [[int(((rows.fold != k) & (rows.labels == c)).sum()) for c in range(4)] for k in range(3)]
+    outside = [[float(trust[(rows.fold != k) & (rows.labels == c)].sum()) for c in range(4)] for k in range(3)]
     rate = 1 / (torch.tensor(outside) + 16)
     at, before = torch.zeros(7, 3, 4), torch.zeros(7, 3, 4)
     for momentum in (0, 0.281754, 0.434043, 0.531064):  # (t - 1) / t' with t' = (1 + sqrt(1 + 4 t t)) / 2, from t = 1
         ahead = at + momentum * (at - before)
-        slope = heads._slope(rows[slice(None)], rows.labels, rows.fold, base + ahead, how.factor[how.cell])
+        slope = heads._slope(rows[slice(None)], rows.labels, rows.fold, base + ahead, trust)
         before, at = at, ahead + torch.einsum("de,ekc->dkc", a, slope) * rate
-    found = heads.logistic(rows, start(data), how, scatter)
+    found = heads.logistic(rows, start(data), scatter, trust)
     assert found.numpy() == pytest.approx(at.numpy(), rel=1e-3, abs=1e-5)
 
 
 @pytest.mark.parametrize("k", range(heads.FOLDS))
 def test_the_labels_of_a_fold_teach_nothing_about_that_fold(data: Features, rows: FoldedRows, k: int) -> None:
-    how, scatter = noise.by_names(torch.from_numpy(features.unit(data.text)), 1), heads.covariance(rows)
-    before = heads.logistic(rows, start(data), how, scatter)
+    scatter, trust = heads.covariance(rows), torch.ones(len(rows))
+    before = heads.logistic(rows, start(data), scatter, trust)
     rows.labels = torch.where(rows.fold == k, (rows.labels + 1) % 4, rows.labels)
-    after = heads.logistic(rows, start(data), how, scatter)
+    after = heads.logistic(rows, start(data), scatter, trust)
     assert torch.equal(before[:, k], after[:, k])
     assert all((before[:, other] - after[:, other]).abs().max() > 1e-3 for other in set(range(heads.FOLDS)) - {k})
 
 
 def test_a_few_steps_raise_the_likelihood_of_labels_they_have_not_seen(planted: Features) -> None:
     data = replace(planted, text=np.random.default_rng(5).normal(size=planted.text.shape))  # prompts that say nothing
-    rows, how = FoldedRows(data, 0), noise.by_names(start(data).T, 0)
-    x, pull = rows[slice(None)], how.factor[how.cell]
-    taught = heads.by_fold(x, rows.fold, heads.logistic(rows, start(data), how, heads.covariance(rows)), start(data))
+    rows = FoldedRows(data, 0)
+    x, steps = rows[slice(None)], heads.logistic(rows, start(data), heads.covariance(rows), torch.ones(len(rows)))
+    taught = heads.by_fold(x, rows.fold, steps, start(data))
     plain, after = (
-        (torch.softmax(scores, 1) * pull[rows.labels]).sum(1).log().mean().item()
+        torch.log_softmax(scores, 1)[torch.arange(len(rows)), rows.labels].mean().item()
         for scores in (x @ start(data), taught)
     )
     assert after > plain + 0.1
