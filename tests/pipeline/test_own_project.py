@@ -2,6 +2,7 @@
 whose root has a `tasks.py` and a `flows/` of its own.
 """
 
+import json
 import os
 import re
 import shutil
@@ -11,11 +12,17 @@ import sysconfig
 import zipfile
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from support import ROOT, TINY, Project, clip_folder, stages_run, tracked, write_photos
 from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import functional
+
+from winnow import features
+from winnow.features import Features
+from winnow.files.hashes import file_sha256
 
 CALTECH = ROOT.parent / "shared/data/caltech101"
 MINE = "raise SystemExit('these are my own tasks')\n"
@@ -133,6 +140,42 @@ def test_a_project_of_photographs_in_a_repository_of_ones_own(repository: Projec
     assert project.repro() == ["optimize"], "which imports it; its result is the same, so nothing else runs"
     _append(project.folder / "flows/refresh.py", "# no stage\n")
     assert project.repro() == []
+
+
+def test_a_project_with_several_encoders(repository: Project) -> None:
+    room = repository.folder.parent
+    photos, encoder = write_photos(room / "photos"), clip_folder(room / "encoder", TINY)
+    repository.do(
+        "winnow", "init", "mine", "--source", str(photos), "--encoder", "local-dir", "--weights", str(encoder)
+    )
+    project = Project(repository.folder / "mine", repository.env)
+    project.set(evaluate={"steps": 10, "seeds": 2, "image_size": 16})
+    project.repro()
+    one = project.results()
+    ids = [f"{c}/{i}.png" for c in ("blue", "green", "red") for i in range(10)]
+    rows, labels = np.random.default_rng(0).normal(size=(30, 8)), np.repeat([0, 1, 2], 10)
+    rows[np.arange(30), labels] += 9
+    (room / "colours").mkdir()
+    features.save(room / "colours", Features(rows, None, labels, ["blue", "green", "red"], np.array(ids)))
+    other = clip_folder(room / "other", TINY)
+    colours = {"source": "features", "path": str(room / "colours")}
+    project.set(embed={"others": [{"model": "local-dir", "path": str(other)}, colours]})
+    assert project.repro() == ["embed", "adapt", "score", "optimize", "evaluate", "release"]
+    both, manifest = project.results(), json.loads((project.folder / "data/release/manifest.json").read_text())
+    assert both["embed/image.npy"] == one["embed/image.npy"]
+    assert [other["encoder"] for other in manifest["encoder"]["others"]] == ["other", "features colours"]
+    assert manifest["encoder"]["others"][0]["weights_sha256"] == file_sha256(other / "open_clip_model.safetensors")
+    assert [one["path"] for one in manifest["parameters"]["embed"]["others"]] == ["other", "colours"]
+    assert "others" not in json.loads(one["release/manifest.json"])["parameters"]["embed"]
+    assert "features of encoder and of other and of colours" in project.do("winnow", "show")
+    assert "| encoder 2 | other, weights `" in (project.folder / "data/release/card.md").read_text()
+    table = pd.read_parquet(project.folder / "data/release/scores.parquet")
+    assert {"agree", "predicted_1", "predicted_2", "predicted_3"} <= set(table.columns)
+    assert (table["predicted_3"] == table["label"]).all()
+    shutil.rmtree(project.folder / "data/embed")
+    assert project.repro("--force", "--single-item", "embed") == ["embed"]
+    kept = {name: data for name, data in project.results().items() if name.startswith("embed/")}
+    assert kept == {name: data for name, data in both.items() if name.startswith("embed/")}
 
 
 def _append(path: Path, text: str) -> None:

@@ -6,6 +6,7 @@ In:  data/prepare/images, and an encoder or a feature folder. Out, in data/embed
                                                          of an encoder that reads no text
     test.npy test_labels.npy test_ids.txt                the held-out images, where they could be embedded
     encoder.json                                         what made the features
+    encoder-2 encoder-3 ...                              the same of further encoders, where there are any
 
 `start`, then `shards` for every shard, in any order and on any machine that sees this folder, then `finish`. A shard is
 encoded in batches that depend only on the positions of its images, so a resumed run ends with the same bytes.
@@ -166,11 +167,10 @@ def _encode(opened: Encoder, pixels: np.ndarray, batch_size: int, shard: str) ->
 
 
 def finish(work: EmbedJob, cache: FeatureCache, out: Path) -> None:
-    """Gather the rows of all shards and write the features to `out`; the rows stay for the next run."""
+    """Gather the rows of all shards and write the features to `out`; the rows stay until the cache is closed."""
     data = _data(work.images)
     image = cache.gather(data.index, data.shards)
     _write(out, data, image, np.arange(len(image)), cache.text(), cache.about())
-    cache.close()
 
 
 def run_encoder(work: EmbedJob, out: Path, texts: list[str], names: Path, *, device: str) -> None:
@@ -182,6 +182,13 @@ def run_encoder(work: EmbedJob, out: Path, texts: list[str], names: Path, *, dev
     plan = start(work, texts, names, device=device)
     shards(work, plan.cache, plan.shards, device=device)
     finish(work, plan.cache, out)
+    plan.cache.close()
+
+
+def gather(places: list[Path]) -> None:
+    """Say in encoder.json of the first of several feature folders what made the others."""
+    about, *others = (json_files.read_json(place / "encoder.json") for place in places)
+    json_files.write_json(places[0] / "encoder.json", about | {"others": others})
 
 
 def run_features(images: Path, folder: Path, out: Path) -> None:

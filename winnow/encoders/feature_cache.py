@@ -188,13 +188,14 @@ class FeatureCache:
             memory_maps.forget(rows)
             memory_maps.forget(before)
 
-    def close(self) -> None:
-        """Keep the last run's rows and nothing else."""
+    def close(self, *others: "FeatureCache") -> None:
+        """Keep the last run's rows, of this encoder and of others, and nothing else."""
+        kept = {cache.last for cache in (self, *others)}
         for folder in scratch.SCRATCH.glob("embed/*/*"):
-            if folder != self.last:
+            if folder not in kept:
                 shutil.rmtree(folder, ignore_errors=True)
         for folder in scratch.SCRATCH.glob("embed/*"):
-            if folder != self.last.parent:
+            if folder not in {last.parent for last in kept}:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def _rows(self, shard: str) -> Path:

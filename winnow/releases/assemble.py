@@ -172,6 +172,8 @@ def without_folders(parameters: Any) -> Any:
     """Parameters with absolute paths cut to their last name: where a folder lies is no part of a release."""
     if isinstance(parameters, dict):
         return {key: without_folders(value) for key, value in parameters.items()}
+    if isinstance(parameters, list):
+        return [without_folders(value) if isinstance(value, dict) else value for value in parameters]
     if isinstance(parameters, str) and Path(parameters).is_absolute():
         return Path(parameters).name
     return parameters

@@ -1,7 +1,7 @@
 """Make a release again in a fresh clone, from Git, its parameters and its source, and compare the bytes."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,13 @@ from winnow.run import pipeline
 
 INPUTS = ("prepare.source", "prepare.held_out", "embed.path", "embed.class_names")  # parameters that may name a path
 BLOCKS = ("base", "pretrain", "prepare", "embed", "adapt", "score", "optimize", "evaluate", "release")
-OPENED = (*INPUTS, "prepare.corrections", "evaluate.checkpoint", "evaluate.tests")  # parameters that name what is read
+OPENED = (
+    *INPUTS,
+    "embed.others",
+    "prepare.corrections",
+    "evaluate.checkpoint",
+    "evaluate.tests",
+)  # parameters that name what is read
 SHOWN = 12  # lines, or keys, of what went wrong
 
 Say = Callable[[str], None]
@@ -109,7 +115,16 @@ def _is_inside(value: object) -> bool:
 
 def _is_cut(here: object, value: object) -> bool:
     """Whether a manifest, which holds no absolute path, names one by its last part."""
+    if isinstance(here, list) and isinstance(value, list) and len(here) == len(value):
+        return all(map(_is_cut_encoder, here, value))
     return isinstance(here, str) and Path(here).is_absolute() and Path(here).name == value
+
+
+def _is_cut_encoder(here: object, value: object) -> bool:
+    """The same of one of several encoders, as far as it is committed; what is committed is what is opened."""
+    if not isinstance(here, dict) or not isinstance(value, dict):
+        return False
+    return all(one == value.get(key) or _is_cut(one, value.get(key)) for key, one in here.items())
 
 
 def _pull(clone: Path, original: Path) -> None:
@@ -147,8 +162,7 @@ def _move_source(clone: Path, room: Path, parameters: dict[str, Any], source: Pa
 def _link_inputs(clone: Path, original: Path, parameters: dict[str, Any]) -> None:
     """Link what stages read that neither Git nor DVC holds, such as a folder of images beside the project."""
     made = _results(clone)
-    for key in INPUTS:
-        name = parameters.get(key)
+    for key, name in _inputs(parameters):
         if not isinstance(name, str) or (key == "prepare.held_out" and not name.endswith(".txt")):
             continue
         if urls.is_remote(name) or name.startswith(("torchvision:", "~")):
@@ -165,6 +179,13 @@ def _link_inputs(clone: Path, original: Path, parameters: dict[str, Any]) -> Non
         if not Path(os.path.normpath(there)).is_relative_to(os.path.normpath(clone.parent)):
             raise InputError(f"{key}: {name} leads too far out of the project to be made again elsewhere. {WAY_OUT}")
         _link(there, here)
+
+
+def _inputs(parameters: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """What parameters name that stages read, by key."""
+    yield from ((key, parameters.get(key)) for key in INPUTS)
+    for k, one in enumerate(parameters.get("embed.others") or []):
+        yield from ((f"embed.others.{k}.{key}", one.get(key)) for key in ("path", "class_names"))
 
 
 def _link(link: Path, target: Path) -> None:

@@ -44,8 +44,14 @@ def suspects(table: pd.DataFrame, classes: list[str]) -> list[GalleryImage]:
     for row in rows.to_dict("records"):
         given, likely = row["class_name"], classes[row["predicted"]]
         beside = [(typical[name], f"typical {name}") for name in (given, likely) if name in typical]
-        looks.append(_look(row, classes, f"alignment {row['alignment']:.2f}", beside))
+        looks.append(_look(row, classes, f"alignment {row['alignment']:.2f}{_agreement(row)}", beside))
     return looks
+
+
+def _agreement(row: dict[Hashable, Any]) -> str:
+    """How many of several encoders see the likely class; nothing of one encoder."""
+    encoders = sum(str(name).startswith("predicted_") for name in row)
+    return f"; {row['agree']} of {encoders} encoders see it alone" if encoders else ""
 
 
 def near_duplicates(

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
 def embedded(encoder: Mapping[str, Any], images: int) -> str:
     """What made the features of the images to choose from."""
-    name = str(encoder.get("encoder", "an unknown encoder")).removeprefix("features ")  # as given features are noted
-    return f"{images:,} images have features of {name}"
+    every = [encoder, *encoder.get("others", [])]
+    names = [str(one.get("encoder", "an unknown encoder")).removeprefix("features ") for one in every]  # given ones too
+    return f"{images:,} images have features of {' and of '.join(names)}"
 
 
 def adapted(metrics: Mapping[str, Any]) -> str:

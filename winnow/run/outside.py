@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from winnow.errors import InputError
-from winnow.run.settings import Block, Embed, Evaluate, Settings
+from winnow.run.settings import Block, Embed, Encoder, Evaluate, Settings
 from winnow.sources import fingerprint
 
 KEYS = {"adapt": ["optimize.method"], "evaluate": ["prepare.follow_links"]}  # of other blocks than the stage's own
@@ -97,7 +97,8 @@ def paths(stage: str, settings: Settings) -> Iterator[str]:
     if stage == "prepare":
         yield settings.prepare.corrections
     if stage == "embed":
-        yield from filter(None, _named(settings.embed).values())
+        for how in settings.embed.encoders:
+            yield from filter(None, _named(how).values())
     if stage == "evaluate" and settings.evaluate.checkpoint:
         yield settings.evaluate.checkpoint
 
@@ -106,7 +107,7 @@ def _keys(stage: str, settings: Settings) -> dict[str, Any]:
     return {key: attrgetter(key)(settings) for key in KEYS[stage]}
 
 
-def _named(how: Embed) -> dict[str, str | None]:
+def _named(how: Encoder) -> dict[str, str | None]:
     """What embed reads: a tag names weights in the hub's cache, and given features need no names of classes."""
     return {
         "path": None if how.pretrained and how.source == "encoder" else how.path,
@@ -118,8 +119,13 @@ def _is_made(path: str) -> bool:
     return os.path.normpath(path).startswith(MADE)
 
 
-def _embed(how: Embed) -> dict[str, str | None]:
-    return {key: _content("embed", key, path) if path else None for key, path in _named(how).items()}
+def _embed(how: Embed) -> dict[str, Any]:
+    others = [_read(one, f"others.{k}.") for k, one in enumerate(how.others)]
+    return _read(how, "") | ({"others": others} if others else {})
+
+
+def _read(how: Encoder, prefix: str) -> dict[str, str | None]:
+    return {key: _content("embed", prefix + key, path) if path else None for key, path in _named(how).items()}
 
 
 def _content(stage: str, name: str, path: str) -> str:

@@ -6,7 +6,17 @@ An unknown key, a wrong type or a value out of range is refused with the key's n
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 from ruamel.yaml import YAML  # the reader that DVC uses, so both see the same values
 from ruamel.yaml.error import YAMLError
 
@@ -71,7 +81,7 @@ class Prepare(Block):
     corrections: LocalPath = "corrections.csv"
 
 
-class Embed(Block):
+class Encoder(Block):
     """Which encoder turns images and prompts into features, or where the features are that you have."""
 
     source: Literal["encoder", "features"] = "encoder"
@@ -96,7 +106,7 @@ class Embed(Block):
         return given
 
     @model_validator(mode="after")
-    def _there_is_something_to_read(self) -> "Embed":
+    def _there_is_something_to_read(self) -> "Encoder":
         if not self.path and self.source == "features":
             raise ValueError("path: name the folder of features")
         if not self.path and not self.pretrained:
@@ -107,11 +117,28 @@ class Embed(Block):
         return self
 
     @model_validator(mode="after")
-    def _prompts_take_a_class(self) -> "Embed":
+    def _prompts_take_a_class(self) -> "Encoder":
         for prompt in self.prompts:
             if "{}" not in prompt:
                 raise ValueError(f"the prompt {prompt!r} has no {{}} for the class name")
         return self
+
+
+class Embed(Encoder):
+    """The encoder whose features count for coverage, and others whose heads are mixed in."""
+
+    others: list[Encoder] = []
+
+    @property
+    def encoders(self) -> list[Encoder]:
+        """All of them, the first first."""
+        return [self, *self.others]
+
+    @model_serializer(mode="wrap")
+    def _one_encoder_has_no_others(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave the key out where it says nothing: a manifest of one encoder has the bytes that it always had."""
+        found: dict[str, Any] = dump(self)
+        return found if self.others else {key: value for key, value in found.items() if key != "others"}
 
 
 class Adapt(Block):
@@ -221,7 +248,10 @@ class Settings(Block):
     def _secrets_stay_in_the_environment(self) -> "Settings":
         """params.yaml is committed, and its values go into manifests and MLflow."""
         for block, values in self.model_dump().items():
-            for key, value in values.items():
+            below = [
+                (f"others.{k}.{key}", v) for k, one in enumerate(values.get("others", [])) for key, v in one.items()
+            ]
+            for key, value in [*values.items(), *below]:
                 if isinstance(value, str) and (found := secret_in(value)):
                     raise ValueError(
                         f"{block}.{key} holds a secret ({found}); give it in the environment instead, as "
@@ -231,7 +261,7 @@ class Settings(Block):
 
     @model_validator(mode="after")
     def _damage_needs_an_encoder(self) -> "Settings":
-        if self.prepare.damaged and self.embed.source == "features":
+        if self.prepare.damaged and any(one.source == "features" for one in self.embed.encoders):
             raise ValueError("prepare.damaged must be 0 with embed.source: features, made before the damage")
         return self
 

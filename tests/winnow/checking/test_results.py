@@ -180,6 +180,8 @@ def test_less_is_kept_where_a_share_of_wrong_labels_is_asked_for() -> None:
     assert hopeless
     assert hopeless.at_most > 0.001
     assert hopeless.kept.sum() == free.kept.sum(), "it is left, and the gate refuses it"
+    assert free.confidence == pytest.approx(0.95), "all of the error was handed on to the whole"
+    assert hopeless.confidence == pytest.approx(0.975), "half of it is lost with the smallest part"
 
 
 def test_the_part_that_is_chosen_meets_the_limit_with_its_confidence() -> None:

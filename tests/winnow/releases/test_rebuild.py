@@ -209,6 +209,7 @@ def state(project: Path, **parameters: dict[str, object]) -> None:
         ("prepare", "source", "~/secret"),
         ("prepare", "corrections", "/etc/passwd"),
         ("embed", "path", "../weights"),
+        ("embed", "others", [{"model": "timm:resnet18", "path": "../weights"}]),
         ("evaluate", "checkpoint", "/weights.pt"),
         ("evaluate", "tests", {"shifted": "s3://bucket/photos"}),
     ],

@@ -92,6 +92,13 @@ def test_galleries_show_each_sample_beside_what_explains_it(stages: Path) -> Non
     assert [look.id for look in ends["red"]] == kept[::-1][:3] + kept[:3][::-1]
 
 
+def test_suspects_say_how_many_of_several_encoders_agree(stages: Path) -> None:
+    made, classes = table(stages), ["blue", "green", "red"]
+    assert "encoders" not in galleries.suspects(made, classes)[0].note
+    made = made.assign(agree=1, predicted_1=0, predicted_2=1)
+    assert galleries.suspects(made, classes)[0].note.endswith("; 1 of 2 encoders see it alone")
+
+
 def test_pictures_of_suspects_stay_in_the_room_there_is_and_the_rest_are_listed(
     stages: Path, workdir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

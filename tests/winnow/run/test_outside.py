@@ -59,6 +59,21 @@ def test_names_of_classes_and_weights_count_unless_a_stage_made_them(workdir: Pa
     assert known(embed={"path": "weights", "pretrained": "openai"})["embed"]["path"] is None, "the hub's are read"
 
 
+def test_every_encoder_of_several_counts(workdir: Path) -> None:
+    for name in ("one", "two", "names.csv"):
+        (workdir / name).write_text(name)
+    others = [{"model": "timm:resnet18", "path": "two", "class_names": "names.csv"}]
+    embed = {"model": "ViT-B-16", "path": "one", "others": others}
+    found = known(embed=embed)["embed"]
+    wanted = {name: fingerprint.content(Path(at)) for name, at in {"path": "two", "class_names": "names.csv"}.items()}
+    assert found == {"path": fingerprint.content(Path("one")), "class_names": None, "others": [wanted]}
+    read = list(outside.paths("embed", Settings.model_validate({"embed": embed})))
+    assert read == ["one", "two", "names.csv"]
+    (workdir / "two").unlink()
+    with pytest.raises(InputError, match=r"embed\.others\.0\.path: two does not exist"):
+        known(embed=embed)
+
+
 @pytest.mark.parametrize(
     ("block", "key"),
     [("prepare", "corrections"), ("embed", "path"), ("embed", "class_names"), ("evaluate", "checkpoint")],

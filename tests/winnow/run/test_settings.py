@@ -77,6 +77,13 @@ def test_an_encoder_may_be_left_out_or_named_in_part(
     assert (embed.model, embed.path, embed.pretrained) == (model, path, pretrained)
 
 
+def test_one_encoder_has_no_key_for_others_in_a_manifest(tmp_path: Path) -> None:
+    one, two = load(tmp_path, ""), load(tmp_path, "embed: {others: [{model: 'timm:resnet18', path: w}]}")
+    assert "others" not in one.model_dump()["embed"]
+    assert two.model_dump()["embed"]["others"][0]["model"] == "timm:resnet18"
+    assert [how.pretrained for how in two.embed.encoders] == [settings.TAG, None]
+
+
 @pytest.mark.parametrize("value", [1, 1.0, 0.001])
 def test_the_dial_takes_any_share_above_zero(tmp_path: Path, value: float) -> None:
     assert load(tmp_path, f"optimize: {{keep: {value}}}").optimize.keep == value
@@ -111,6 +118,9 @@ def test_the_dial_takes_any_share_above_zero(tmp_path: Path, value: float) -> No
         ("embed: {model: ViT-L-14}", ["embed", "name the encoder's weights: path", "pretrained"]),
         ("embed: {pretrained: null}", ["embed", "name the encoder's weights"]),
         ("embed: {source: features}", ["embed", "name the folder of features"]),
+        ("embed: {others: [{source: features}]}", ["embed.others.0", "name the folder of features"]),
+        ("embed: {others: [{path: x, others: []}]}", ["unknown key embed.others.0.others"]),
+        ("{prepare: {damaged: 0.1}, embed: {others: [{source: features, path: x}]}}", ["prepare.damaged must be 0"]),
         ("embed: {prompts: a photo}", ["embed", "'a photo'", "{}"]),
         ("embed: {prompts: 3}", ["embed.prompts", "list"]),
         ("runtime: {runner: ray}", ["runtime.runner", "'local' or 'dask'", "'ray'"]),
