@@ -39,7 +39,7 @@ FIT_ROWS, FIT_SCORES = 8_192, 2**21  # images, and images times classes, that ch
 START, LITTLE = 0.4, 0.01  # weights at the start
 ROUNDS, STRICT = 5, 2  # of expectation-maximisation, the last of which are strict about confusions
 SEARCHED = 16_384  # images at most in the search; more teach the heads that it ends with
-SAY = 0.5  # of zero-shot's log odds in the order of labels, times the share of the images that it gets right
+SAY = 0.5  # of zero-shot's log odds in the order of labels, times the square of the share of images that it gets right
 HEADS = ("zero_shot", "discriminant", "logistic")
 TRUSTED, FAR = float(np.log(9)), 0.99  # log odds of a trusted label; as far as few trusted samples are is damage
 
@@ -267,7 +267,7 @@ def second_opinion(found: Fitted, predicted: np.ndarray) -> tuple[np.ndarray, fl
         scores = (rows[part] + rows.mean) @ head
         log_odds[part] = logit(scores, rows.labels[part]).numpy()
         agrees[part] = scores.argmax(1).numpy() == predicted[part]
-    return log_odds, SAY * float(agrees.mean())
+    return log_odds, SAY * float(agrees.mean()) ** 2
 
 
 def search(
