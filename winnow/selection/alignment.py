@@ -39,7 +39,7 @@ FIT_ROWS, FIT_SCORES = 8_192, 2**21  # images, and images times classes, that ch
 START, LITTLE = 0.4, 0.01  # weights at the start
 ROUNDS, STRICT = 5, 2  # of expectation-maximisation, the last of which are strict about confusions
 SEARCHED = 16_384  # images at most in the search; more teach the heads that it ends with
-SAY = 0.5  # of zero-shot's log odds in the order of labels, times the square of the share of images that it gets right
+SURE = 4  # power of the share of images that zero-shot puts where all heads do: its weight in the order of labels
 HEADS = ("zero_shot", "discriminant", "logistic")
 TRUSTED, FAR = float(np.log(9)), 0.99  # log odds of a trusted label; as far as few trusted samples are is damage
 
@@ -227,7 +227,9 @@ def align(data: Features, seed: int = 0) -> Alignment:
         del choice["temperature"], choice["share"]["zero_shot"]
     elsewhere = {
         **found.chosen.noise.stated(),
-        "zero_shot": (100 * found.heads.text).numpy() if named else np.empty((0, 0), np.float32),
+        "zero_shot": (float(found.zero_shot.weight[0]) * 100 * found.heads.text).numpy()
+        if named
+        else np.empty((0, 0), np.float32),
         "say": np.array([say]),
         "near": found.near.numpy(),
         "centre": found.rows.mean.numpy(),
@@ -260,14 +262,14 @@ def judge(rows: FoldedRows, scores: Callable[[slice], Tensor], how: NoiseModel) 
 
 
 def second_opinion(found: Fitted, predicted: np.ndarray) -> tuple[np.ndarray, float]:
-    """Zero-shot's log odds (N,) at CLIP's own temperature, and its say: more where it puts images as all heads do."""
-    rows, head = found.rows, 100 * found.heads.text.T
+    """Zero-shot's log odds (N,) at its own temperature, and its say: much only where it puts images as all heads do."""
+    rows, head = found.rows, float(found.zero_shot.weight[0]) * 100 * found.heads.text.T
     log_odds, agrees = np.empty(len(rows), np.float32), np.empty(len(rows), bool)
     for part in rows.blocks():
         scores = (rows[part] + rows.mean) @ head
         log_odds[part] = logit(scores, rows.labels[part]).numpy()
         agrees[part] = scores.argmax(1).numpy() == predicted[part]
-    return log_odds, SAY * float(agrees.mean()) ** 2
+    return log_odds, float(agrees.mean()) ** SURE
 
 
 def search(
@@ -295,7 +297,7 @@ def search(
         zero_shot = fit(parts[:1], labels, guess.noise, zero_shot.weight, strict=False)
         trust = everyone * trusted_by(rows, 100 * text, zero_shot)
         found.append(climb(rows, scatter, text, zero_shot, Mixture(weight, zero_shot.noise, np.inf), trust))
-    best, mixture = min(found, key=lambda one: one[1].loss + one[1].noise.confusions)
+    best, mixture = min(found, key=_cost)
     if len(rows) > SEARCHED:  # more labels teach
         trust = _on(rows, heads.TRAINED_ON)
         best = teach(rows, scatter, text, best.base, _trust(rows, best, mixture, trust))
@@ -310,15 +312,21 @@ def climb(
 ) -> tuple[Heads, Mixture]:
     """Expectation-maximisation from `trust` (N,) in each label: teach the heads, fit weights and noise, judge again."""
     sample, base = _sample(rows, len(text)), float(zero_shot.weight[0]) * 100 * text.T
-    mixture, members = start, trust
+    mixture, members, found = start, trust, []
     for turn in range(ROUNDS):
         taught = teach(rows, scatter, text, base, trust)
         weight = np.maximum(mixture.weight, 2 * LITTLE)
         strict = turn >= ROUNDS - STRICT
         mixture = fit(taught.parts(rows, sample), rows.labels[sample], mixture.noise, weight, strict=strict)
+        found.append((taught, mixture))
         if turn < ROUNDS - 1:
             trust = _trust(rows, taught, mixture, members)
-    return taught, mixture
+    return min(found, key=_cost)  # heads that stop early need not become likelier with each turn
+
+
+def _cost(found: tuple[Heads, Mixture]) -> float:
+    """Loss in nats and a nat for each confusion (Akaike's information criterion)."""
+    return found[1].loss + found[1].noise.confusions
 
 
 def teach(rows: FoldedRows, scatter: Tensor, text: Tensor, base: Tensor, trust: Tensor) -> Heads:

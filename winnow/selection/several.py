@@ -76,7 +76,7 @@ def _by_worth(found: list[Fitted]) -> list[int]:
 
 def _spoken(found: list[Fitted], speaker: int | None) -> np.ndarray:
     """The zero-shot head (C, d) of one encoder, for unit features of all encoders side by side, made unit again."""
-    texts = [100 * one.heads.text * (v == speaker) for v, one in enumerate(found)]
+    texts = [float(one.zero_shot.weight[0]) * 100 * one.heads.text * (v == speaker) for v, one in enumerate(found)]
     return np.float32(np.sqrt(len(found))) * torch.cat(texts, 1).numpy()
 
 
