@@ -82,6 +82,12 @@ def refit(noise: NoiseModel, found: np.ndarray, rounds: int = 2, before: np.ndar
     return replace(noise, rate=rate)
 
 
+def posterior(scores: Tensor, labels: Tensor, classes: Tensor, noise: NoiseModel) -> Tensor:
+    """(n,) probability that `classes` (n,) are the true ones, given the images and their labels, as for `log_odds`."""
+    joint = scores + noise.factor.clamp_min(TINY).log()[noise.cell[labels]]
+    return (joint[torch.arange(len(labels)), classes] - joint.logsumexp(1)).exp()
+
+
 def log_odds(scores: Tensor, labels: Tensor, noise: NoiseModel) -> Tensor:
     """Log odds that labels are right, given the images.
 

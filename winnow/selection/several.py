@@ -28,7 +28,7 @@ def align(data: Features, seed: int = 0) -> Alignment:
         every = (one.scores(part, weight) for one, weight in zip(found, weights, strict=True))
         return torch.stack(list(every)).sum(0)
 
-    log_odds, predicted = alignment.judge(first.rows, scores, chosen.noise)
+    log_odds, predicted, certainty = alignment.judge(first.rows, scores, chosen.noise)
     distance = heads.distance(first.rows, first.scatter)
     damaged = alignment.unlike_the_trusted(distance, log_odds)
     back = np.argsort(first.rows.order)
@@ -41,6 +41,7 @@ def align(data: Features, seed: int = 0) -> Alignment:
         "centre": _padded(first.rows.mean.numpy() / np.sqrt(len(found)), weight.shape[1:]),
         "metric": _padded(len(found) * heads.metric(first.scatter, heads.FAR_RIDGE).numpy(), 2 * weight.shape[1:]),
         "far": np.array([alignment.reach(distance, log_odds)]),
+        "certainty": certainty[back],
     }
     return Alignment(
         log_odds[back], predicted[back], damaged[back], weight, bias, choice, **elsewhere, by_encoder=alone

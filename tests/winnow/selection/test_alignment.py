@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from winnow import features
 from winnow.features import Features
 from winnow.selection import alignment, heads, noise
-from winnow.selection.alignment import Alignment, Mixture, align
+from winnow.selection.alignment import Alignment, Fitted, Mixture, align
 from winnow.selection.heads import FoldedRows
 
 
@@ -235,10 +235,16 @@ def test_scores_of_a_block_are_the_sum_of_the_heads(hard: tuple[Features, np.nda
     parts = [100 * x @ text.T, means.scores(x, rows.labels, everything), heads.by_fold(x, rows.fold, steps, base)]
     weight = np.array([0.03, 0.5, 0.7])
     scores = sum(w * part for w, part in zip(weight, parts, strict=True))
-    odds, predicted = alignment._score(rows, text, means, steps, base, Mixture(weight, how, 0.0))
+    mixed = Mixture(weight, how, 0.0)
+    found = Fitted(rows, text, means, base, steps, scatter, text, np.arange(800), torch.stack(parts), mixed, mixed)
+    odds, predicted, certainty = alignment.judge(rows, lambda part: found.scores(part, weight), how)
     assert odds == pytest.approx(noise.log_odds(scores, rows.labels, how).numpy(), abs=5e-3)
     assert (predicted == scores.argmax(1).numpy()).mean() > 0.998
-    as_one, bias = alignment._as_one(rows, text, means, steps, base, Mixture(weight, how, 0.0))
+    assert certainty[:, 0] == pytest.approx(torch.softmax(scores, 1).amax(1).numpy(), abs=5e-3)
+    joint = torch.softmax(scores, 1) * how.factor[how.cell[rows.labels]]
+    believed = (joint / joint.sum(1, keepdim=True))[torch.arange(len(joint)), scores.argmax(1)]
+    assert certainty[:, 1] == pytest.approx(believed.numpy(), abs=2e-2)
+    as_one, bias = found.as_one(weight)
     unit = torch.from_numpy(features.unit(data.image)[rows.order])
     not_left_out = [parts[0], x @ means.weight.T + means.bias, x @ (base + steps.mean(1))]
     whole = sum(w * part for w, part in zip(weight, not_left_out, strict=True))
