@@ -88,6 +88,11 @@ def kept(path: Path, ids: np.ndarray) -> np.ndarray:
     return np.isin(ids, table.loc[table["decision"] == "keep", "id"].to_numpy(dtype=str))
 
 
+def decided(path: Path, ids: np.ndarray) -> np.ndarray:
+    """(N,) bool: about which of `ids` (N,) a person decided, by the table of decisions that `prepare` leaves."""
+    return np.isin(ids, pd.read_parquet(path)["id"].to_numpy(dtype=str))
+
+
 def read(path: Path, classes: list[str], ids: Container[str]) -> pd.DataFrame:
     """The decisions and answers in a file, checked: at most one of either an id. Columns: COLUMNS, and sample.
 

@@ -50,6 +50,7 @@ def facts(release: Path) -> dict[str, Any]:
         },
         "checked": {key: manifest.selection[key] for key in words.KEYS if key in manifest.selection},
         "held_out": {key: int(count) for key, count in manifest.selection.items() if key.startswith("held_out")},
+        "relabelled": {key: int(count) for key, count in manifest.selection.items() if key.startswith("relabelled")},
         "planted": {name: found.stated() for name, found in planted.items() if found},
         "adaptation": manifest.adaptation.stated(),
         "accuracy": {arm: manifest.results.accuracy.of(arm).stated() for arm in ARMS},
@@ -94,7 +95,7 @@ def _outcomes(release: Path, manifest: Manifest, found: dict[str, Any]) -> Itera
     with suppress(InputError):  # a summary needs no table
         yield "score", outcomes.scored(load(release).scores)
     counts = {reasons.key(reason): count for reason, count in found["dropped"].items()}
-    more = {**counts, **found["checked"], **found["held_out"]}
+    more = {**counts, **found["checked"], **found["relabelled"], **found["held_out"]}
     yield "optimize", outcomes.optimized({"pool": found["pool"], "kept": found["kept"], **more})
 
 

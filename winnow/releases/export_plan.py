@@ -20,10 +20,13 @@ def plan(release: Release, data: Dataset, *, test: bool) -> pd.DataFrame:
     Raises:
         InputError: the images lack a sample of the release, or have another image or class for it.
     """
-    kept = release.scores.loc[release.scores["selected"], ["id", "label", "sha256"]]
+    scores = release.scores
+    given = scores["given_label"] if "given_label" in scores else scores["label"]  # where some have new labels
+    kept = scores.assign(given=given).loc[scores["selected"], ["id", "label", "given", "sha256"]]
     table = data.index.merge(kept, on="id", how="left", suffixes=("", "_released"))
     _check(release, data, table, kept)
     table = table[table["label_released"].notna() | (test & (table["split"] == "test"))].copy()
+    table["label"] = table["label_released"].fillna(table["label"]).astype(table["label"].dtype)
     table["class_name"] = table["label"].map(dict(enumerate(data.classes)))
     table["folder"] = table["class_name"].map({name: names.safe(name) for name in data.classes})
     table["file"] = names.file_names(table, ["split", "label"])
@@ -40,8 +43,8 @@ def _check(release: Release, data: Dataset, table: pd.DataFrame, kept: pd.DataFr
     if len(gone):
         raise InputError(f"{len(gone):,} ids of the release are not in {data.folder}, {quoted(gone.iloc[0])} {way_out}")
     of_release = table[table["label_released"].notna()]
-    for what, column in (("image", "sha256"), ("label", "label")):
-        other = of_release.loc[of_release[column] != of_release[f"{column}_released"], "id"]
+    for what, column, stated in (("image", "sha256", "sha256_released"), ("label", "label", "given")):
+        other = of_release.loc[of_release[column] != of_release[stated], "id"]
         if len(other):
             first = quoted(other.iloc[0])
             raise InputError(

@@ -190,7 +190,7 @@ class Manifest(Part):
     encoder: dict[str, JsonValue]
     adapters_sha256: Sha256
     selection: dict[Text, int | float] = Field(
-        description="What was kept, dropped by reason, and thought of held-out images, in numbers."
+        description="What was kept, dropped by reason, relabelled, and thought of held-out images."
     )
     adaptation: Adaptation
     parameters: Parameters

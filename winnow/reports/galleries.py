@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from winnow.selection.reasons import DAMAGED, SUSPECTED
+from winnow.selection.reasons import DAMAGED, RELABELLED, SUSPECTED
 
 TWINS, BROKEN, CLASSES, ENDS, HELD_OUT = 48, 48, 40, 3, 96  # at most, so that the report has room for suspects
 
@@ -121,6 +121,19 @@ def leaks(judged: pd.DataFrame, table: pd.DataFrame, classes: list[str]) -> list
         alike = "the same bytes" if row["sha256"] == other["sha256"] else f"similarity {row['cosine']:.3f}"
         look = _look(row, classes, alike, [(other["id"], _state(other))])
         looks.append(replace(look, caption=f"{row['class_name']}: held out"))
+    return looks
+
+
+def relabelled(table: pd.DataFrame, classes: list[str]) -> list[GalleryImage]:
+    """What was kept under a new label, the least sure first, beside typical images of both classes."""
+    typical = _typical(table[table["reason"] != RELABELLED])
+    rows = table[table["reason"] == RELABELLED].sort_values(["alignment", "id"]).head(HELD_OUT)
+    looks = []
+    for row in rows.to_dict("records"):
+        given, new = row["evidence"], row["class_name"]
+        beside = [(typical[name], f"typical {name}") for name in (given, new) if name in typical]
+        look = _look(row, classes, f"kept as {new}, alignment {row['alignment']:.2f}", beside)
+        looks.append(replace(look, given=given, trusted=False))
     return looks
 
 

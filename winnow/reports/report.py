@@ -61,6 +61,8 @@ def render(
         "twins": galleries.near_duplicates(table, pairs, classes, same_class=True),
         "damaged": galleries.damaged(table, classes),
     }
+    if "given_label" in table:
+        shown["relabelled"] = galleries.relabelled(table, classes)
     if held_out is not None:
         shown["held_out"] = galleries.held_out(held_out, table, classes)
         shown["leaks"] = galleries.leaks(held_out, table, classes)

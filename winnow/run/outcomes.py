@@ -56,6 +56,8 @@ def optimized(metrics: Mapping[str, Any]) -> str:
     line = f"kept {metrics['kept']:,} of {metrics['pool']:,} images" + (f"; dropped: {why}" if why else "")
     checked = words.stated(metrics)
     line += f"; {checked}" if checked else ""
+    if metrics.get("relabelled_offered"):
+        line += f"; {metrics['relabelled']:,} kept under a new label of {metrics['relabelled_offered']:,} offered so"
     return line + (f"; {held_out.stated(metrics)}" if metrics.get("held_out") else "")
 
 

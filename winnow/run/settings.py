@@ -166,6 +166,15 @@ class Optimize(Block):
     balance: Balance = methods.BALANCE
     drop_near_duplicates: bool = methods.DROP_NEAR_DUPLICATES
     max_wrong: float | None = Field(default=None, gt=0, lt=1)
+    relabel: bool = False
+
+    @model_validator(mode="after")
+    def _relabelling_has_what_it_needs(self) -> "Optimize":
+        if self.relabel and self.method != "winnow":
+            raise ValueError("relabel needs method: winnow; the published method does not say how sure it is")
+        if self.relabel and self.max_wrong is not None:
+            raise ValueError("relabel and max_wrong do not go together: answers are about labels as they were given")
+        return self
 
 
 class Evaluate(Block):

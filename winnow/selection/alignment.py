@@ -64,6 +64,8 @@ class Alignment:
         centre: (d,) mean of the unit features.
         metric: (d, d) of the distance from it by which damage is found.
         far: (1,) the distance from which an image is unlike all that are trusted.
+        certainty: (N, 2) float32, probability of the predicted class, by heads that did not see the label: given the
+            image alone, and given the label too, by the noise model.
         by_encoder: (V, N) the class that each of several encoders alone takes the image for; None of one.
     """
 
@@ -82,6 +84,7 @@ class Alignment:
     centre: np.ndarray = field(default_factory=lambda: np.empty(0))
     metric: np.ndarray = field(default_factory=lambda: np.empty(0))
     far: np.ndarray = field(default_factory=lambda: np.array([np.inf]))
+    certainty: np.ndarray = field(default_factory=lambda: np.empty((0, 2), np.float32))
     by_encoder: np.ndarray | None = None
 
     @torch.no_grad()
@@ -213,7 +216,9 @@ def align(data: Features, seed: int = 0) -> Alignment:
         seed: draws the folds; the order of the rows has no influence.
     """
     found, named = fitted(data, seed), data.text is not None
-    log_odds, predicted = judge(found.rows, lambda part: found.scores(part, found.chosen.weight), found.chosen.noise)
+    log_odds, predicted, certainty = judge(
+        found.rows, lambda part: found.scores(part, found.chosen.weight), found.chosen.noise
+    )
     say = 0.0
     if named and len(data.classes) > 1:
         zero_shot, say = second_opinion(found, predicted)
@@ -235,6 +240,7 @@ def align(data: Features, seed: int = 0) -> Alignment:
         "centre": found.rows.mean.numpy(),
         "metric": heads.metric(found.scatter, heads.FAR_RIDGE).numpy(),
         "far": np.array([reach(distance, log_odds)]),
+        "certainty": certainty[back],
     }
     return Alignment(log_odds[back], predicted[back], damaged[back], weight, bias, choice, **elsewhere)
 
@@ -252,13 +258,19 @@ def fitted(data: Features, seed: int, order: np.ndarray | None = None) -> Fitted
     return Fitted(rows, taught, scatter, near, sample, taught.parts(rows, sample), zero_shot, chosen)
 
 
-def judge(rows: FoldedRows, scores: Callable[[slice], Tensor], how: NoiseModel) -> tuple[np.ndarray, np.ndarray]:
-    """Log odds (N,) and predicted class (N,) in the order of `rows`; `scores` gives (n, C) of some."""
+def judge(
+    rows: FoldedRows, scores: Callable[[slice], Tensor], how: NoiseModel
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Log odds (N,), predicted class (N,) and its certainty (N, 2) in the order of `rows`; `scores` gives (n, C)."""
     log_odds, predicted = np.empty(len(rows), np.float32), np.empty(len(rows), np.int64)
+    certainty = np.empty((len(rows), 2), np.float32)
     for part in track(rows.blocks(), description="align", disable=bars.hidden(), transient=True):
-        found = scores(part)
-        log_odds[part], predicted[part] = noise.log_odds(found, rows.labels[part], how), found.argmax(1)
-    return log_odds, predicted
+        found, labels = scores(part), rows.labels[part]
+        top = found.argmax(1)
+        log_odds[part], predicted[part] = noise.log_odds(found, labels, how), top
+        certainty[part, 0] = (found.amax(1) - found.logsumexp(1)).exp()
+        certainty[part, 1] = noise.posterior(found, labels, top, how)
+    return log_odds, predicted, certainty
 
 
 def second_opinion(found: Fitted, predicted: np.ndarray) -> tuple[np.ndarray, float]:

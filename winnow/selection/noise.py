@@ -165,6 +165,12 @@ def _price(gain: Tensor, n: int, total: Tensor, strict: bool) -> Tensor:
     return price[passed.max()] if len(passed) else torch.tensor(torch.inf)
 
 
+def posterior(scores: Tensor, labels: Tensor, classes: Tensor, noise: NoiseModel) -> Tensor:
+    """(n,) probability that `classes` (n,) are the true ones, given the images and their labels, as for `log_odds`."""
+    joint = scores + noise.given.clamp_min(TINY).log()[labels]
+    return (joint[torch.arange(len(labels)), classes] - joint.logsumexp(1)).exp()
+
+
 def log_odds(scores: Tensor, labels: Tensor, noise: NoiseModel) -> Tensor:
     """Log odds that labels are right, given the images.
 

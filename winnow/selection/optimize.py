@@ -22,11 +22,12 @@ from winnow import corrections as decisions
 from winnow.checking import results
 from winnow.checking.results import Answers
 from winnow.compute import threads
-from winnow.errors import ArgumentError, named
+from winnow.errors import ArgumentError, InputError, named
 from winnow.features import Features
 from winnow.files.json_files import write_json
 from winnow.files.outputs import whole_folder
 from winnow.selection import answered, coverage, explain, held_out, near_duplicates, published, ranking
+from winnow.selection import relabel as relabelling
 from winnow.selection.methods import Balance, Method, Solver
 from winnow.terminal import bars
 
@@ -136,15 +137,29 @@ def run(
     drop_near_duplicates: bool,
     device: str,
     max_wrong: float | None = None,
+    relabel: bool = False,
 ) -> None:
     """Choose from the folder `scores` of the feature folder `embed`; write subset.parquet and metrics.json to `out`.
 
     What the table of decisions at `corrections` says to keep is kept, and its answers count (`checking.results`). Where
-    held-out images were judged, held_out.parquet says which of their labels are suspected (`selection.held_out`).
+    held-out images were judged, held_out.parquet says which of their labels are suspected (`selection.held_out`). With
+    `relabel`, suspects whose right class is sure are offered under it (`selection.relabel`), unless a person decided
+    about them.
+
+    Raises:
+        InputError: `keep` is out of range, or labels are to be changed that a person has answered about.
     """
     twins = pd.read_parquet(scores / "near_duplicates.parquet") if drop_near_duplicates else None
     data, judged = features.load(embed), pd.read_parquet(scores / "scores.parquet")
     answers = results.load(corrections, judged)
+    if relabel:
+        if answers is not None:
+            raise InputError(
+                "optimize.relabel does not go together with answers of `winnow check`, which are about labels as they "
+                "were given; set it to false"
+            )
+        certainty = pd.read_parquet(scores / relabelling.TABLE)[["certainty", "posterior"]].to_numpy()
+        judged, data = relabelling.apply(judged, data, certainty, decisions.decided(corrections, data.ids))
     with named("optimize.{}".format):
         table = select(
             judged,
@@ -159,9 +174,12 @@ def run(
             answers=answers,
             max_wrong=max_wrong,
         )
+    if relabel:
+        table = relabelling.explain(table, data.classes)
     with whole_folder(out) as folder:
         table.to_parquet(folder / "subset.parquet", index=False)
         metrics = explain.summary(table) | said(table, answers, max_wrong)
+        metrics |= relabelling.summary(table) if relabel else {}
         if (others := scores / held_out.TABLE).is_file():
             found = pd.read_parquet(others)
             confirmed = decisions.kept(corrections, found["id"].to_numpy(dtype=str))

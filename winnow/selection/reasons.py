@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 SUSPECTED, DAMAGED, TWIN = "suspected label", "damaged", "near duplicate"
 REDUNDANT, OVER_BUDGET = "redundant", "over budget"
+RELABELLED = "relabelled"  # the only reason of what is kept: under another label than it was given
 UNCERTAIN = "uncertain"  # only where `optimize.max_wrong` cut what is kept
 REASONS = {
     SUSPECTED: ("suspected labels", "the label is suspected: the image looks like another class"),

@@ -22,6 +22,7 @@ from winnow.features import Features
 from winnow.files import hashes, marks, outputs, scratch
 from winnow.selection import adapters
 from winnow.selection.adapters import Adapted, Adapters
+from winnow.selection.alignment import Alignment
 from winnow.terminal import bars
 
 ADAPTERS = "adapters.safetensors"
@@ -207,11 +208,16 @@ def classes(embed: Path, adapted: Path, span: tuple[int, int], pieces: Path, *, 
 
 @threads.fixed()
 def gather(embed: Path, adapted: Path, pieces: Path, out: Path) -> None:
-    """Put the parts together and write scores.parquet to `out`."""
+    """Put the parts together and write scores.parquet to `out`, and how sure the heads are, for `selection.relabel`."""
     parts = (np.load(path) for path in sorted(pieces.glob("*.npz")))
-    table = _table(_data(embed), adapters.load(adapted / ADAPTERS), parts)
+    found = adapters.load(adapted / ADAPTERS)
+    table = _table(_data(embed), found, parts)
     with outputs.whole_folder(out) as folder:
         table.to_parquet(folder / "scores.parquet", index=False)
+        if isinstance(found, Alignment):
+            certainty, posterior = found.certainty.T
+            sure = pd.DataFrame({"id": table["id"], "certainty": certainty, "posterior": posterior})
+            sure.to_parquet(folder / "certainty.parquet", index=False)
 
 
 def _data(embed: Path) -> Features:

@@ -28,7 +28,7 @@ def align(data: Features, seed: int = 0) -> Alignment:
         every = (one.scores(part, weight) for one, weight in zip(found, weights, strict=True))
         return torch.stack(list(every)).sum(0)
 
-    log_odds, predicted = alignment.judge(first.rows, scores, chosen.noise)
+    log_odds, predicted, certainty = alignment.judge(first.rows, scores, chosen.noise)
     speaker = next((v for v in _by_worth(found) if found[v].heads.text.any()), None)
     say = 0.0
     if speaker is not None:
@@ -48,6 +48,7 @@ def align(data: Features, seed: int = 0) -> Alignment:
         "centre": _padded(first.rows.mean.numpy() / np.sqrt(len(found)), weight.shape[1:]),
         "metric": _padded(len(found) * heads.metric(first.scatter, heads.FAR_RIDGE).numpy(), 2 * weight.shape[1:]),
         "far": np.array([alignment.reach(distance, log_odds)]),
+        "certainty": certainty[back],
     }
     return Alignment(
         log_odds[back], predicted[back], damaged[back], weight, bias, choice, **elsewhere, by_encoder=alone

@@ -34,6 +34,7 @@ DIGITS = 6  # of results
 MEASURES = ("accuracy", "worst_class", "calibration_error")
 COUNTS = ("kept", "samples_seen")
 TRUSTED = "trusted_accuracy"  # on the held-out images whose label is not suspected
+GIVEN = "given_label"  # the column of labels before some were changed (`selection.relabel`)
 SHIFTED = "accuracy_"  # before the name of a shifted test set
 
 
@@ -126,9 +127,13 @@ def measure(work: EvaluationJob, arm: Arm, seed: int, device: str) -> dict[str, 
         DivergenceError: the network is worth nothing.
     """
     data = dataset.load(work.images)
-    chosen = np.flatnonzero(choose(pd.read_parquet(work.subset), len(data.classes), arm, seed))
+    subset = pd.read_parquet(work.subset)
+    if arm != "subset" and GIVEN in subset:  # only the subset has new labels
+        subset = subset.assign(label=subset[GIVEN])
+    chosen = np.flatnonzero(choose(subset, len(data.classes), arm, seed))
+    labels = subset["label"].to_numpy()[chosen]
     start = time.perf_counter()
-    found, seen, more = (_probe if work.probes else _network)(work, data, chosen, seed, device)
+    found, seen, more = (_probe if work.probes else _network)(work, data, chosen, labels, seed, device)
     measured = {name: getattr(found, name) for name in MEASURES} | _trusted(work, data, found.right) | more
     row = {"arm": arm, "seed": seed, "budget": work.budget, "kept": len(chosen), "samples_seen": seen}
     rounded = {name: round(value, DIGITS) for name, value in measured.items()}
@@ -148,13 +153,13 @@ def _trusted(work: EvaluationJob, data: Dataset, right: np.ndarray) -> dict[str,
 
 
 def _network(
-    work: EvaluationJob, data: Dataset, chosen: np.ndarray, seed: int, device: str
+    work: EvaluationJob, data: Dataset, chosen: np.ndarray, taught: np.ndarray, seed: int, device: str
 ) -> tuple[Measures, int, dict[str, float]]:
-    """What a network trained on the `chosen` of the pool is worth, the images it saw, and its accuracy elsewhere."""
+    """What a network is worth that is `taught` the `chosen` of the pool, the images it saw, its accuracy elsewhere."""
     block, labels = np.load(work.pixels, mmap_mode="r"), data.index["label"].to_numpy()
     pool, test = ((data.index["split"] == name).to_numpy() for name in ("train", "test"))
     rows, training = np.flatnonzero(pool)[chosen], work.length.training(work.training, len(chosen))
-    model = classifier.fit(block[rows], labels[rows], training, classes=len(data.classes), seed=seed, device=device)
+    model = classifier.fit(block[rows], taught, training, classes=len(data.classes), seed=seed, device=device)
     elsewhere = {
         SHIFTED + name: model.accuracy(np.load(folder / shifted_tests.PIXELS), np.load(folder / shifted_tests.LABELS))
         for name, folder in work.tests.items()
@@ -163,11 +168,11 @@ def _network(
 
 
 def _probe(
-    work: EvaluationJob, data: Dataset, chosen: np.ndarray, seed: int, device: str
+    work: EvaluationJob, data: Dataset, chosen: np.ndarray, taught: np.ndarray, seed: int, device: str
 ) -> tuple[Measures, int, dict[str, float]]:
     """The same of a linear probe on features, which draws nothing."""
     have = features.load(work.embed)
-    model = probe.fit(have.image[chosen], have.labels[chosen], len(data.classes))
+    model = probe.fit(have.image[chosen], taught, len(data.classes))
     test, labels = np.load(work.embed / "test.npy"), np.load(work.embed / "test_labels.npy")
     return model.measure(test, labels), model.passes * len(chosen), {}
 
@@ -222,17 +227,16 @@ def by_class(table: pd.DataFrame, data: Dataset) -> pd.DataFrame:
 def planted(subset: pd.DataFrame, truth: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """For each kind of planted fault: how many there are and were dropped, their share of the pool and of the kept."""
     table = subset.merge(truth, on="id", how="left")
-    kept = table["selected"]
-    faults = {
-        "wrong_labels": table["true_label"].notna() & (table["true_label"] != table["label"]),
-        "damaged": table["damage"].fillna("") != "",
-    }
+    kept, given = table["selected"], table[GIVEN if GIVEN in table else "label"]
+    wrong = table["true_label"].notna() & (table["true_label"] != given)
+    faults = {"wrong_labels": wrong, "damaged": table["damage"].fillna("") != ""}
+    left = {"wrong_labels": table["true_label"].fillna(given) != table["label"], "damaged": faults["damaged"]}
     return {
         name: {
             "planted": int(fault.sum()),
             "dropped": int((fault & ~kept).sum()),
             "share_of_pool": float(fault.mean()),
-            "share_of_kept": float(fault[kept].mean()),
+            "share_of_kept": float(left[name][kept].mean()),
         }
         for name, fault in faults.items()
         if fault.any()

@@ -12,7 +12,7 @@ from winnow.cli import show
 from winnow.files import hashes
 from winnow.files.json_files import read_json, write_json
 from winnow.releases import assemble, manifest
-from winnow.selection import explain, held_out
+from winnow.selection import explain, held_out, relabel
 from winnow.selection.reasons import REASONS
 
 
@@ -145,6 +145,32 @@ def test_mlflow_is_told_what_is_thought_of_held_out_labels(judged: Path, workdir
     assert tracked.metrics["trusted_accuracy.subset.mean"] == 0.5
     assert "1 of 6 held-out labels are suspected" in tracked.description
     assert "| this subset | 50.00% ± 12.50 | 50.00% ± 12.50 |" in tracked.description
+
+
+def test_new_labels_are_stated_shown_and_exported(
+    stages: Path, workdir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = pd.read_parquet(stages / "optimize/subset.parquet")
+    first = table.loc[table["selected"] & (table["label"] == 0), "id"].iloc[0]
+    table["given_label"] = table["label"]
+    table.loc[table["id"] == first, ["label", "class_name", "predicted"]] = [2, "red", 2]
+    table = relabel.explain(table, ["blue", "green", "red"])
+    table.to_parquet(stages / "optimize/subset.parquet", index=False)
+    write_json(stages / "optimize/metrics.json", explain.summary(table) | relabel.summary(table))
+    out = made(stages, workdir / "out")
+    row = pd.read_parquet(out / "scores.parquet").set_index("id").loc[first]
+    assert (row["label"], row["given_label"], row["reason"], row["evidence"]) == (2, 0, "relabelled", "blue")
+    assert read_json(out / "manifest.json")["selection"]["relabelled"] == 1
+    assert "| kept under a new label, by `optimize.relabel` | 1 of 1 offered" in (out / "card.md").read_text()
+    page = (out / "report.html").read_text().split('<h2 id="relabelled">')[1].split("</section>")[0]
+    assert f'data-id="{first}" data-given="blue" data-likely="red" data-reason="relabelled"' in page
+    show.describe(out)
+    assert "1 kept under a new label of 1 offered so" in " ".join(capsys.readouterr().out.split())
+    opened = manifest.load(out)
+    assert opened.export(workdir / "photos", images=stages / "prepare/images") == 16
+    listed = pd.read_csv(workdir / "photos/samples.csv").set_index("id")
+    assert (listed.loc[first, "class_name"], listed.loc[first, "file"].split("/")[1]) == ("red", "red")
+    assert not {"relabelled", "given_label"} & {*read_json(stages / "release/manifest.json")["selection"]}
 
 
 def test_a_release_that_keeps_everything_is_made_too(stages: Path, workdir: Path) -> None:

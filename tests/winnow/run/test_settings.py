@@ -106,6 +106,8 @@ def test_the_dial_takes_any_share_above_zero(tmp_path: Path, value: float) -> No
         ("optimize: {method: magic}", ["optimize.method", "'winnow'", "'paper'", "'magic'"]),
         ("optimize: {balance: equal}", ["optimize.balance", "'uniform'", "'equal'"]),
         ("optimize:", ["optimize", "None"]),
+        ("optimize: {relabel: true, method: paper}", ["optimize", "relabel needs method: winnow"]),
+        ("optimize: {relabel: true, max_wrong: 0.01}", ["optimize", "relabel and max_wrong do not go together"]),
         ("base: {seed: -1}", ["base.seed", "-1"]),
         ("evaluate: {seeds: 3.0}", ["evaluate.seeds", "3.0"]),
         ("evaluate: {flip: 1}", ["evaluate.flip", "1"]),

@@ -238,9 +238,13 @@ def test_scores_of_a_block_are_the_sum_of_the_heads(hard: tuple[Features, np.nda
     taught, mixture = Heads(text, base, means, steps), Mixture(weight, how, 0.0)
     found = Fitted(rows, taught, scatter, text, np.arange(9), torch.stack(parts)[:, :9], mixture, mixture)
     assert taught.parts(rows, np.arange(9)).numpy() == pytest.approx(found.parts.numpy(), abs=5e-3)
-    odds, predicted = alignment.judge(rows, lambda part: found.scores(part, weight), how)
+    odds, predicted, certainty = alignment.judge(rows, lambda part: found.scores(part, weight), how)
     assert odds == pytest.approx(noise.log_odds(scores, rows.labels, how).numpy(), abs=5e-3)
     assert (predicted == scores.argmax(1).numpy()).mean() > 0.998
+    assert certainty[:, 0] == pytest.approx(torch.softmax(scores, 1).amax(1).numpy(), abs=5e-3)
+    joint = torch.softmax(scores, 1) * how.factor[how.cell[rows.labels]]
+    believed = (joint / joint.sum(1, keepdim=True))[torch.arange(len(joint)), scores.argmax(1)]
+    assert certainty[:, 1] == pytest.approx(believed.numpy(), abs=2e-2)
     as_one, bias = found.as_one(weight)
     unit = torch.from_numpy(features.unit(data.image)[rows.order])
     not_left_out = [parts[0], x @ means.weight.T + means.bias, x @ (base + steps.mean(1))]

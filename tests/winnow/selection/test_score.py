@@ -33,7 +33,8 @@ def judged(planted: Features) -> Alignment:
     rng, n = np.random.default_rng(0), len(planted.ids)
     odds = rng.normal(2, 3, n).astype(np.float32)
     weight, bias = rng.normal(size=(5, 16)).astype(np.float32), np.zeros(5, np.float32)
-    return Alignment(odds, rng.integers(0, 5, n), (odds < 0) & (rng.random(n) < 0.3), weight, bias)
+    damaged, certainty = (odds < 0) & (rng.random(n) < 0.3), rng.random((n, 2)).astype(np.float32)
+    return Alignment(odds, rng.integers(0, 5, n), damaged, weight, bias, certainty=certainty)
 
 
 @examples(max_examples=50)

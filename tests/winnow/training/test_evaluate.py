@@ -109,6 +109,26 @@ def test_a_cell_trains_on_its_arm_and_is_tested_on_what_was_held_out(
     assert "trusted_accuracy" not in run(replace(work, held_out=Path("held_out.parquet"))), "nothing was judged"
 
 
+def test_only_the_subset_is_taught_new_labels(
+    work: EvaluationJob, subset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = pd.read_parquet(subset)
+    table["given_label"] = table["label"]
+    changed = table.index[table["selected"] & (table["label"] == 0)][:2]
+    table.loc[changed, "label"] = 2
+    table.to_parquet(subset)
+    seen: list[np.ndarray] = []
+    judge = SimpleNamespace(measure=lambda *_: Measures(0.5, [0.0, 1.0, None], 0.0, 0.25, np.ones(6, bool)))
+    monkeypatch.setattr(classifier, "fit", lambda _, labels, *__, **___: seen.append(labels) or judge)
+    for arm in ARMS:
+        run(work, arm)
+    assert [np.bincount(labels).tolist() for labels in seen] == [[4, 4, 3], [4, 4, 3], [8, 8, 8]]
+    truth = table.loc[changed[:1], ["id"]].assign(true_label=[2], damage="")
+    found = evaluate.planted(table, truth)["wrong_labels"]
+    assert (found["planted"], found["dropped"]) == (1, 0)
+    assert found["share_of_kept"] == pytest.approx(1 / 11), "one was set right, the other wrong"
+
+
 def test_epochs_are_a_budget_by_which_a_smaller_subset_costs_less(work: EvaluationJob) -> None:
     rows = [run(replace(work, length=Length(7, "epochs")), arm) for arm in ("subset", "all")]
     assert [row["budget"] for row in rows] == ["7 epochs"] * 2
