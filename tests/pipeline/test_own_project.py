@@ -142,6 +142,7 @@ def test_a_project_of_photographs_in_a_repository_of_ones_own(repository: Projec
     assert project.repro() == []
 
 
+@pytest.mark.slow
 def test_a_project_with_several_encoders(repository: Project) -> None:
     room = repository.folder.parent
     photos, encoder = write_photos(room / "photos"), clip_folder(room / "encoder", TINY)
